@@ -1,0 +1,176 @@
+// What a job is to do, in plain structs: the mirror of proto CompressionSpec below the agent's
+// door, with every default filled in and files on the local disk instead of digests. The agent
+// has checked ranges; what depends on the model or the data is checked by the pipeline.
+#ifndef TOPIARY_WORKER_PIPELINE_JOB_SPEC_H_
+#define TOPIARY_WORKER_PIPELINE_JOB_SPEC_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace topiary {
+
+// --- Data -------------------------------------------------------------------------------------
+
+struct NpzSourceSpec {
+  std::string path;
+  std::string input_array = "x";
+  std::string label_array = "y";
+};
+
+struct IdxSourceSpec {
+  std::string images_path;
+  std::string labels_path;
+};
+
+struct CsvColumnSpec {
+  enum class Role { kFeature, kLabel, kIgnore };
+  std::variant<std::string, int> column;  // By name in the header, or by index from 0.
+  Role role = Role::kFeature;
+};
+
+struct CsvSourceSpec {
+  std::string path;
+  bool header = true;
+  char delimiter = ',';
+  // Columns that are not named are features; without a label here the last column is the label.
+  std::vector<CsvColumnSpec> columns;
+};
+
+using DataSourceSpec = std::variant<NpzSourceSpec, IdxSourceSpec, CsvSourceSpec>;
+
+// x becomes (x / divide_by - mean) / standard_deviation.
+struct NormalizationSpec {
+  enum class Kind { kNone, kGiven, kFitted };
+  enum class Axis { kAll, kChannel, kFeature };
+  Kind kind = Kind::kNone;
+  std::vector<double> mean;                // kGiven: one, one per channel, or one per feature.
+  std::vector<double> standard_deviation;  // As many as `mean`.
+  Axis axis = Axis::kAll;                  // kFitted.
+};
+
+struct DataSpec {
+  DataSourceSpec train;
+  std::optional<DataSourceSpec> evaluation;  // Absent: a part of `train` is held out.
+  double validation_fraction = 0.1;
+  double divide_by = 1;
+  NormalizationSpec normalization;
+};
+
+// --- Task -------------------------------------------------------------------------------------
+
+enum class LossSpec { kCrossEntropy, kBinaryCrossEntropy, kMeanSquaredError };
+
+enum class MetricSpec { kAccuracy, kTop5Accuracy, kLogLoss, kAuc, kMeanSquaredError, kR2 };
+
+struct OptimizerSpec {
+  enum class Kind { kSgd, kAdam, kAdamW };
+  Kind kind = Kind::kSgd;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+};
+
+struct LearningRateSpec {
+  enum class Schedule { kConstant, kStep, kCosine, kLinear };
+  double base = 0.05;
+  int64_t warmup_steps = 0;
+  Schedule schedule = Schedule::kCosine;
+  double step_factor = 0.1;             // kStep.
+  std::vector<double> step_milestones;  // kStep: parts of all steps, rising.
+  double final_fraction = 0;            // kCosine, kLinear.
+};
+
+struct TaskSpec {
+  LossSpec loss = LossSpec::kCrossEntropy;
+  OptimizerSpec optimizer;
+  LearningRateSpec learning_rate;
+  std::optional<double> clip_gradient_norm;
+  int64_t batch_size = 128;
+  // Exactly one of the two is above 0.
+  int64_t epochs = 10;
+  int64_t steps = 0;
+  uint64_t seed = 0;
+  std::vector<MetricSpec> metrics;
+};
+
+// --- Method -----------------------------------------------------------------------------------
+
+struct DenseSpec {};
+
+struct EvaluateSpec {
+  bool return_predictions = false;
+};
+
+struct MagnitudeSpec {
+  bool gradual = true;
+  double at_fraction = 0;       // One shot.
+  double begin_fraction = 0.2;  // Gradual.
+  double end_fraction = 0.7;
+  int64_t refresh_steps = 0;  // 0: max(1, 1 % of the steps between begin and end).
+};
+
+struct PhaseSpec {
+  enum class Kind { kDense, kSparsification, kSparse };
+  Kind kind = Kind::kDense;
+  double fraction = 0;
+};
+
+struct SequentialAttentionPlusPlusSpec {
+  enum class Preset { kSingle, kPaperImagenet, kPaperCriteo };
+  Preset preset = Preset::kSingle;
+  std::vector<PhaseSpec> phases;  // Not empty: instead of the preset.
+  double logits_learning_rate_multiplier = 10;
+  double logits_weight_decay = 0;
+  double schedule_constant = 4;
+  bool clip_attention = true;
+  int64_t mask_refresh_steps = 0;  // 0: max(1, 1 % of the phase).
+  bool reset_optimizer_at_phases = true;
+};
+
+using MethodSpec =
+    std::variant<DenseSpec, EvaluateSpec, MagnitudeSpec, SequentialAttentionPlusPlusSpec>;
+
+struct PruningTargetSpec {
+  enum class Budget { kUniform, kGlobal };
+  double sparsity = 0;  // (0, 1).
+  int64_t block_rows = 16;
+  int64_t block_cols = 16;
+  Budget budget = Budget::kUniform;
+  std::vector<std::string> include_layers;  // "*" and "?" patterns.
+  std::vector<std::string> exclude_layers;
+  int64_t min_blocks = 100;
+  int64_t batch_norm_batches = 100;
+};
+
+// --- The whole --------------------------------------------------------------------------------
+
+struct OutputsSpec {
+  bool onnx = true;
+  bool block_sparse = true;
+  bool keep_checkpoint = false;
+  bool train_dense_comparison = false;
+};
+
+struct JobSpec {
+  // The main .onnx file; its external data files lie beside it in the same folder.
+  std::string model_path;
+  DataSpec data;
+  TaskSpec task;
+  MethodSpec method = SequentialAttentionPlusPlusSpec();
+  std::optional<PruningTargetSpec> target;
+  OutputsSpec outputs;
+  // Of the attempt; resolved, never 0.
+  int threads = 1;
+  // 0: no limit. A job that would need more fails with RESOURCE_EXHAUSTED before it trains.
+  int64_t memory_limit_bytes = 0;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_JOB_SPEC_H_
