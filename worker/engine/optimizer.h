@@ -1,0 +1,107 @@
+// Gradient descent on every trainable parameter of a store and on the auxiliary
+// parameters of a pruning method (attention logits), in one pass over memory each.
+#ifndef TOPIARY_WORKER_ENGINE_OPTIMIZER_H_
+#define TOPIARY_WORKER_ENGINE_OPTIMIZER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/kernels/backend.h"
+
+namespace topiary {
+
+// Defaults are PyTorch's. Formulas: OptimizerParameters in worker/kernels/op_description.h.
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::kSgd;
+  float momentum = 0;     // SGD, in [0, 1).
+  bool nesterov = false;  // SGD; needs momentum.
+  float beta1 = 0.9f;     // Adam, AdamW, in [0, 1).
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;  // > 0.
+  // L2 term added to the gradient (SGD, Adam), or decoupled (AdamW). >= 0.
+  float weight_decay = 0;
+  // False: parameters of rank 0 and 1 (biases, BatchNorm) are not decayed.
+  bool decay_vectors = true;
+};
+
+// INVALID_ARGUMENT naming the field that is out of its range or not finite.
+absl::Status ValidateOptimizerOptions(const OptimizerOptions& options);
+
+// Trainable state of a method. The memory belongs to the method, is device memory
+// and outlives the optimizer.
+struct AuxiliaryParameter {
+  std::string name;  // Unique; not that of a parameter of the store.
+  int64_t size = 0;
+  float* value = nullptr;
+  float* gradient = nullptr;
+  float learning_rate_multiplier = 1;
+  float weight_decay_multiplier = 1;
+};
+
+// Everything an optimizer remembers between steps.
+struct OptimizerState {
+  int64_t steps = 0;  // Since the start or the last Reset().
+  // "<parameter>/momentum", or "<parameter>/first_moment" and "<parameter>/second_moment".
+  std::map<std::string, std::vector<float>> slots;
+};
+
+// Neighbouring parameters with the same settings are updated by one kernel. Blocks
+// of a reparameterized parameter whose scale is 0 keep value and slots.
+// Thread-compatible: one thread at a time, as the backend.
+class Optimizer {
+ public:
+  static absl::StatusOr<std::unique_ptr<Optimizer>> Create(
+      const OptimizerOptions& options, ParameterStore* store,
+      absl::Span<const AuxiliaryParameter> auxiliary = {});
+
+  // One update by the gradients that lie in the store and in `auxiliary`, each multiplied by
+  // `gradient_scale` first. Marks the store changed. Effective weights of
+  // reparameterized parameters are stale until BlockScaling::ApplyScales().
+  void Step(float learning_rate, float gradient_scale = 1);
+
+  // Slots to 0 and the step count to 0, as a new optimizer.
+  void Reset();
+
+  OptimizerState Save() const;
+  // INVALID_ARGUMENT, naming the slot, where `state` has not exactly this optimizer's slots;
+  // nothing is changed then.
+  absl::Status Load(const OptimizerState& state);
+
+ private:
+  // One slot of one parameter, for Save() and Load().
+  struct Slot {
+    std::string name;
+    float* data;
+    int64_t size;
+  };
+
+  Optimizer(const OptimizerOptions& options, ParameterStore* store)
+      : options_(options), store_(store) {}
+  absl::Status PlanStore();
+  absl::Status PlanAuxiliary(const AuxiliaryParameter& parameter);
+  absl::Status PlanUpdate(OptimizerParameters parameters, int64_t size, float* value,
+                          float* gradient, absl::Span<float* const> slots, float* block_scale);
+  absl::StatusOr<std::vector<float*>> AllocateSlots(int64_t size);
+  void AddSlots(const std::string& name, int64_t size, absl::Span<float* const> slots,
+                int64_t offset);
+  OptimizerParameters ParametersFor(bool decay) const;
+
+  OptimizerOptions options_;
+  ParameterStore* store_;
+  UpdateScalars scalars_;
+  int64_t steps_ = 0;
+  std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<Buffer> buffers_;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_ENGINE_OPTIMIZER_H_

@@ -1,0 +1,130 @@
+// A model at one batch size, planned once and run every step: the kernels in
+// order, in memory laid out once.
+//
+// Build() goes through four stages, each a file of its own: the operators are
+// fused (fusion.h), written out as steps with their gradients (step_builder.h and ops/),
+// laid out in one arena by their lifetimes (memory_plan.h), and bound (program.cc).
+#ifndef TOPIARY_WORKER_ENGINE_PROGRAM_H_
+#define TOPIARY_WORKER_ENGINE_PROGRAM_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/kernels/backend.h"
+#include "worker/model/graph.h"
+#include "worker/tensor/dtype.h"
+#include "worker/tensor/shape.h"
+
+namespace topiary {
+
+// kTraining: BatchNormalization uses statistics of the batch, whatever training_mode the file
+// says, and updates the running ones as PyTorch does (unbiased variance);
+// Dropout is active. kInference: running statistics, no Dropout, no gradients.
+enum class ProgramMode { kTraining, kInference };
+
+enum class LossKind {
+  kNone,
+  // Output [n, classes] (further extents must be 1), labels int32 [n].
+  kSoftmaxCrossEntropy,
+  // Output of any shape of n elements or more, targets float32 of the same shape, in [0, 1].
+  kBinaryCrossEntropy,
+  // Targets float32 of the output's shape.
+  kMeanSquaredError,
+};
+
+// What the numbers of the output are, told from the last node and the loss.
+enum class OutputKind { kLogits, kProbabilities, kLogProbabilities, kValues };
+
+struct ProgramOptions {
+  int64_t batch = 1;
+  // Shapes of inputs, for graphs with several symbolic axes. Empty: InputShapesForBatch().
+  std::map<std::string, Shape> input_shapes;
+  ProgramMode mode = ProgramMode::kTraining;
+  // Of output `loss_output`. Required for ForwardBackward(). With cross-entropy, a
+  // Softmax, LogSoftmax or (binary) Sigmoid that ends the graph is left out of the
+  // loss, which is computed from the logits before it; output() stays the graph's.
+  LossKind loss = LossKind::kNone;
+  int loss_output = 0;
+  uint64_t seed = 0;  // First key of dropout masks.
+};
+
+// A host-accessible operand of the program, which the caller fills (inputs, labels) or
+// reads (outputs), in plain layout. The memory belongs to the program and never moves.
+struct StagedTensor {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  Shape shape;
+  void* data = nullptr;
+  size_t bytes() const { return static_cast<size_t>(shape.element_count()) * SizeOf(dtype); }
+};
+
+struct ProgramStatistics {
+  size_t arena_bytes = 0;       // Activations, gradients of activations, reordered weights.
+  size_t unshared_bytes = 0;    // The same, had no two of them shared memory.
+  size_t scratch_bytes = 0;
+  std::vector<std::string> forward_steps;   // "ConvolutionForward+relu conv1", in order.
+  std::vector<std::string> backward_steps;
+};
+
+struct CompiledProgram;  // program_internal.h
+
+// Not thread-safe: one thread at a time. Graph may be destroyed after Build();
+// store and backend must outlive the program.
+class Program {
+ public:
+  // INVALID_ARGUMENT, UNIMPLEMENTED: as InferShapes(), or an output that does not fit the
+  // loss; the message names node or output. RESOURCE_EXHAUSTED: not enough memory.
+  static absl::StatusOr<std::unique_ptr<Program>> Build(const Graph& graph, ParameterStore* store,
+                                                        Backend* backend,
+                                                        const ProgramOptions& options);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // In the order of Graph::inputs and Graph::outputs.
+  absl::Span<const StagedTensor> inputs() const;
+  absl::Span<const StagedTensor> outputs() const;
+  // Null if there is no input of this name.
+  const StagedTensor* input(absl::string_view name) const;
+  const StagedTensor& output(int i) const { return outputs()[i]; }
+  // int32 class numbers or float32 targets. Only with a loss.
+  const StagedTensor& labels() const;
+  OutputKind output_kind() const;
+
+  // Computes outputs and, with a loss, the loss. In training mode updates the running
+  // statistics (and so the store's version).
+  void Forward();
+  // Forward(), then the gradient of every trainable parameter that the loss depends on; those of
+  // others stay 0. Gradients are overwritten, not added to. Training mode and a loss only.
+  void ForwardBackward();
+
+  // Mean loss of the last Forward() or ForwardBackward().
+  float loss() const;
+
+  // Number of the next step: key of its dropout masks. Starts at 0 and does not
+  // advance by itself.
+  void set_step(uint64_t step);
+  // Momentum of BatchNorm's running statistics, in [0, 1]; negative: the graph's. With
+  // k / (k + 1) at the k-th batch, counted from 0, they become the mean over batches.
+  void set_running_momentum(float momentum);
+
+  int64_t batch() const;
+  const ProgramStatistics& statistics() const;
+
+ private:
+  explicit Program(std::unique_ptr<CompiledProgram> compiled);
+  void RefreshWeights();
+
+  std::unique_ptr<CompiledProgram> compiled_;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_ENGINE_PROGRAM_H_

@@ -1,0 +1,331 @@
+// What a backend can be asked to compute: the kinds of operation, the parameters
+// and operands of each. The table below is the contract; the reference
+// backend (worker/kernels/reference) is its executable form.
+//
+// Vocabulary: src is read, dst is written, d_x is the gradient of the loss with
+// respect to x and has x's shape. n: batch, c: channels, m: output channels, g: groups.
+// "[x]" is an operand present only if the parameter named beside it asks for it.
+// All operands are float32 unless said otherwise.
+//
+//  kind                      operands, in order                       parameters
+//  ------------------------  ---------------------------------------  -------------------------
+//  kReorder                  src, dst                                 none
+//      Same shape and dtype, any two layouts. Plain to plain is a copy.
+//  kMatMul                   a, b, [bias], dst                        MatMulParameters
+//      dst[.., i, j] = relu?(alpha * sum_k op(a)[.., i, k] * op(b)[.., k, j] + bias[j]).
+//      Rank >= 2, equal ranks; leading extents are equal or 1 in a or b (broadcast).
+//      bias is [columns of dst]. With accumulate: dst += (no bias, no relu).
+//  kConvolutionForward       src, weights, [bias], dst                ConvolutionParameters
+//      src [n, c, spatial], weights [m, c / g, kernel], bias [m], dst [n, m, spatial]; 1 or 2
+//      spatial axes. Cross-correlation, as in ONNX. fused_relu applies to dst.
+//  kConvolutionBackwardData  d_dst, weights, d_src                    ConvolutionParameters
+//      accumulate: d_src +=.
+//  kConvolutionBackwardWeights  src, d_dst, d_weights, [d_bias]       ConvolutionParameters
+//      has_bias: d_bias is present.
+//  kBatchNormForwardTraining src, scale, bias, running_mean,          BatchNormParameters
+//                            running_variance, [residual: fused_add], dst, saved_mean, saved_inverse_std
+//      src [n, c, ...] of rank >= 2; the other operands but residual and dst are [c], plain.
+//      dst = relu?((src - mean) / sqrt(variance + epsilon) * scale + bias + residual?),
+//      mean and (biased) variance over all axes but c.
+//      running = momentum * running + (1 - momentum) * of_batch in place, where the variance
+//      of the batch is the unbiased one (divided by count - 1, or by 1 where count is 1), as
+//      PyTorch does and unlike ONNX's text, which says biased. saved_* are for the backward pass.
+//      StepScalars::running_momentum, when >= 0, replaces momentum.
+//  kBatchNormForwardInference  src, scale, bias, mean, variance,      BatchNormParameters
+//                            [residual: fused_add], dst
+//  kBatchNormBackward        src, [dst: fused_relu], d_dst, [d_dst_2: sum_d_dst],   BatchNormParameters
+//                            scale, saved_mean, saved_inverse_std, d_src, d_scale, d_bias,
+//                            [d_residual: fused_add]
+//      The gradient that arrives is d_dst (+ d_dst_2); with fused_relu it counts only
+//      where dst > 0. d_residual is that gradient.
+//  kPoolForward              src, dst, [workspace: training and max]  PoolParameters
+//      workspace (uint8, one axis) is whatever the backend needs to find the maximum again:
+//      describe it with shape [0] and layout any; operands() has the settled description.
+//      A maximum that occurs several times: the first in row-major order of the window.
+//      Padding never wins a maximum.
+//  kPoolBackward             d_dst, [workspace: max], d_src           PoolParameters
+//      workspace as settled by the forward kernel.
+//  kUnaryForward             src, dst                                 UnaryParameters
+//  kUnaryBackward            dst, d_dst, d_src                        UnaryParameters
+//      From the output: relu: dst > 0; leaky relu: dst > 0 or else alpha (alpha >= 0);
+//      sigmoid, tanh; clip: 1 where min < dst < max, else 0; linear: alpha (dst is not read).
+//  kBinary                   a, b, dst                                BinaryParameters
+//      NumPy's broadcasting; dst has the broadcast shape. fused_relu applies to dst.
+//  kReduceSum                src, dst                                 ReduceSumParameters
+//      dst has a shape that broadcasts to src's; dst = scale * sums over the stretched axes.
+//  kSoftmaxForward           src, dst                                 SoftmaxParameters
+//  kSoftmaxBackward          dst, d_dst, d_src                        SoftmaxParameters
+//  kTranspose                src, dst                                 TransposeParameters
+//  kConcat                   src_0 .. src_n-1, dst                    ConcatParameters
+//  kSplit                    src, dst_0 .. dst_n-1                    ConcatParameters
+//      The inverse of kConcat: the gradient of its operands.
+//  kDropoutForward           src, dst                                 DropoutParameters
+//      dst = src / (1 - ratio) where DropoutKeeps() (dropout_mask.h) says so, else 0.
+//  kDropoutBackward          d_dst, d_src                             DropoutParameters
+//  kSoftmaxCrossEntropy      logits, labels (int32), loss, [d_logits: has_gradient]   LossParameters
+//      logits [n, classes], labels [n] in [0, classes), loss [1]: mean over n of
+//      -log softmax(logits)[label].
+//  kBinaryCrossEntropyWithLogits  logits, targets, loss, [d_logits]   LossParameters
+//      Equal shapes; targets in [0, 1]; mean over all elements.
+//  kMeanSquaredError         predictions, targets, loss, [d_predictions]   LossParameters
+//      Equal shapes; mean over all elements of (prediction - target)^2.
+//  kSumOfSquares             src, dst                                 none
+//      dst [1].
+//  kScaleBlocks              value, scale, dst                        BlockParameters
+//      value and dst equal shapes, scale [blocks]: dst = scale[block of element] * value.
+//  kBlockInnerProducts       gradient, value, dst                     BlockParameters
+//      dst [blocks]: the sum over the elements of a block of gradient * value.
+//  kOptimizerUpdate          value, gradient, slot_0 .. , [block_scale: runs]   OptimizerParameters
+//      One axis. Slots: kSgd none, or the momentum buffer if momentum != 0; kAdam and kAdamW
+//      first and second moment. Changes value and slots; gradient is only read.
+//      Formulas at OptimizerParameters.
+//
+// Aliasing. Two operands may be the same memory only where listed, and then must be all of
+// it: kUnaryForward src = dst; kUnaryBackward d_dst = d_src; kBinary a or b = dst where the
+// shape and layout are dst's; kSoftmaxForward src = dst; kSoftmaxBackward d_dst = d_src;
+// kDropout* src = dst; kBatchNormForwardInference src or residual = dst; kBatchNormForwardTraining
+// residual = dst; kBatchNormBackward one of d_src and d_residual = one of d_dst and d_dst_2;
+// kScaleBlocks value = dst; losses logits = d_logits. InPlaceOperands() answers from this list.
+//
+// Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
+// plain; so are kSoftmax*, kTranspose, kDropout* and losses. A backend may refuse other layouts,
+// fusions and accumulate with UNIMPLEMENTED; it must accept every kind with plain layouts
+// and no fusion.
+#ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
+#define TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "worker/kernels/layout.h"
+
+namespace topiary {
+
+enum class OpKind {
+  kReorder,
+  kMatMul,
+  kConvolutionForward,
+  kConvolutionBackwardData,
+  kConvolutionBackwardWeights,
+  kBatchNormForwardTraining,
+  kBatchNormForwardInference,
+  kBatchNormBackward,
+  kPoolForward,
+  kPoolBackward,
+  kUnaryForward,
+  kUnaryBackward,
+  kBinary,
+  kReduceSum,
+  kSoftmaxForward,
+  kSoftmaxBackward,
+  kTranspose,
+  kConcat,
+  kSplit,
+  kDropoutForward,
+  kDropoutBackward,
+  kSoftmaxCrossEntropy,
+  kBinaryCrossEntropyWithLogits,
+  kMeanSquaredError,
+  kSumOfSquares,
+  kScaleBlocks,
+  kBlockInnerProducts,
+  kOptimizerUpdate,
+};
+
+// "ConvolutionForward", for messages and plan listings.
+absl::string_view OpKindName(OpKind kind);
+
+// Scalars of a program that change from step to step. Kernels keep the pointer
+// and read it in Run().
+struct StepScalars {
+  // Number of the training step: the third key of the dropout mask.
+  uint64_t step = 0;
+  // Momentum of BatchNorm's running statistics in place of the planned one, in
+  // [0, 1]; negative: the planned one.
+  float running_momentum = -1;
+};
+
+// Scalars of an optimizer step, read by kOptimizerUpdate in Run().
+struct UpdateScalars {
+  float learning_rate = 0;
+  float gradient_scale = 1;  // Multiplies every gradient first (clipping).
+  float bias_correction_1 = 1;  // Adam: 1 - beta1^t, t counted from 1.
+  float bias_correction_2 = 1;  // Adam: 1 - beta2^t.
+};
+
+struct MatMulParameters {
+  bool transpose_a = false;  // op(a) swaps the last two axes.
+  bool transpose_b = false;
+  float alpha = 1;
+  bool has_bias = false;
+  bool fused_relu = false;
+  bool accumulate = false;
+};
+
+// One entry per spatial axis in each vector.
+struct ConvolutionParameters {
+  std::vector<int64_t> strides;
+  std::vector<int64_t> dilations;
+  std::vector<int64_t> pads_begin;
+  std::vector<int64_t> pads_end;
+  int64_t groups = 1;
+  bool has_bias = false;
+  bool fused_relu = false;
+  bool accumulate = false;
+};
+
+struct BatchNormParameters {
+  float epsilon = 1e-5f;
+  float momentum = 0.9f;  // ONNX's: the weight of the old value (PyTorch's is one minus it).
+  bool fused_relu = false;
+  bool fused_add = false;
+  bool sum_d_dst = false;
+  const StepScalars* scalars = nullptr;  // kBatchNormForwardTraining; outlives the kernel.
+};
+
+enum class PoolKind { kMax, kAverage };
+
+struct PoolParameters {
+  PoolKind kind = PoolKind::kMax;
+  std::vector<int64_t> kernel;
+  std::vector<int64_t> strides;
+  std::vector<int64_t> dilations;
+  std::vector<int64_t> pads_begin;
+  std::vector<int64_t> pads_end;  // Windows never leave the padded src.
+  // Average: the divisor counts padding too, but only up to counted_pads_end (what lies
+  // beyond was added by ceil_mode). Otherwise it counts elements of src only.
+  bool count_include_pad = false;
+  std::vector<int64_t> counted_pads_end;
+  bool training = false;  // Max: kPoolForward writes the workspace.
+};
+
+// relu: max(x, 0). leaky: x > 0 ? x : alpha x. clip: min(max(x, alpha), beta).
+// linear: alpha x + beta.
+enum class UnaryFunction { kRelu, kLeakyRelu, kSigmoid, kTanh, kClip, kLinear };
+
+struct UnaryParameters {
+  UnaryFunction function = UnaryFunction::kRelu;
+  float alpha = 0;  // Slope of leaky relu; lower bound of clip; factor of linear.
+  float beta = 0;   // Upper bound of clip; offset of linear.
+};
+
+enum class BinaryFunction { kAdd, kSub, kMul, kDiv };
+
+struct BinaryParameters {
+  BinaryFunction function = BinaryFunction::kAdd;
+  bool fused_relu = false;
+};
+
+struct ReduceSumParameters {
+  float scale = 1;
+};
+
+struct SoftmaxParameters {
+  int axis = 0;  // In [0, rank).
+  bool log = false;
+};
+
+struct TransposeParameters {
+  std::vector<int> permutation;  // dst axis i is src axis permutation[i].
+};
+
+struct ConcatParameters {
+  int axis = 0;  // In [0, rank).
+};
+
+struct DropoutParameters {
+  float ratio = 0;     // In [0, 1).
+  uint64_t seed = 0;   // Of the job.
+  uint64_t node = 0;   // Tells the Dropout nodes of a graph apart.
+  const StepScalars* scalars = nullptr;  // Outlives the kernel.
+};
+
+struct LossParameters {
+  bool has_gradient = false;
+};
+
+// `length` elements of a plain tensor at offset, offset + stride, ..., all of
+// them in block `block`.
+struct BlockRun {
+  int64_t offset = 0;
+  int32_t length = 0;
+  int32_t stride = 1;
+  int32_t block = 0;
+};
+
+// Which block each element of a tensor belongs to. The runs are sorted by
+// offset and cover every element exactly once; every block in [0, block_count)
+// occurs. Shared by all kernels that need it, never changed.
+struct BlockRuns {
+  std::vector<BlockRun> runs;
+  int64_t block_count = 0;
+};
+
+struct BlockParameters {
+  std::shared_ptr<const BlockRuns> runs;
+};
+
+enum class OptimizerKind { kSgd, kAdam, kAdamW };
+
+// With w: value, g = gradient_scale * gradient * (block_scale[block] where there are runs),
+// lr = learning_rate * learning_rate_multiplier, as PyTorch computes them:
+//   kSgd:   g += weight_decay * w;  m = momentum * m + g;
+//           w -= lr * (nesterov ? g + momentum * m : m)      (momentum 0: w -= lr * g)
+//   kAdam:  g += weight_decay * w;
+//   kAdamW: w -= lr * weight_decay * w;   then both
+//           m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
+//           w -= lr * (m / bias_correction_1) / (sqrt(v / bias_correction_2) + epsilon)
+// Elements of a block whose scale is 0 are masked: value and slots stay as they are.
+struct OptimizerParameters {
+  OptimizerKind kind = OptimizerKind::kSgd;
+  float momentum = 0;
+  bool nesterov = false;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0;
+  float learning_rate_multiplier = 1;
+  std::shared_ptr<const BlockRuns> runs;   // May be null.
+  const UpdateScalars* scalars = nullptr;  // Outlives the kernel.
+};
+
+// Slots that `parameters` need: 0, 1 or 2.
+int OptimizerSlotCount(const OptimizerParameters& parameters);
+
+using OpParameters =
+    std::variant<std::monostate, MatMulParameters, ConvolutionParameters, BatchNormParameters,
+                 PoolParameters, UnaryParameters, BinaryParameters, ReduceSumParameters,
+                 SoftmaxParameters, TransposeParameters, ConcatParameters, DropoutParameters,
+                 LossParameters, BlockParameters, OptimizerParameters>;
+
+struct OpDescription {
+  OpKind kind = OpKind::kReorder;
+  OpParameters parameters;
+  std::vector<TensorDescription> operands;
+};
+
+enum class OperandAccess { kRead, kWrite, kReadWrite };
+
+// What a kernel of `op` does with operand `index`. kReadWrite are running
+// statistics, a dst with accumulate, and the values and slots of kOptimizerUpdate.
+OperandAccess AccessOf(const OpDescription& op, int index);
+
+// A read operand whose memory the written operand may take over.
+struct InPlacePair {
+  int read;
+  int written;
+};
+
+// The pairs that aliasing allows for `op`, best first; at most one pair per
+// written operand, and per read operand, may be used in one binding. Layouts
+// must be settled: a pair is listed only where both descriptions are equal.
+std::vector<InPlacePair> InPlaceOperands(const OpDescription& op);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
