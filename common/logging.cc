@@ -1,0 +1,176 @@
+#include "common/logging.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+
+namespace topiary {
+namespace {
+
+std::atomic<LogFormat> log_format{LogFormat::kText};
+
+spdlog::level::level_enum SpdlogLevel(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+const char* LevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "error";
+}
+
+// Never destroyed: threads may log while the process ends.
+spdlog::logger& Logger() {
+  static spdlog::logger* const logger = [] {
+    auto* created =
+        new spdlog::logger("topiary", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    created->set_pattern("%v");
+    created->set_level(spdlog::level::info);
+    created->flush_on(spdlog::level::trace);
+    return created;
+  }();
+  return *logger;
+}
+
+// Length of the valid UTF-8 sequence of several bytes at the start of `text`, or 0.
+size_t Utf8Length(absl::string_view text) {
+  const auto byte = [&text](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const size_t length = byte(0) >= 0xF0 && byte(0) <= 0xF4   ? 4
+                        : byte(0) >= 0xE0 && byte(0) <= 0xEF ? 3
+                        : byte(0) >= 0xC2 && byte(0) <= 0xDF ? 2
+                                                             : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, and beyond U+10FFFF.
+  if (byte(0) == 0xE0 && byte(1) < 0xA0) return 0;
+  if (byte(0) == 0xED && byte(1) > 0x9F) return 0;
+  if (byte(0) == 0xF0 && byte(1) < 0x90) return 0;
+  if (byte(0) == 0xF4 && byte(1) > 0x8F) return 0;
+  return length;
+}
+
+std::string Quoted(absl::string_view text) {
+  std::string quoted = "\"";
+  while (!text.empty()) {
+    const unsigned char c = static_cast<unsigned char>(text[0]);
+    size_t length = 1;
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += static_cast<char>(c);
+    } else if (c == '\n') {
+      quoted += "\\n";
+    } else if (c < 0x20 || c == 0x7F) {
+      absl::StrAppendFormat(&quoted, "\\u%04x", c);
+    } else if (c < 0x80) {
+      quoted += static_cast<char>(c);
+    } else if (const size_t sequence = Utf8Length(text)) {
+      quoted.append(text.data(), sequence);
+      length = sequence;
+    } else {
+      quoted += "\\ufffd";
+    }
+    text.remove_prefix(length);
+  }
+  return quoted += '"';
+}
+
+// Whether `text` can stand in a line of text without quotes.
+bool IsPlain(absl::string_view text) {
+  if (text.empty()) return false;
+  for (const char c : text) {
+    if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F) return false;
+  }
+  return true;
+}
+
+std::string JsonValue(const LogField& field) {
+  // JSON has no literal for infinities and NaN.
+  const bool finite =
+      field.value.find("inf") == std::string::npos && field.value.find("nan") == std::string::npos;
+  return field.is_literal && finite ? field.value : Quoted(field.value);
+}
+
+std::string Timestamp(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
+}
+
+}  // namespace
+
+absl::StatusOr<LogLevel> ParseLogLevel(absl::string_view name) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+    if (name == LevelName(level)) return level;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("log level \"", name, "\" is none of debug, info, warning, error"));
+}
+
+absl::StatusOr<LogFormat> ParseLogFormat(absl::string_view name) {
+  if (name == "text") return LogFormat::kText;
+  if (name == "json") return LogFormat::kJson;
+  return absl::InvalidArgumentError(
+      absl::StrCat("log format \"", name, "\" is none of text, json"));
+}
+
+void LogInit(const LogOptions& options) {
+  log_format.store(options.format);
+  Logger().set_level(SpdlogLevel(options.level));
+}
+
+void Log(LogLevel level, absl::string_view message, LogFields fields) {
+  spdlog::logger& logger = Logger();
+  if (!logger.should_log(SpdlogLevel(level))) return;
+  const std::string line = FormatLogLine(log_format.load(), absl::Now(), level, message, fields);
+  logger.log(SpdlogLevel(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+std::string FormatLogLine(LogFormat format, absl::Time time, LogLevel level,
+                          absl::string_view message, LogFields fields) {
+  std::string line;
+  if (format == LogFormat::kJson) {
+    absl::StrAppend(&line, "{\"time\":\"", Timestamp(time), "\",\"level\":\"", LevelName(level),
+                    "\",\"message\":", Quoted(message));
+    for (const LogField& field : fields) {
+      absl::StrAppend(&line, ",", Quoted(field.name), ":", JsonValue(field));
+    }
+    return line += '}';
+  }
+  const std::string quoted = Quoted(message);
+  absl::StrAppend(&line, Timestamp(time), " ", absl::StrFormat("%-7s", LevelName(level)), " ",
+                  absl::string_view(quoted).substr(1, quoted.size() - 2));
+  for (const LogField& field : fields) {
+    absl::StrAppend(&line, " ", field.name, "=",
+                    IsPlain(field.value) ? field.value : Quoted(field.value));
+  }
+  return line;
+}
+
+}  // namespace topiary
