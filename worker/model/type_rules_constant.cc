@@ -1,0 +1,78 @@
+// Result types of the operators that are only ever computed on constants.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/model/constant_folding.h"
+#include "worker/model/op_params.h"
+#include "worker/model/type_rules.h"
+
+namespace topiary::type_rules {
+
+Result Constant(const OpContext& op) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Tensor> value, ConstantNodeValue(op.node));
+  return std::vector<ValueType>{{value->dtype(), value->shape()}};
+}
+
+Result ConstantOfShape(const OpContext& op) {
+  ASSIGN_OR_RETURN(const std::vector<int64_t> extents, IntegerValues(*op.constant(0)));
+  DType dtype = DType::kFloat32;
+  if (const Attribute* value = op.node.FindAttribute("value")) {
+    const auto* tensor = std::get_if<std::shared_ptr<const Tensor>>(&value->value);
+    if (tensor == nullptr || (*tensor)->element_count() != 1) {
+      return absl::InvalidArgumentError("attribute 'value' is not a tensor of one element");
+    }
+    dtype = (*tensor)->dtype();
+  }
+  const Shape shape{absl::MakeConstSpan(extents)};
+  RETURN_IF_ERROR(shape.CheckedElementCount(kMaxFoldedElements).status());
+  return std::vector<ValueType>{{dtype, shape}};
+}
+
+Result ShapeOf(const OpContext& op) {
+  ASSIGN_OR_RETURN(const ShapeRange range, ReadShapeRange(op.node, op.shape(0).rank()));
+  return std::vector<ValueType>{{DType::kInt64, Shape({range.end - range.start})}};
+}
+
+Result Gather(const OpContext& op) {
+  const Shape& data = op.shape(0);
+  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(op.node, "axis", 0));
+  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, data.rank()));
+  Shape::Dims dims(data.dims().begin(), data.dims().begin() + axis);
+  const Shape& indices = op.shape(1);
+  dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());
+  dims.insert(dims.end(), data.dims().begin() + axis + 1, data.dims().end());
+  return std::vector<ValueType>{{op.dtype(0), Shape(absl::MakeConstSpan(dims))}};
+}
+
+Result Slice(const OpContext& op) {
+  ASSIGN_OR_RETURN(const std::vector<AxisSlice> slices, ReadSlices(op));
+  Shape shape = op.shape(0);
+  for (int i = 0; i < shape.rank(); ++i) shape = shape.WithDim(i, slices[i].count);
+  return std::vector<ValueType>{{op.dtype(0), shape}};
+}
+
+Result Range(const OpContext& op) {
+  int64_t operands[3];
+  for (size_t i = 0; i < 3; ++i) {
+    ASSIGN_OR_RETURN(const std::vector<int64_t> values, IntegerValues(*op.constant(i)));
+    if (values.size() != 1 || std::abs(values[0]) > (int64_t{1} << 40)) {
+      return absl::InvalidArgumentError("operands must be single integers below 2^40");
+    }
+    operands[i] = values[0];
+  }
+  const auto [start, limit, delta] = operands;
+  if (delta == 0) return absl::InvalidArgumentError("the step is 0");
+  const int64_t span = delta > 0 ? limit - start : start - limit;
+  const int64_t step = std::abs(delta);
+  const Shape shape({span <= 0 ? 0 : (span + step - 1) / step});
+  RETURN_IF_ERROR(shape.CheckedElementCount(kMaxFoldedElements).status());
+  return std::vector<ValueType>{{DType::kInt64, shape}};
+}
+
+}  // namespace topiary::type_rules
