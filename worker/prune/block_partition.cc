@@ -1,0 +1,152 @@
+#include "worker/prune/block_partition.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+int64_t DivideRoundingUp(int64_t a, int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+
+// Appends the runs of one block. Runs go along the direction that gives fewer of them; along the
+// smaller stride where both give as many.
+class RunWriter {
+ public:
+  RunWriter(const PrunableLayer& layer, std::vector<BlockRun>* runs) : layer_(layer), runs_(runs) {}
+
+  void Add(const BlockPosition& at, int32_t block) {
+    const int64_t runs_along_rows = at.cols * SpatialParts(at);
+    const int64_t runs_along_cols = at.rows;
+    const bool along_rows = runs_along_rows != runs_along_cols
+                                ? runs_along_rows < runs_along_cols
+                                : layer_.in_stride <= layer_.col_stride;
+    along_rows ? AddAlongRows(at, block) : AddAlongCols(at, block);
+  }
+
+ private:
+  // A run along K ends where the kernel position (kh, kw) changes.
+  int64_t SpatialParts(const BlockPosition& at) const {
+    return (at.row + at.rows - 1) / layer_.in_extent - at.row / layer_.in_extent + 1;
+  }
+
+  void AddAlongRows(const BlockPosition& at, int32_t block) {
+    for (int64_t col = at.col; col < at.col + at.cols; ++col) {
+      int64_t row = at.row;
+      while (row < at.row + at.rows) {
+        const int64_t end =
+            std::min(at.row + at.rows, (row / layer_.in_extent + 1) * layer_.in_extent);
+        runs_->push_back({layer_.Offset(at.group, row, col), static_cast<int32_t>(end - row),
+                          static_cast<int32_t>(layer_.in_stride), block});
+        row = end;
+      }
+    }
+  }
+
+  void AddAlongCols(const BlockPosition& at, int32_t block) {
+    for (int64_t row = at.row; row < at.row + at.rows; ++row) {
+      runs_->push_back({layer_.Offset(at.group, row, at.col), static_cast<int32_t>(at.cols),
+                        static_cast<int32_t>(layer_.col_stride), block});
+    }
+  }
+
+  const PrunableLayer& layer_;
+  std::vector<BlockRun>* const runs_;
+};
+
+// Joins a run to the one before it where it simply goes on.
+void MergeNeighbours(std::vector<BlockRun>* runs) {
+  size_t last = 0;
+  for (size_t i = 1; i < runs->size(); ++i) {
+    BlockRun& left = (*runs)[last];
+    const BlockRun& right = (*runs)[i];
+    const bool goes_on = left.block == right.block && left.stride == right.stride &&
+                         left.offset + int64_t{left.length} * left.stride == right.offset &&
+                         int64_t{left.length} + right.length <= std::numeric_limits<int32_t>::max();
+    if (goes_on) {
+      left.length += right.length;
+    } else {
+      (*runs)[++last] = right;
+    }
+  }
+  runs->resize(std::min(runs->size(), last + 1));
+  runs->shrink_to_fit();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> BlockPartition::CountBlocks(const PrunableLayer& layer,
+                                                    const BlockShape& block) {
+  if (block.rows < 1 || block.cols < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("a block of ", block.rows, " x ", block.cols,
+                                                   " is empty: both extents must be >= 1"));
+  }
+  if (layer.groups < 1 || layer.rows < 1 || layer.cols < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("weight '", layer.weight, "' is empty"));
+  }
+  // Each factor is at most the number of elements, which fits in memory; the product of the three
+  // is too.
+  const int64_t count = layer.groups * DivideRoundingUp(layer.rows, block.rows) *
+                        DivideRoundingUp(layer.cols, block.cols);
+  const int64_t largest = std::max({layer.in_stride, layer.col_stride, layer.rows, layer.cols});
+  if (count > std::numeric_limits<int32_t>::max() ||
+      largest > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat("weight '", layer.weight, "' has ", count,
+                                                   " blocks of ", block.rows, " x ", block.cols,
+                                                   ": use larger blocks"));
+  }
+  return count;
+}
+
+absl::StatusOr<BlockPartition> BlockPartition::Create(const PrunableLayer& layer,
+                                                      const BlockShape& block) {
+  ASSIGN_OR_RETURN(const int64_t count, CountBlocks(layer, block));
+  BlockPartition partition;
+  partition.layer_ = layer;
+  partition.block_ = block;
+  partition.block_rows_ = DivideRoundingUp(layer.rows, block.rows);
+  partition.block_cols_ = DivideRoundingUp(layer.cols, block.cols);
+  auto runs = std::make_shared<BlockRuns>();
+  runs->block_count = count;
+  partition.runs_ = runs;
+  RunWriter writer(layer, &runs->runs);
+  for (int64_t i = 0; i < count; ++i) {
+    writer.Add(partition.Position(i), static_cast<int32_t>(i));
+  }
+  std::sort(runs->runs.begin(), runs->runs.end(),
+            [](const BlockRun& a, const BlockRun& b) { return a.offset < b.offset; });
+  MergeNeighbours(&runs->runs);
+  return partition;
+}
+
+BlockPosition BlockPartition::Position(int64_t block) const {
+  CHECK(block >= 0 && block < block_count()) << "block " << block << " of " << block_count();
+  BlockPosition position;
+  const int64_t per_group = block_rows_ * block_cols_;
+  position.group = block / per_group;
+  position.row = (block % per_group) / block_cols_ * block_.rows;
+  position.col = block % block_cols_ * block_.cols;
+  position.rows = std::min(block_.rows, layer_.rows - position.row);
+  position.cols = std::min(block_.cols, layer_.cols - position.col);
+  return position;
+}
+
+std::vector<double> BlockPartition::SumsOfSquares(absl::Span<const float> weight) const {
+  CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
+  std::vector<double> sums(block_count(), 0.0);
+  for (const BlockRun& run : runs_->runs) {
+    double sum = 0;
+    for (int32_t i = 0; i < run.length; ++i) {
+      const double value = weight[run.offset + int64_t{i} * run.stride];
+      sum += value * value;
+    }
+    sums[run.block] += sum;
+  }
+  return sums;
+}
+
+}  // namespace topiary

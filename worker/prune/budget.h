@@ -1,0 +1,64 @@
+// From a target to the layers that are pruned and the number of blocks each keeps.
+//
+// Pure functions; thread-safe.
+#ifndef TOPIARY_WORKER_PRUNE_BUDGET_H_
+#define TOPIARY_WORKER_PRUNE_BUDGET_H_
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "worker/model/layers.h"
+#include "worker/prune/block_partition.h"
+#include "worker/prune/support.h"
+
+namespace topiary {
+
+enum class BudgetKind {
+  kUniform,  // Each layer has the target sparsity: the paper's choice, and the default.
+  kGlobal,   // The blocks of all layers are ranked together; each layer keeps at least one.
+};
+
+// What to prune and how far.
+struct PruningTarget {
+  double sparsity = 0.9;  // Part of the blocks of the pruned layers to be zero, in (0, 1).
+  BlockShape block;
+  BudgetKind budget = BudgetKind::kUniform;
+  // Patterns (glob.h) on names of nodes or weights. Empty `include_layers`: all. `exclude_layers`
+  // wins.
+  std::vector<std::string> include_layers;
+  std::vector<std::string> exclude_layers;
+  // Layers of fewer blocks stay dense: 100 in arXiv 2402.17902.
+  int64_t min_blocks = 100;
+};
+
+// What becomes of one layer.
+struct LayerChoice {
+  PrunableLayer layer;
+  int64_t block_count = 0;
+  // Null: the layer stays dense, for the reason given.
+  std::shared_ptr<const BlockPartition> partition;
+  std::string dense_reason;
+};
+
+// Decides which of `layers` are pruned. `trainable` names the weights that training changes; others
+// cannot be pruned.
+// INVALID_ARGUMENT where a pattern matches nothing, a block shape or sparsity is out of range, or
+// no layer at all would be pruned: the message says why of each, and what to change.
+absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
+                                                      const std::set<std::string>& trainable,
+                                                      const PruningTarget& target);
+
+// The supports at `sparsity` by `scores` (one vector per layer): among the blocks live in
+// `candidates` (one support per layer, or empty for all), KeptBlocks() of each layer, or of all
+// layers together.
+std::vector<Support> SelectSupports(BudgetKind budget, absl::Span<const std::vector<float>> scores,
+                                    absl::Span<const Support> candidates, double sparsity);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_BUDGET_H_

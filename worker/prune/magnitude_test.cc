@@ -1,0 +1,145 @@
+#include "worker/prune/magnitude.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "common/status_matchers.h"
+#include "worker/prune/method_test_util.h"
+#include "worker/prune/schedule.h"
+
+namespace topiary {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int64_t kSteps = 100;
+
+PruningTarget Target(double sparsity) {
+  PruningTarget target;
+  target.sparsity = sparsity;
+  return target;
+}
+
+std::unique_ptr<Method> Magnitude(const MagnitudeOptions& options, double sparsity = 0.9) {
+  return NewMagnitudeMethod(options, Target(sparsity), {LinearLayer("fc", 40, 60, {4, 4})}, kSteps)
+      .value();
+}
+
+MagnitudeOptions OneShot(double at) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kOneShot;
+  options.at_fraction = at;
+  return options;
+}
+
+TEST(Magnitude, OneShotPrunesBeforeTheFirstStepByDefault) {
+  FakeWeights weights({RandomVector(40 * 60, 1)});
+  const auto method = Magnitude(OneShot(0));
+  EXPECT_EQ(method->BeginStep(0, weights).changed_blocks, 135);
+  EXPECT_EQ(LiveBlocks(method->support(0)), 15);
+}
+
+TEST(Magnitude, OneShotWaitsForItsFractionAndCutsOnce) {
+  FakeWeights weights({RandomVector(40 * 60, 1)});
+  const auto method = Magnitude(OneShot(0.3));
+  for (int64_t step = 0; step < kSteps; ++step) {
+    method->BeginStep(step, weights);
+    EXPECT_EQ(LiveBlocks(method->support(0)), step < 30 ? 150 : 15) << step;
+  }
+  EXPECT_EQ(weights.reads, 1) << "weights are read only when something is chosen";
+}
+
+TEST(Magnitude, KeepsTheBlocksOfLargestFrobeniusNorm) {
+  const MethodLayer layer = LinearLayer("fc", 40, 60, {4, 4});
+  FakeWeights weights({RandomVector(40 * 60, 2)});
+  const auto method = Magnitude(OneShot(0));
+  method->BeginStep(0, weights);
+  const std::vector<double> squares = layer.partition->SumsOfSquares(weights.RawWeights(0));
+  double least_kept = INFINITY;
+  double most_pruned = 0;
+  for (size_t b = 0; b < squares.size(); ++b) {
+    if (method->support(0)[b] != 0) {
+      least_kept = std::min(least_kept, squares[b]);
+    } else {
+      most_pruned = std::max(most_pruned, squares[b]);
+    }
+  }
+  EXPECT_GT(least_kept, most_pruned);
+}
+
+TEST(Magnitude, GradualFollowsTheCubicScheduleExactly) {
+  FakeWeights weights({RandomVector(40 * 60, 3)});
+  MagnitudeOptions options;
+  options.refresh_steps = 1;
+  const auto method = Magnitude(options);
+  for (int64_t step = 0; step < kSteps; ++step) {
+    method->BeginStep(step, weights);
+    const double t = static_cast<double>(step - 20 + 1) / 50;
+    const double sparsity = step < 20 ? 0 : CubicSparsity(0, 0.9, t);
+    EXPECT_EQ(LiveBlocks(method->support(0)), KeptBlocks(sparsity, 150)) << step;
+  }
+}
+
+TEST(Magnitude, APrunedBlockStaysPrunedEvenIfItsWeightsGrow) {
+  const auto method = Magnitude({});
+  FakeWeights weights({RandomVector(40 * 60, 4)});
+  for (int64_t step = 0; step < 45; ++step) method->BeginStep(step, weights);
+  const Support before = method->support(0);
+  FakeWeights others({RandomVector(40 * 60, 5)});
+  for (int64_t step = 45; step < kSteps; ++step) method->BeginStep(step, others);
+  for (size_t b = 0; b < before.size(); ++b) EXPECT_LE(method->support(0)[b], before[b]);
+}
+
+TEST(Magnitude, ScalesAreTheMaskAndThereIsNoStateToTrain) {
+  const auto method = Magnitude(OneShot(0));
+  FakeWeights weights({RandomVector(40 * 60, 6)});
+  method->BeginStep(0, weights);
+  const std::vector<float> scales = ScalesOf(*method, 0);
+  for (size_t b = 0; b < scales.size(); ++b) EXPECT_EQ(scales[b], float(method->support(0)[b]));
+  EXPECT_TRUE(method->trainable_state().empty());
+  EXPECT_FALSE(method->wants_inner_products());
+}
+
+TEST(Magnitude, StateCarriesTheSupportOver) {
+  const auto first = Magnitude({});
+  FakeWeights weights({RandomVector(40 * 60, 7)});
+  for (int64_t step = 0; step < 50; ++step) first->BeginStep(step, weights);
+  const auto second = Magnitude({});
+  ASSERT_OK(second->Load(first->Save()));
+  EXPECT_EQ(second->support(0), first->support(0));
+  EXPECT_EQ(ScalesOf(*second, 0), ScalesOf(*first, 0));
+}
+
+struct BadOptions {
+  const char* what;
+  MagnitudeOptions options;
+};
+
+class MagnitudeRefuses : public testing::TestWithParam<BadOptions> {};
+
+TEST_P(MagnitudeRefuses, NamingTheField) {
+  EXPECT_THAT(
+      NewMagnitudeMethod(GetParam().options, Target(0.5), {LinearLayer("fc", 8, 8, {4, 4})}, kSteps)
+          .status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(GetParam().what)));
+}
+
+MagnitudeOptions Gradual(double begin, double end, int64_t refresh = 0) {
+  MagnitudeOptions options;
+  options.begin_fraction = begin;
+  options.end_fraction = end;
+  options.refresh_steps = refresh;
+  return options;
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, MagnitudeRefuses,
+                         testing::Values(BadOptions{"at_fraction", OneShot(1)},
+                                         BadOptions{"at_fraction", OneShot(-0.1)},
+                                         BadOptions{"begin_fraction", Gradual(0.5, 0.5)},
+                                         BadOptions{"end_fraction", Gradual(0.5, 1.1)},
+                                         BadOptions{"refresh_steps", Gradual(0, 1, -1)}));
+
+}  // namespace
+}  // namespace topiary

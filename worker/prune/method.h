@@ -1,0 +1,113 @@
+// What a pruning method is to the training loop: a scale per block, told each step.
+//
+// A method owns which blocks are live (the support), a scale for each block, and trainable state of
+// its own. The training loop asks for the scales before each step, makes effective weights
+// scale[block] * value from them, and hands back the inner products <d loss / d effective, value>
+// of each block, from which the method derives the gradients of its own state.
+#ifndef TOPIARY_WORKER_PRUNE_METHOD_H_
+#define TOPIARY_WORKER_PRUNE_METHOD_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "worker/prune/block_partition.h"
+#include "worker/prune/phases.h"
+#include "worker/prune/support.h"
+#include "worker/tensor/tensor.h"
+
+namespace topiary {
+
+// A weight that the method prunes. Layers that stay dense are never shown to it.
+struct MethodLayer {
+  std::string weight;
+  std::shared_ptr<const BlockPartition> partition;
+};
+
+// Gives a method the raw weights (before scaling), when it asks: most steps it does not, and
+// reading them may mean a copy from a device.
+class WeightReader {
+ public:
+  virtual ~WeightReader() = default;
+  // Of layer `index`, in the order of the method's layers, as stored. Valid until the next call.
+  virtual absl::Span<const float> RawWeights(int index) = 0;
+};
+
+// What the training loop must do before the step it asked about.
+struct StepActions {
+  bool phase_begins = false;     // The step is the first of a phase.
+  bool reset_optimizer = false;  // Forget momentum and moments first.
+  int64_t changed_blocks = 0;    // Blocks that left or joined the support.
+};
+
+// Trainable state of a method, updated by the optimizer along with the weights. The memory is
+// aligned to 64 bytes, belongs to the method and never moves.
+struct TrainableState {
+  std::string name;  // Unique within the model: contains a '/', see each method.
+  int64_t size = 0;
+  float* value = nullptr;
+  float* gradient = nullptr;
+  double learning_rate_multiplier = 1;
+  // Absent: decays as the weights do.
+  std::optional<double> weight_decay;
+};
+
+// By name. All that a method must remember between two steps.
+using MethodState = std::map<std::string, Tensor>;
+
+// The conversation, for step = 0, 1, ...: BeginStep(step); forward and backward with scales();
+// EndStep(); the optimizer's update. A resumed run calls Load() and goes on with the next step.
+// After the last update RefreshScales() gives the scales that are folded into the exported weights.
+//
+// Not thread-safe. Everything is a function of the steps, weights and inner products seen: no
+// clock and no randomness.
+class Method {
+ public:
+  virtual ~Method() = default;
+
+  virtual absl::string_view name() const = 0;
+  virtual const PhasePlan& plan() const = 0;
+  virtual absl::Span<const MethodLayer> layers() const = 0;
+
+  // Settles support and scales for `step`, in [0, plan().total_steps()).
+  virtual StepActions BeginStep(int64_t step, WeightReader& weights) = 0;
+
+  // The scale of each block of layer `index`; 0 means pruned.
+  virtual absl::Span<const float> scales(int index) const = 0;
+  virtual const Support& support(int index) const = 0;
+
+  // Whether EndStep() needs inner products.
+  virtual bool wants_inner_products() const = 0;
+
+  // `inner_products[i]` has <d loss / d effective, value> for each block of layer i, of the step
+  // begun last; empty unless wanted. Fills the gradients of trainable_state().
+  virtual void EndStep(absl::Span<const absl::Span<const float>> inner_products) = 0;
+
+  // May be empty. The same at every call.
+  virtual std::vector<TrainableState> trainable_state() = 0;
+
+  // Brings scales() up to date with trainable state and support, without a step.
+  virtual void RefreshScales() = 0;
+
+  virtual MethodState Save() const = 0;
+  // INVALID_ARGUMENT, naming the entry, where `state` is not of a method like this one on layers
+  // like these; nothing is changed then.
+  virtual absl::Status Load(const MethodState& state) = 0;
+};
+
+// Live blocks over all layers of `method`, and all blocks.
+struct BlockCounts {
+  int64_t live = 0;
+  int64_t total = 0;
+};
+BlockCounts CountBlocks(const Method& method);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_METHOD_H_

@@ -1,0 +1,63 @@
+// Layers, weights and readers for tests of pruning methods.
+#ifndef TOPIARY_WORKER_PRUNE_METHOD_TEST_UTIL_H_
+#define TOPIARY_WORKER_PRUNE_METHOD_TEST_UTIL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/random.h"
+#include "worker/prune/block_partition.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// A layer of rows x cols stored [cols][rows], as a Linear of PyTorch is.
+inline MethodLayer LinearLayer(std::string weight, int64_t rows, int64_t cols, BlockShape block) {
+  PrunableLayer layer;
+  layer.weight = weight;
+  layer.shape = Shape({cols, rows});
+  layer.rows = rows;
+  layer.cols = cols;
+  layer.transposed = true;
+  layer.in_extent = rows;
+  layer.group_stride = rows * cols;
+  layer.in_stride = 1;
+  layer.col_stride = rows;
+  return {std::move(weight),
+          std::make_shared<const BlockPartition>(BlockPartition::Create(layer, block).value())};
+}
+
+// Normal random numbers that depend on `seed` alone.
+inline std::vector<float> RandomVector(int64_t size, uint64_t seed) {
+  Random random(seed, 0, 0);
+  std::vector<float> values(size);
+  for (float& value : values) value = random.Normal();
+  return values;
+}
+
+// Raw weights held in memory.
+class FakeWeights : public WeightReader {
+ public:
+  explicit FakeWeights(std::vector<std::vector<float>> weights) : weights_(std::move(weights)) {}
+  absl::Span<const float> RawWeights(int index) override {
+    ++reads;
+    return weights_.at(index);
+  }
+  int reads = 0;
+
+ private:
+  std::vector<std::vector<float>> weights_;
+};
+
+inline std::vector<float> ScalesOf(const Method& method, int index) {
+  const absl::Span<const float> scales = method.scales(index);
+  return {scales.begin(), scales.end()};
+}
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_METHOD_TEST_UTIL_H_

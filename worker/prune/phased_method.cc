@@ -1,0 +1,101 @@
+#include "worker/prune/phased_method.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace topiary {
+
+PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
+                           std::vector<MethodLayer> layers)
+    : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {
+  for (const MethodLayer& layer : layers_) {
+    supports_.emplace_back(layer.partition->block_count(), 1);
+    scales_.emplace_back(layer.partition->block_count(), 1.0F);
+  }
+}
+
+StepActions PhasedMethod::BeginStep(int64_t step, WeightReader& weights) {
+  const PhasePosition at = plan_.At(step);
+  StepActions actions;
+  actions.phase_begins = at.first;
+  actions.reset_optimizer = at.first && step > 0 && options_.reset_optimizer_at_phases;
+  switch (at.phase.kind) {
+    case PhaseKind::kDense:
+      if (at.first) actions.changed_blocks = ReviveAll();
+      break;
+    case PhaseKind::kSparsify:
+      if (RefreshesAt(at, step)) actions.changed_blocks = Select(SparsityAt(at.t), weights);
+      break;
+    case PhaseKind::kSparse:
+      if (at.first) actions.changed_blocks = Select(options_.sparsity, weights);
+      break;
+  }
+  RefreshScales();
+  return actions;
+}
+
+bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
+  const int64_t every = options_.refresh_steps > 0 ? options_.refresh_steps
+                                                   : std::max<int64_t>(1, at.phase.length / 100);
+  return (step - at.phase.begin) % every == 0 || step == at.phase.end() - 1;
+}
+
+int64_t PhasedMethod::Select(double sparsity, WeightReader& weights) {
+  std::vector<Support> selected =
+      SelectSupports(options_.budget, Scores(weights), supports_, sparsity);
+  int64_t changed = 0;
+  for (size_t i = 0; i < selected.size(); ++i) {
+    // Only pruned, never revived, so the difference of the counts is what changed.
+    changed += LiveBlocks(supports_[i]) - LiveBlocks(selected[i]);
+  }
+  supports_ = std::move(selected);
+  return changed;
+}
+
+int64_t PhasedMethod::ReviveAll() {
+  int64_t changed = 0;
+  for (Support& support : supports_) {
+    changed += static_cast<int64_t>(support.size()) - LiveBlocks(support);
+    std::fill(support.begin(), support.end(), uint8_t{1});
+  }
+  return changed;
+}
+
+void PhasedMethod::RefreshScales() {
+  for (size_t i = 0; i < supports_.size(); ++i) {
+    std::copy(supports_[i].begin(), supports_[i].end(), scales_[i].begin());
+  }
+}
+
+MethodState PhasedMethod::Save() const {
+  MethodState state;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    state.emplace(
+        absl::StrCat("support/", layers_[i].weight),
+        Tensor::FromVector(Shape({static_cast<int64_t>(supports_[i].size())}), supports_[i]));
+  }
+  return state;
+}
+
+absl::Status PhasedMethod::Load(const MethodState& state) {
+  std::vector<Support> loaded;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string key = absl::StrCat("support/", layers_[i].weight);
+    const auto found = state.find(key);
+    if (found == state.end() || found->second.dtype() != DType::kUint8 ||
+        found->second.element_count() != static_cast<int64_t>(supports_[i].size())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("method state '", key, "' is missing or does not have ", supports_[i].size(),
+                       " uint8 entries: the checkpoint belongs to another job"));
+    }
+    const absl::Span<const uint8_t> values = found->second.span<uint8_t>();
+    loaded.emplace_back(values.begin(), values.end());
+  }
+  supports_ = std::move(loaded);
+  RefreshScales();
+  return absl::OkStatus();
+}
+
+}  // namespace topiary

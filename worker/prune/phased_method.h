@@ -1,0 +1,76 @@
+// What methods that follow a phase plan have in common: the support through the phases.
+#ifndef TOPIARY_WORKER_PRUNE_PHASED_METHOD_H_
+#define TOPIARY_WORKER_PRUNE_PHASED_METHOD_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "worker/prune/budget.h"
+#include "worker/prune/method.h"
+#include "worker/prune/phases.h"
+
+namespace topiary {
+
+// How a support goes through the phases.
+struct PhasedOptions {
+  BudgetKind budget = BudgetKind::kUniform;
+  double sparsity = 0.9;  // In [0, 1).
+  // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
+  int64_t refresh_steps = 0;
+  bool reset_optimizer_at_phases = false;
+};
+
+// Dense phase: every block is live. Sparsify phase: at its first step, every `refresh_steps` after
+// it and at its last, the blocks of highest score among those still live are kept, as many as the
+// curve says (monotone: none returns within the phase; exactly KeptBlocks(sparsity) at the end).
+// Sparse phase: on entry the best KeptBlocks(sparsity) of the live blocks, then fixed.
+//
+// Where a sparsify or sparse phase follows a sparse one, the blocks pruned before stay pruned.
+//
+// A subclass gives score and curve, and may multiply the scales. Not thread-safe.
+class PhasedMethod : public Method {
+ public:
+  PhasedMethod(const PhasedOptions& options, PhasePlan plan, std::vector<MethodLayer> layers);
+
+  const PhasePlan& plan() const override { return plan_; }
+  absl::Span<const MethodLayer> layers() const override { return layers_; }
+  StepActions BeginStep(int64_t step, WeightReader& weights) final;
+  absl::Span<const float> scales(int index) const override { return scales_[index]; }
+  const Support& support(int index) const override { return supports_[index]; }
+  bool wants_inner_products() const override { return false; }
+  void EndStep(absl::Span<const absl::Span<const float>>) override {}
+  std::vector<TrainableState> trainable_state() override { return {}; }
+  // 1 for live blocks, 0 for pruned ones.
+  void RefreshScales() override;
+
+  // "support/<weight>", uint8, one per block.
+  MethodState Save() const override;
+  absl::Status Load(const MethodState& state) override;
+
+ protected:
+  // Sparsity at progress t in (0, 1] of a sparsify phase; the target sparsity at 1.
+  virtual double SparsityAt(double t) const = 0;
+  // One score per block and layer: the higher, the longer a block stays.
+  virtual std::vector<std::vector<float>> Scores(WeightReader& weights) = 0;
+
+  const PhasedOptions& options() const { return options_; }
+  std::vector<std::vector<float>>& mutable_scales() { return scales_; }
+
+ private:
+  bool RefreshesAt(const PhasePosition& at, int64_t step) const;
+  // Replaces the support; returns how many blocks changed.
+  int64_t Select(double sparsity, WeightReader& weights);
+  int64_t ReviveAll();
+
+  const PhasedOptions options_;
+  const PhasePlan plan_;
+  const std::vector<MethodLayer> layers_;
+  std::vector<Support> supports_;
+  std::vector<std::vector<float>> scales_;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_PHASED_METHOD_H_

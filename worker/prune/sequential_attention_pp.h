@@ -1,0 +1,46 @@
+// SequentialAttention++ (Yasuda et al., arXiv 2402.17902): differentiable block pruning.
+#ifndef TOPIARY_WORKER_PRUNE_SEQUENTIAL_ATTENTION_PP_H_
+#define TOPIARY_WORKER_PRUNE_SEQUENTIAL_ATTENTION_PP_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/prune/budget.h"
+#include "worker/prune/method.h"
+#include "worker/prune/phases.h"
+
+namespace topiary {
+
+// Where the paper is silent, and why these are the defaults: docs/algorithms.md.
+struct SequentialAttentionPlusPlusOptions {
+  // Empty: the preset "single".
+  std::vector<PhaseShare> phases;
+  // Learning rate of the logits over that of the weights; > 0.
+  double logits_learning_rate_multiplier = 10;
+  // Absent: the weights'. >= 0.
+  std::optional<double> logits_weight_decay;
+  // c of ExponentialSparsity(); > 0.
+  double schedule_constant = 4;
+  // Clamp the attention to [d, 1 / d], d = 1 - target sparsity.
+  bool clip_attention = true;
+  // Steps between two choices of what to prune; 0: max(1, 1 % of the phase).
+  int64_t mask_refresh_steps = 0;
+  bool reset_optimizer_at_phases = true;
+};
+
+// One logit per block, starting at 0, named "logits/<weight>" as trainable state; scale of a block
+// = live * clip(N softmax(logits)) (attention.h). Blocks are ranked by their logits, which is by
+// attention; between layers (global budget) by log attention.
+//
+// INVALID_ARGUMENT, naming the field, where an option is out of range, or the last phase is not
+// sparse or sparsify (the result would not be pruned).
+absl::StatusOr<std::unique_ptr<Method>> NewSequentialAttentionPlusPlus(
+    const SequentialAttentionPlusPlusOptions& options, const PruningTarget& target,
+    std::vector<MethodLayer> layers, int64_t total_steps);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_SEQUENTIAL_ATTENTION_PP_H_
