@@ -1,0 +1,181 @@
+#include "worker/agent/artifact_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+absl::StatusOr<int64_t> FileSize(const std::string& path) {
+  struct stat file;
+  if (stat(path.c_str(), &file) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot stat ", path));
+  }
+  return static_cast<int64_t>(file.st_size);
+}
+
+}  // namespace
+
+ArtifactCache::Pin::Pin(ArtifactCache* cache, std::string digest, std::string path)
+    : cache_(cache), digest_(std::move(digest)), path_(std::move(path)) {}
+
+ArtifactCache::Pin::Pin(Pin&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)),
+      digest_(std::move(other.digest_)),
+      path_(std::move(other.path_)) {}
+
+ArtifactCache::Pin::~Pin() {
+  if (cache_ != nullptr) cache_->Unpin(digest_);
+}
+
+absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const std::string& folder,
+                                                                   int64_t limit_bytes) {
+  RETURN_IF_ERROR(CreateFolders(folder));
+  const std::string lock_path = folder + "/lock";
+  const int lock_file = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_file < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", lock_path));
+  if (flock(lock_file, LOCK_EX | LOCK_NB) != 0) {
+    close(lock_file);
+    return absl::FailedPreconditionError(
+        absl::StrCat("the cache ", folder, " is in use by another worker; give each worker a ",
+                     "--data-dir of its own"));
+  }
+  std::unique_ptr<ArtifactCache> cache(new ArtifactCache(folder, limit_bytes, lock_file));
+  RETURN_IF_ERROR(cache->Scan());
+  return cache;
+}
+
+ArtifactCache::~ArtifactCache() { close(lock_file_); }
+
+absl::Status ArtifactCache::Scan() {
+  struct Found {
+    std::filesystem::file_time_type time;
+    std::string digest;
+    int64_t size;
+  };
+  std::vector<Found> found;
+  std::error_code error;
+  for (const auto& file : std::filesystem::directory_iterator(folder_, error)) {
+    const std::string name = file.path().filename().string();
+    std::error_code ignored;
+    if (!IsSha256Hex(name) || !file.is_regular_file(ignored)) continue;
+    ASSIGN_OR_RETURN(const int64_t size, FileSize(file.path().string()));
+    found.push_back({file.last_write_time(ignored), name, size});
+  }
+  if (error) {
+    return absl::InternalError(absl::StrCat("cannot list ", folder_, ": ", error.message()));
+  }
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+    return std::tie(a.time, a.digest) < std::tie(b.time, b.digest);
+  });
+  MutexLock lock(&mutex_);
+  for (Found& file : found) {
+    Entry& entry = entries_[file.digest];
+    entry.size = file.size;
+    entry.age = ages_.insert(ages_.end(), file.digest);
+    size_bytes_ += file.size;
+  }
+  Evict();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ArtifactCache::Pin> ArtifactCache::Get(const std::string& digest,
+                                                      const Fetch& fetch) {
+  if (!IsSha256Hex(digest)) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", digest, "\" is no SHA-256"));
+  }
+  const std::string path = PathOf(digest);
+  const Claim claim = PinOrClaim(digest);
+  if (claim == Claim::kPinned) return Pin(this, digest, path);
+  absl::Status status;
+  if (claim == Claim::kFetch || Sha256HexOfFile(path).value_or("") != digest) {
+    status = fetch(digest, path);
+  }
+  const absl::StatusOr<int64_t> size = status.ok() ? FileSize(path) : status;
+  MutexLock lock(&mutex_);
+  fetched_.SignalAll();
+  if (!size.ok()) {
+    entries_.erase(digest);
+    return size.status();
+  }
+  Entry& entry = entries_[digest];
+  entry.fetching = false;
+  entry.verified = true;
+  entry.size = *size;
+  entry.pins = 1;
+  entry.age = ages_.insert(ages_.end(), digest);
+  size_bytes_ += *size;
+  Evict();
+  return Pin(this, digest, path);
+}
+
+ArtifactCache::Claim ArtifactCache::PinOrClaim(const std::string& digest) {
+  MutexLock lock(&mutex_);
+  auto found = entries_.find(digest);
+  while (found != entries_.end() && found->second.fetching) {
+    fetched_.Wait(&mutex_);
+    found = entries_.find(digest);
+  }
+  if (found == entries_.end()) {
+    entries_[digest].fetching = true;
+    return Claim::kFetch;
+  }
+  Entry& entry = found->second;
+  if (entry.verified) {
+    ++entry.pins;
+    Touch(&entry);
+    return Claim::kPinned;
+  }
+  size_bytes_ -= entry.size;
+  ages_.erase(entry.age);
+  entry = Entry();
+  entry.fetching = true;
+  return Claim::kCompare;
+}
+
+int64_t ArtifactCache::size_bytes() const {
+  MutexLock lock(&mutex_);
+  return size_bytes_;
+}
+
+void ArtifactCache::Touch(Entry* entry) {
+  ages_.splice(ages_.end(), ages_, entry->age);
+  // The order of use outlives the process in the files' times.
+  utimensat(AT_FDCWD, PathOf(*entry->age).c_str(), nullptr, 0);
+}
+
+void ArtifactCache::Evict() {
+  for (auto age = ages_.begin(); age != ages_.end() && size_bytes_ > limit_bytes_;) {
+    const auto found = entries_.find(*age);
+    if (found->second.pins > 0) {
+      ++age;
+      continue;
+    }
+    unlink(PathOf(*age).c_str());
+    size_bytes_ -= found->second.size;
+    entries_.erase(found);
+    age = ages_.erase(age);
+  }
+}
+
+void ArtifactCache::Unpin(const std::string& digest) {
+  MutexLock lock(&mutex_);
+  --entries_[digest].pins;
+  Evict();
+}
+
+}  // namespace topiary

@@ -1,0 +1,448 @@
+#include "worker/agent/spec_proto.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/digest.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+absl::Status Unknown(absl::string_view field) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " has a value that this worker does not know; it may be older than the ",
+                   "coordinator: bring both to the same version"));
+}
+
+void AddDigest(const std::string& digest, std::vector<std::string>* digests) {
+  if (std::find(digests->begin(), digests->end(), digest) == digests->end()) {
+    digests->push_back(digest);
+  }
+}
+
+void AddDigests(const v1::DataSource& source, std::vector<std::string>* digests) {
+  switch (source.format_case()) {
+    case v1::DataSource::kNpz:
+      return AddDigest(source.npz().digest(), digests);
+    case v1::DataSource::kIdx:
+      AddDigest(source.idx().images_digest(), digests);
+      return AddDigest(source.idx().labels_digest(), digests);
+    case v1::DataSource::kCsv:
+      return AddDigest(source.csv().digest(), digests);
+    case v1::DataSource::FORMAT_NOT_SET:
+      return;
+  }
+}
+
+bool StaysInFolder(const std::string& path) {
+  if (path.empty() || path.size() > 255) return false;
+  for (const char c : path) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\') return false;
+  }
+  for (absl::string_view part : absl::StrSplit(path, '/')) {
+    if (part.empty() || part == "." || part == "..") return false;
+  }
+  return true;
+}
+
+absl::StatusOr<std::string> PathOf(const std::string& digest,
+                                   const std::map<std::string, std::string>& paths) {
+  const auto found = paths.find(digest);
+  if (found == paths.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("no file was fetched for artifact ", digest));
+  }
+  return found->second;
+}
+
+absl::StatusOr<CsvSourceSpec> ConvertCsv(const v1::CsvSource& csv, std::string path) {
+  CsvSourceSpec out;
+  out.path = std::move(path);
+  if (csv.has_header()) out.header = csv.header();
+  if (csv.delimiter().size() > 1) return Unknown("spec.data csv.delimiter");
+  if (!csv.delimiter().empty()) out.delimiter = csv.delimiter()[0];
+  for (const v1::CsvColumn& column : csv.columns()) {
+    CsvColumnSpec converted;
+    if (column.column_case() == v1::CsvColumn::kName) {
+      converted.column = column.name();
+    } else {
+      converted.column = column.index();
+    }
+    switch (column.role()) {
+      case v1::CsvColumn::FEATURE:
+        converted.role = CsvColumnSpec::Role::kFeature;
+        break;
+      case v1::CsvColumn::LABEL:
+        converted.role = CsvColumnSpec::Role::kLabel;
+        break;
+      case v1::CsvColumn::IGNORE:
+        converted.role = CsvColumnSpec::Role::kIgnore;
+        break;
+      default:
+        return Unknown("spec.data csv.columns.role");
+    }
+    out.columns.push_back(std::move(converted));
+  }
+  return out;
+}
+
+absl::StatusOr<DataSourceSpec> ConvertSource(const v1::DataSource& source,
+                                             const std::map<std::string, std::string>& paths) {
+  switch (source.format_case()) {
+    case v1::DataSource::kNpz: {
+      NpzSourceSpec npz;
+      ASSIGN_OR_RETURN(npz.path, PathOf(source.npz().digest(), paths));
+      if (!source.npz().input_array().empty()) npz.input_array = source.npz().input_array();
+      if (!source.npz().label_array().empty()) npz.label_array = source.npz().label_array();
+      return DataSourceSpec(std::move(npz));
+    }
+    case v1::DataSource::kIdx: {
+      IdxSourceSpec idx;
+      ASSIGN_OR_RETURN(idx.images_path, PathOf(source.idx().images_digest(), paths));
+      ASSIGN_OR_RETURN(idx.labels_path, PathOf(source.idx().labels_digest(), paths));
+      return DataSourceSpec(std::move(idx));
+    }
+    case v1::DataSource::kCsv: {
+      ASSIGN_OR_RETURN(std::string path, PathOf(source.csv().digest(), paths));
+      ASSIGN_OR_RETURN(CsvSourceSpec csv, ConvertCsv(source.csv(), std::move(path)));
+      return DataSourceSpec(std::move(csv));
+    }
+    case v1::DataSource::FORMAT_NOT_SET:
+      break;
+  }
+  return Unknown("spec.data source");
+}
+
+absl::StatusOr<NormalizationSpec> ConvertNormalization(const v1::Data& data) {
+  NormalizationSpec out;
+  switch (data.normalization().kind_case()) {
+    case v1::Normalization::kGiven: {
+      const v1::GivenNormalization& given = data.normalization().given();
+      out.kind = NormalizationSpec::Kind::kGiven;
+      out.mean.assign(given.mean().begin(), given.mean().end());
+      out.standard_deviation.assign(given.standard_deviation().begin(),
+                                    given.standard_deviation().end());
+      return out;
+    }
+    case v1::Normalization::kFitted:
+      out.kind = NormalizationSpec::Kind::kFitted;
+      switch (data.normalization().fitted().axis()) {
+        case v1::FittedNormalization::ALL:
+          out.axis = NormalizationSpec::Axis::kAll;
+          return out;
+        case v1::FittedNormalization::CHANNEL:
+          out.axis = NormalizationSpec::Axis::kChannel;
+          return out;
+        case v1::FittedNormalization::FEATURE:
+          out.axis = NormalizationSpec::Axis::kFeature;
+          return out;
+        default:
+          return Unknown("spec.data.normalization.fitted.axis");
+      }
+    case v1::Normalization::KIND_NOT_SET:
+      if (data.has_normalization()) return Unknown("spec.data.normalization");
+      return out;
+  }
+  return Unknown("spec.data.normalization");
+}
+
+absl::StatusOr<DataSpec> ConvertData(const v1::Data& data,
+                                     const std::map<std::string, std::string>& paths) {
+  DataSpec out;
+  ASSIGN_OR_RETURN(out.train, ConvertSource(data.train(), paths));
+  if (data.has_evaluation()) {
+    ASSIGN_OR_RETURN(out.evaluation, ConvertSource(data.evaluation(), paths));
+  }
+  if (data.has_validation_fraction()) out.validation_fraction = data.validation_fraction();
+  if (data.has_divide_by()) out.divide_by = data.divide_by();
+  ASSIGN_OR_RETURN(out.normalization, ConvertNormalization(data));
+  return out;
+}
+
+absl::StatusOr<OptimizerSpec> ConvertOptimizer(const v1::Optimizer& optimizer) {
+  OptimizerSpec out;
+  // Adam and AdamW have the same fields under two names.
+  const auto moments = [&out](const auto& adam) {
+    if (adam.has_beta1()) out.beta1 = adam.beta1();
+    if (adam.has_beta2()) out.beta2 = adam.beta2();
+    if (adam.has_epsilon()) out.epsilon = adam.epsilon();
+  };
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::kSgd:
+      out.kind = OptimizerSpec::Kind::kSgd;
+      if (optimizer.sgd().has_momentum()) out.momentum = optimizer.sgd().momentum();
+      out.nesterov = optimizer.sgd().nesterov();
+      break;
+    case v1::Optimizer::kAdam:
+      out.kind = OptimizerSpec::Kind::kAdam;
+      moments(optimizer.adam());
+      break;
+    case v1::Optimizer::kAdamw:
+      out.kind = OptimizerSpec::Kind::kAdamW;
+      moments(optimizer.adamw());
+      break;
+    case v1::Optimizer::KIND_NOT_SET:
+      return Unknown("spec.task.optimizer");
+  }
+  if (optimizer.has_weight_decay()) out.weight_decay = optimizer.weight_decay();
+  return out;
+}
+
+absl::StatusOr<LearningRateSpec> ConvertLearningRate(const v1::LearningRate& rate) {
+  LearningRateSpec out;
+  if (rate.has_base()) out.base = rate.base();
+  out.warmup_steps = rate.warmup_steps();
+  switch (rate.schedule_case()) {
+    case v1::LearningRate::kConstant:
+      out.schedule = LearningRateSpec::Schedule::kConstant;
+      return out;
+    case v1::LearningRate::kStep:
+      out.schedule = LearningRateSpec::Schedule::kStep;
+      if (rate.step().has_factor()) out.step_factor = rate.step().factor();
+      out.step_milestones.assign(rate.step().milestones().begin(), rate.step().milestones().end());
+      return out;
+    case v1::LearningRate::kCosine:
+      out.schedule = LearningRateSpec::Schedule::kCosine;
+      out.final_fraction = rate.cosine().final_fraction();
+      return out;
+    case v1::LearningRate::kLinear:
+      out.schedule = LearningRateSpec::Schedule::kLinear;
+      out.final_fraction = rate.linear().final_fraction();
+      return out;
+    case v1::LearningRate::SCHEDULE_NOT_SET:
+      break;
+  }
+  return Unknown("spec.task.learning_rate");
+}
+
+absl::StatusOr<MetricSpec> ConvertMetric(int metric) {
+  switch (metric) {
+    case v1::Task::ACCURACY:
+      return MetricSpec::kAccuracy;
+    case v1::Task::TOP5_ACCURACY:
+      return MetricSpec::kTop5Accuracy;
+    case v1::Task::LOG_LOSS:
+      return MetricSpec::kLogLoss;
+    case v1::Task::AUC:
+      return MetricSpec::kAuc;
+    case v1::Task::MEAN_SQUARED_ERROR_METRIC:
+      return MetricSpec::kMeanSquaredError;
+    case v1::Task::R2:
+      return MetricSpec::kR2;
+    default:
+      return Unknown("spec.task.metrics");
+  }
+}
+
+absl::StatusOr<LossSpec> ConvertLoss(v1::Task::Loss loss) {
+  switch (loss) {
+    case v1::Task::CROSS_ENTROPY:
+      return LossSpec::kCrossEntropy;
+    case v1::Task::BINARY_CROSS_ENTROPY:
+      return LossSpec::kBinaryCrossEntropy;
+    case v1::Task::MEAN_SQUARED_ERROR:
+      return LossSpec::kMeanSquaredError;
+    default:
+      return Unknown("spec.task.loss");
+  }
+}
+
+absl::StatusOr<TaskSpec> ConvertTask(const v1::Task& task) {
+  TaskSpec out;
+  ASSIGN_OR_RETURN(out.loss, ConvertLoss(task.loss()));
+  ASSIGN_OR_RETURN(out.optimizer, ConvertOptimizer(task.optimizer()));
+  ASSIGN_OR_RETURN(out.learning_rate, ConvertLearningRate(task.learning_rate()));
+  if (task.has_clip_gradient_norm()) out.clip_gradient_norm = task.clip_gradient_norm();
+  if (task.batch_size() < 1) return Unknown("spec.task.batch_size");
+  out.batch_size = task.batch_size();
+  out.epochs = task.has_epochs() ? task.epochs() : 0;
+  out.steps = task.has_steps() ? task.steps() : 0;
+  if ((out.epochs > 0) == (out.steps > 0)) return Unknown("spec.task.length");
+  out.seed = task.seed();
+  for (const int metric : task.metrics()) {
+    ASSIGN_OR_RETURN(const MetricSpec converted, ConvertMetric(metric));
+    out.metrics.push_back(converted);
+  }
+  return out;
+}
+
+MagnitudeSpec ConvertMagnitude(const v1::MagnitudeMethod& method) {
+  MagnitudeSpec out;
+  if (method.has_one_shot()) {
+    out.gradual = false;
+    out.at_fraction = method.one_shot().at_fraction();
+    return out;
+  }
+  const v1::GradualMagnitude& gradual = method.gradual();
+  if (gradual.has_begin_fraction()) out.begin_fraction = gradual.begin_fraction();
+  if (gradual.has_end_fraction()) out.end_fraction = gradual.end_fraction();
+  out.refresh_steps = gradual.refresh_steps();
+  return out;
+}
+
+absl::Status ConvertPlan(const v1::SequentialAttentionPlusPlusMethod& method,
+                         SequentialAttentionPlusPlusSpec* out) {
+  using Preset = SequentialAttentionPlusPlusSpec::Preset;
+  for (const v1::Phase& phase : method.phases().phases()) {
+    PhaseSpec converted;
+    converted.fraction = phase.fraction();
+    switch (phase.kind()) {
+      case v1::Phase::DENSE:
+        converted.kind = PhaseSpec::Kind::kDense;
+        break;
+      case v1::Phase::SPARSIFICATION:
+        converted.kind = PhaseSpec::Kind::kSparsification;
+        break;
+      case v1::Phase::SPARSE:
+        converted.kind = PhaseSpec::Kind::kSparse;
+        break;
+      default:
+        return Unknown("spec.sequential_attention_pp.phases.kind");
+    }
+    out->phases.push_back(converted);
+  }
+  if (!out->phases.empty()) return absl::OkStatus();
+  switch (method.preset()) {
+    case v1::SequentialAttentionPlusPlusMethod::PRESET_UNSPECIFIED:
+    case v1::SequentialAttentionPlusPlusMethod::SINGLE:
+      out->preset = Preset::kSingle;
+      return absl::OkStatus();
+    case v1::SequentialAttentionPlusPlusMethod::PAPER_IMAGENET:
+      out->preset = Preset::kPaperImagenet;
+      return absl::OkStatus();
+    case v1::SequentialAttentionPlusPlusMethod::PAPER_CRITEO:
+      out->preset = Preset::kPaperCriteo;
+      return absl::OkStatus();
+    default:
+      return Unknown("spec.sequential_attention_pp.preset");
+  }
+}
+
+absl::StatusOr<SequentialAttentionPlusPlusSpec> ConvertSequentialAttention(
+    const v1::SequentialAttentionPlusPlusMethod& method, double weight_decay) {
+  SequentialAttentionPlusPlusSpec out;
+  RETURN_IF_ERROR(ConvertPlan(method, &out));
+  if (method.has_logits_learning_rate_multiplier()) {
+    out.logits_learning_rate_multiplier = method.logits_learning_rate_multiplier();
+  }
+  out.logits_weight_decay =
+      method.has_logits_weight_decay() ? method.logits_weight_decay() : weight_decay;
+  if (method.has_schedule_constant()) out.schedule_constant = method.schedule_constant();
+  if (method.has_clip_attention()) out.clip_attention = method.clip_attention();
+  out.mask_refresh_steps = method.mask_refresh_steps();
+  if (method.has_reset_optimizer_at_phases()) {
+    out.reset_optimizer_at_phases = method.reset_optimizer_at_phases();
+  }
+  return out;
+}
+
+absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
+  switch (spec.method_case()) {
+    case v1::CompressionSpec::kDense:
+      return MethodSpec(DenseSpec());
+    case v1::CompressionSpec::kEvaluate:
+      return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
+    case v1::CompressionSpec::kMagnitude:
+      return MethodSpec(ConvertMagnitude(spec.magnitude()));
+    case v1::CompressionSpec::kSequentialAttentionPp: {
+      ASSIGN_OR_RETURN(SequentialAttentionPlusPlusSpec method,
+                       ConvertSequentialAttention(spec.sequential_attention_pp(),
+                                                  spec.task().optimizer().weight_decay()));
+      return MethodSpec(std::move(method));
+    }
+    case v1::CompressionSpec::METHOD_NOT_SET:
+      break;
+  }
+  return Unknown("spec.method");
+}
+
+absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
+  PruningTargetSpec out;
+  out.sparsity = target.sparsity();
+  if (target.block_rows() > 0) out.block_rows = target.block_rows();
+  if (target.block_cols() > 0) out.block_cols = target.block_cols();
+  switch (target.budget()) {
+    case v1::PruningTarget::BUDGET_UNSPECIFIED:
+    case v1::PruningTarget::UNIFORM:
+      out.budget = PruningTargetSpec::Budget::kUniform;
+      break;
+    case v1::PruningTarget::GLOBAL:
+      out.budget = PruningTargetSpec::Budget::kGlobal;
+      break;
+    default:
+      return Unknown("spec.target.budget");
+  }
+  out.include_layers.assign(target.include_layers().begin(), target.include_layers().end());
+  out.exclude_layers.assign(target.exclude_layers().begin(), target.exclude_layers().end());
+  if (target.min_blocks() > 0) out.min_blocks = target.min_blocks();
+  if (target.has_batch_norm_batches()) out.batch_norm_batches = target.batch_norm_batches();
+  return out;
+}
+
+OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
+  const v1::Outputs& outputs = spec.outputs();
+  const bool evaluates = spec.method_case() == v1::CompressionSpec::kEvaluate;
+  OutputsSpec out;
+  out.onnx = outputs.has_onnx() ? outputs.onnx() : !evaluates;
+  out.block_sparse = outputs.has_block_sparse() ? outputs.block_sparse() : spec.has_target();
+  out.keep_checkpoint = outputs.keep_checkpoint();
+  out.train_dense_comparison = outputs.train_dense_comparison();
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> DataDigests(const v1::CompressionSpec& spec) {
+  std::vector<std::string> digests;
+  AddDigests(spec.data().train(), &digests);
+  if (spec.data().has_evaluation()) AddDigests(spec.data().evaluation(), &digests);
+  return digests;
+}
+
+absl::StatusOr<ModelFiles> ConvertModelFiles(const v1::Model& model) {
+  ModelFiles out;
+  std::set<std::string> seen;
+  for (const v1::ModelFile& file : model.files()) {
+    if (!StaysInFolder(file.path())) {
+      return absl::InvalidArgumentError(absl::StrCat("spec.model.files: path \"", file.path(),
+                                                     "\" does not stay in the model's folder"));
+    }
+    if (!IsSha256Hex(file.digest())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("spec.model.files: \"", file.path(), "\" has a digest that is no SHA-256"));
+    }
+    if (!seen.insert(file.path()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("spec.model.files: path \"", file.path(), "\" appears twice"));
+    }
+    if (file.main() || model.files_size() == 1) {
+      if (!out.main.empty()) {
+        return absl::InvalidArgumentError("spec.model.files: more than one main file");
+      }
+      out.main = file.path();
+    }
+    out.files.push_back({file.path(), file.digest()});
+  }
+  if (out.main.empty()) return absl::InvalidArgumentError("spec.model.files: no main file");
+  return out;
+}
+
+absl::StatusOr<JobSpec> ConvertSpec(const v1::CompressionSpec& spec, const std::string& model_path,
+                                    const std::map<std::string, std::string>& paths, int threads) {
+  JobSpec out;
+  out.model_path = model_path;
+  ASSIGN_OR_RETURN(out.data, ConvertData(spec.data(), paths));
+  ASSIGN_OR_RETURN(out.task, ConvertTask(spec.task()));
+  ASSIGN_OR_RETURN(out.method, ConvertMethod(spec));
+  if (spec.has_target()) {
+    ASSIGN_OR_RETURN(out.target, ConvertTarget(spec.target()));
+  }
+  out.outputs = ConvertOutputs(spec);
+  out.threads = spec.placement().threads() > 0 ? spec.placement().threads() : threads;
+  return out;
+}
+
+}  // namespace topiary

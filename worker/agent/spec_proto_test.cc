@@ -1,0 +1,242 @@
+#include "worker/agent/spec_proto.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/status_matchers.h"
+
+namespace topiary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string kA(64, 'a');
+const std::string kB(64, 'b');
+const std::string kC(64, 'c');
+
+v1::CompressionSpec Parse(const std::string& text) {
+  v1::CompressionSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec));
+  return spec;
+}
+
+// A spec as the coordinator sends it, with what most tests do not care for.
+v1::CompressionSpec Complete(const std::string& more) {
+  v1::CompressionSpec spec = Parse(more);
+  spec.mutable_model()->add_files()->set_path("model.onnx");
+  spec.mutable_model()->mutable_files(0)->set_digest(kA);
+  if (!spec.data().has_train()) spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(kB);
+  v1::Task* task = spec.mutable_task();
+  if (task->loss() == 0) task->set_loss(v1::Task::CROSS_ENTROPY);
+  if (task->batch_size() == 0) task->set_batch_size(32);
+  if (task->length_case() == 0) task->set_epochs(2);
+  if (task->optimizer().kind_case() == 0) task->mutable_optimizer()->mutable_sgd();
+  if (task->learning_rate().schedule_case() == 0) {
+    task->mutable_learning_rate()->mutable_cosine();
+  }
+  if (spec.method_case() == 0) spec.mutable_dense();
+  return spec;
+}
+
+absl::StatusOr<JobSpec> Convert(const v1::CompressionSpec& spec) {
+  return ConvertSpec(spec, "/m/model.onnx", {{kB, "/c/b"}, {kC, "/c/c"}}, 2);
+}
+
+TEST(DataDigests, EachIsNamedOnce) {
+  const v1::CompressionSpec spec =
+      Parse("data { train { idx { images_digest: '" + kA + "' labels_digest: '" + kB +
+            "' } } evaluation { csv { digest: '" + kA + "' } } }");
+  EXPECT_THAT(DataDigests(spec), ElementsAre(kA, kB));
+}
+
+TEST(ConvertModelFiles, OneFileIsTheMainOne) {
+  const v1::CompressionSpec spec = Complete("");
+  ASSERT_OK_AND_ASSIGN(const ModelFiles files, ConvertModelFiles(spec.model()));
+  EXPECT_EQ(files.main, "model.onnx");
+}
+
+struct BadModel {
+  const char* name;
+  std::string files;
+  const char* complaint;
+};
+
+class BadModelFiles : public testing::TestWithParam<BadModel> {};
+
+TEST_P(BadModelFiles, AreRefused) {
+  const v1::CompressionSpec spec = Parse("model { " + GetParam().files + " }");
+  EXPECT_THAT(ConvertModelFiles(spec.model()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(GetParam().complaint)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadModelFiles,
+    testing::Values(
+        BadModel{"Parent", "files { path: '../m.onnx' digest: '" + kA + "' }", "stay"},
+        BadModel{"Absolute", "files { path: '/m.onnx' digest: '" + kA + "' }", "stay"},
+        BadModel{"Inner", "files { path: 'a/../../m.onnx' digest: '" + kA + "' }", "stay"},
+        BadModel{"Backslash", "files { path: 'a\\\\m.onnx' digest: '" + kA + "' }", "stay"},
+        BadModel{"Control", "files { path: 'a\\nm.onnx' digest: '" + kA + "' }", "stay"},
+        BadModel{"Empty", "files { digest: '" + kA + "' }", "stay"},
+        BadModel{"Digest", "files { path: 'm.onnx' digest: '../x' }", "SHA-256"},
+        BadModel{
+            "NoMain",
+            "files { path: 'm' digest: '" + kA + "' } files { path: 'n' digest: '" + kB + "' }",
+            "no main"},
+        BadModel{"TwoMain",
+                 "files { path: 'm' main: true digest: '" + kA +
+                     "' } files { path: 'n' main: true digest: '" + kB + "' }",
+                 "more than one"},
+        BadModel{"Twice",
+                 "files { path: 'm' main: true digest: '" + kA + "' } files { path: 'm' digest: '" +
+                     kB + "' }",
+                 "twice"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
+  const v1::CompressionSpec spec = Complete(
+      "data { train { csv { digest: '" + kB +
+      "' header: false delimiter: ';' columns { index: 3 role: LABEL } } }"
+      " evaluation { npz { digest: '" +
+      kC +
+      "' input_array: 'features' } }"
+      " divide_by: 255 normalization { fitted { axis: CHANNEL } } }"
+      "task { loss: BINARY_CROSS_ENTROPY optimizer { adamw { beta2: 0.95 } weight_decay: 0.1 }"
+      " learning_rate { base: 0.01 warmup_steps: 7 step { factor: 0.5 milestones: 0.5 } }"
+      " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5 metrics: AUC metrics: LOG_LOSS }"
+      "sequential_attention_pp { preset: PAPER_CRITEO schedule_constant: 8 clip_attention: false }"
+      "target { sparsity: 0.9 block_rows: 8 block_cols: 1 budget: GLOBAL exclude_layers: 'fc*'"
+      " min_blocks: 1 batch_norm_batches: 0 } placement { threads: 1 }");
+  ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
+  EXPECT_EQ(job.model_path, "/m/model.onnx");
+  const auto& csv = std::get<CsvSourceSpec>(job.data.train);
+  EXPECT_EQ(csv.path, "/c/b");
+  EXPECT_FALSE(csv.header);
+  EXPECT_EQ(csv.delimiter, ';');
+  ASSERT_EQ(csv.columns.size(), 1);
+  EXPECT_EQ(std::get<int>(csv.columns[0].column), 3);
+  EXPECT_EQ(csv.columns[0].role, CsvColumnSpec::Role::kLabel);
+  EXPECT_EQ(std::get<NpzSourceSpec>(*job.data.evaluation).input_array, "features");
+  EXPECT_EQ(job.data.divide_by, 255);
+  EXPECT_EQ(job.data.normalization.axis, NormalizationSpec::Axis::kChannel);
+  EXPECT_EQ(job.task.loss, LossSpec::kBinaryCrossEntropy);
+  EXPECT_EQ(job.task.optimizer.kind, OptimizerSpec::Kind::kAdamW);
+  EXPECT_EQ(job.task.optimizer.beta2, 0.95);
+  EXPECT_EQ(job.task.optimizer.weight_decay, 0.1);
+  EXPECT_EQ(job.task.learning_rate.warmup_steps, 7);
+  EXPECT_THAT(job.task.learning_rate.step_milestones, ElementsAre(0.5));
+  EXPECT_EQ(job.task.clip_gradient_norm, 3);
+  EXPECT_EQ(job.task.steps, 99);
+  EXPECT_EQ(job.task.epochs, 0);
+  EXPECT_EQ(job.task.seed, 5);
+  EXPECT_THAT(job.task.metrics, ElementsAre(MetricSpec::kAuc, MetricSpec::kLogLoss));
+  const auto& method = std::get<SequentialAttentionPlusPlusSpec>(job.method);
+  EXPECT_EQ(method.preset, SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo);
+  EXPECT_EQ(method.schedule_constant, 8);
+  EXPECT_FALSE(method.clip_attention);
+  EXPECT_EQ(job.target->budget, PruningTargetSpec::Budget::kGlobal);
+  EXPECT_EQ(job.target->block_cols, 1);
+  EXPECT_EQ(job.target->batch_norm_batches, 0);
+  EXPECT_THAT(job.target->exclude_layers, ElementsAre("fc*"));
+  EXPECT_EQ(job.threads, 1);
+}
+
+TEST(ConvertSpec, LogitsDecayAsTheWeightsUnlessToldOtherwise) {
+  const std::string task = "task { optimizer { sgd {} weight_decay: 0.25 } } ";
+  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete(task + "sequential_attention_pp {}")));
+  EXPECT_EQ(std::get<SequentialAttentionPlusPlusSpec>(job.method).logits_weight_decay, 0.25);
+  ASSERT_OK_AND_ASSIGN(
+      job, Convert(Complete(task + "sequential_attention_pp { logits_weight_decay: 0 }")));
+  EXPECT_EQ(std::get<SequentialAttentionPlusPlusSpec>(job.method).logits_weight_decay, 0);
+}
+
+TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
+  const v1::CompressionSpec spec = Complete(
+      "sequential_attention_pp { phases { phases { kind: DENSE fraction: 0.5 }"
+      " phases { kind: SPARSIFICATION fraction: 0.25 } phases { kind: SPARSE fraction: 0.25 } } }");
+  ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
+  const auto& phases = std::get<SequentialAttentionPlusPlusSpec>(job.method).phases;
+  ASSERT_EQ(phases.size(), 3);
+  EXPECT_EQ(phases[1].kind, PhaseSpec::Kind::kSparsification);
+  EXPECT_EQ(phases[0].fraction, 0.5);
+}
+
+TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("magnitude { one_shot { at_fraction: 0.4 } }")));
+  EXPECT_FALSE(std::get<MagnitudeSpec>(job.method).gradual);
+  EXPECT_EQ(std::get<MagnitudeSpec>(job.method).at_fraction, 0.4);
+}
+
+TEST(ConvertSpec, ThreadsOfTheWorkerWhereTheSpecNamesNone) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("")));
+  EXPECT_EQ(job.threads, 2);
+}
+
+TEST(ConvertSpec, EvaluateWritesNoModel) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("evaluate { return_predictions: true }")));
+  EXPECT_FALSE(job.outputs.onnx);
+  EXPECT_FALSE(job.outputs.block_sparse);
+  EXPECT_TRUE(std::get<EvaluateSpec>(job.method).return_predictions);
+}
+
+struct Newer {
+  const char* name;
+  void (*change)(v1::CompressionSpec*);
+  const char* field;
+};
+
+class NewerCoordinator : public testing::TestWithParam<Newer> {};
+
+TEST_P(NewerCoordinator, SendsWhatIsNotKnownAndIsNotGuessedAt) {
+  v1::CompressionSpec spec = Complete("sequential_attention_pp {} target { sparsity: 0.5 }");
+  GetParam().change(&spec);
+  EXPECT_THAT(Convert(spec).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(GetParam().field)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, NewerCoordinator,
+    testing::Values(
+        Newer{"Method", [](v1::CompressionSpec* s) { s->clear_method(); }, "spec.method"},
+        Newer{"Source", [](v1::CompressionSpec* s) { s->mutable_data()->clear_train(); },
+              "spec.data"},
+        Newer{"Loss",
+              [](v1::CompressionSpec* s) {
+                s->mutable_task()->set_loss(static_cast<v1::Task::Loss>(99));
+              },
+              "spec.task.loss"},
+        Newer{"Optimizer",
+              [](v1::CompressionSpec* s) { s->mutable_task()->mutable_optimizer()->clear_kind(); },
+              "spec.task.optimizer"},
+        Newer{"Schedule",
+              [](v1::CompressionSpec* s) {
+                s->mutable_task()->mutable_learning_rate()->clear_schedule();
+              },
+              "spec.task.learning_rate"},
+        Newer{"Length", [](v1::CompressionSpec* s) { s->mutable_task()->clear_length(); },
+              "spec.task.length"},
+        Newer{"Batch", [](v1::CompressionSpec* s) { s->mutable_task()->set_batch_size(-1); },
+              "spec.task.batch_size"},
+        Newer{"Metric",
+              [](v1::CompressionSpec* s) {
+                s->mutable_task()->add_metrics(static_cast<v1::Task::Metric>(99));
+              },
+              "spec.task.metrics"},
+        Newer{"Budget",
+              [](v1::CompressionSpec* s) {
+                s->mutable_target()->set_budget(static_cast<v1::PruningTarget::Budget>(99));
+              },
+              "spec.target.budget"},
+        Newer{"Normalization",
+              [](v1::CompressionSpec* s) { s->mutable_data()->mutable_normalization(); },
+              "spec.data.normalization"}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace topiary
