@@ -1,0 +1,153 @@
+#include "worker/config.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+
+namespace topiary {
+namespace {
+
+constexpr char kIsaNames[] =
+    "sse41, avx, avx2, avx2_vnni, avx512_core, avx512_core_vnni, avx512_core_bf16, "
+    "avx512_core_fp16, avx512_core_amx, avx512_core_amx_fp16";
+
+template <typename T>
+void AddFlag(CLI::App* app, const std::string& name, T* value, const std::string& help) {
+  const std::string variable =
+      "TOPIARY_WORKER_" + absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}));
+  app->add_option("--" + name, *value, help)->envname(variable)->capture_default_str();
+}
+
+// Unique among workers and over restarts, and of characters that the contract allows.
+std::string DefaultWorkerId() {
+  char host[65] = "worker";
+  gethostname(host, sizeof(host) - 1);
+  std::string name(host);
+  for (char& c : name) {
+    if (!absl::ascii_isalnum(c) && c != '-' && c != '.') c = '-';
+  }
+  if (name.empty() || !absl::ascii_isalnum(name[0])) name = "w" + name;
+  return absl::StrCat(name, "-", getpid(), "-", absl::ToUnixMillis(absl::Now()));
+}
+
+absl::Status CheckIsa(const std::string& isa) {
+  const std::vector<std::string> names = absl::StrSplit(kIsaNames, ", ");
+  if (isa.empty() || std::find(names.begin(), names.end(), isa) != names.end()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("--isa: \"", isa, "\" is none of ", kIsaNames));
+}
+
+bool IsWorkerId(const std::string& id) {
+  const auto allowed = [](char c) {
+    return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+  };
+  return !id.empty() && id.size() <= 128 && absl::ascii_isalnum(id.front()) &&
+         absl::ascii_isalnum(id.back()) && std::all_of(id.begin(), id.end(), allowed);
+}
+
+absl::Status Check(const WorkerConfig& config) {
+  if (config.coordinator.empty()) {
+    return absl::InvalidArgumentError("--coordinator: give the coordinator's host:port");
+  }
+  if (config.data_dir.empty()) return absl::InvalidArgumentError("--data-dir: give a folder");
+  if (config.slots < 1 || config.slots > 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--slots: ", config.slots, " is not in 1 to 64"));
+  }
+  if (config.threads < 0 || config.threads > 1024) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads: ", config.threads, " is not in 0 (choose) to 1024"));
+  }
+  if (config.cache_bytes < 0) return absl::InvalidArgumentError("--cache-bytes: is below 0");
+  if (config.memory_bytes < 0) return absl::InvalidArgumentError("--memory-bytes: is below 0");
+  if (!IsWorkerId(config.worker_id)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--worker-id: \"", config.worker_id,
+                     "\" must be 1 to 128 characters of A-Z a-z 0-9 . _ -, with a letter or digit "
+                     "at both ends"));
+  }
+  return CheckIsa(config.isa);
+}
+
+}  // namespace
+
+absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv) {
+  WorkerConfig config;
+  std::string log_format = "text";
+  std::string log_level = "info";
+  double drain_seconds = absl::ToDoubleSeconds(config.drain_timeout);
+  CLI::App app("Topiary's worker: takes jobs from a coordinator and runs them.", "topiary-worker");
+  app.set_version_flag("--version", std::string("topiary-worker ") + kVersion);
+  AddFlag(&app, "coordinator", &config.coordinator, "address of the coordinator, host:port");
+  AddFlag(&app, "metrics-listen", &config.metrics_listen,
+          "address of /metrics, host:port; port 0: any; empty: none");
+  AddFlag(&app, "port-file", &config.port_file, "file to write the address of /metrics to");
+  AddFlag(&app, "data-dir", &config.data_dir, "folder for cached artifacts and running attempts");
+  AddFlag(&app, "worker-id", &config.worker_id, "name of this worker, unlike any other's");
+  AddFlag(&app, "slots", &config.slots, "attempts at a time");
+  AddFlag(&app, "threads", &config.threads, "threads of one attempt; 0: as there are processors");
+  AddFlag(&app, "isa", &config.isa, "highest instruction set to use, such as avx2");
+  AddFlag(&app, "cache-bytes", &config.cache_bytes, "limit of the artifact cache");
+  AddFlag(&app, "memory-bytes", &config.memory_bytes, "memory for one attempt; 0: no limit");
+  AddFlag(&app, "drain-seconds", &drain_seconds, "time to hand attempts back after SIGTERM");
+  AddFlag(&app, "log-format", &log_format, "text or json");
+  AddFlag(&app, "log-level", &log_level, "debug, info, warning or error");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version.
+    std::exit(app.exit(success));
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(error.what(), "; topiary-worker --help lists the flags"));
+  }
+  ASSIGN_OR_RETURN(config.log.format, ParseLogFormat(log_format));
+  ASSIGN_OR_RETURN(config.log.level, ParseLogLevel(log_level));
+  if (!(drain_seconds >= 0 && drain_seconds <= 86400)) {
+    return absl::InvalidArgumentError("--drain-seconds: is not in 0 to 86400");
+  }
+  config.drain_timeout = absl::Seconds(drain_seconds);
+  if (config.worker_id.empty()) config.worker_id = DefaultWorkerId();
+  RETURN_IF_ERROR(Check(config));
+  if (config.threads == 0) config.threads = std::max(1, AvailableProcessors() / config.slots);
+  return config;
+}
+
+int ProcessorsOfQuota(const std::string& cpu_max) {
+  const std::vector<std::string> parts =
+      absl::StrSplit(absl::StripAsciiWhitespace(cpu_max), ' ', absl::SkipEmpty());
+  double quota = 0;
+  double period = 0;
+  if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &quota) ||
+      !absl::SimpleAtod(parts[1], &period) || !(quota > 0) || !(period > 0)) {
+    return 0;
+  }
+  return static_cast<int>(std::min(1e6, std::ceil(quota / period)));
+}
+
+int AvailableProcessors() {
+  cpu_set_t allowed;
+  int processors = 1;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) processors = CPU_COUNT(&allowed);
+  const absl::StatusOr<std::string> cpu_max = ReadFile("/sys/fs/cgroup/cpu.max", 4096);
+  const int quota = cpu_max.ok() ? ProcessorsOfQuota(*cpu_max) : 0;
+  if (quota > 0) processors = std::min(processors, quota);
+  return std::max(1, processors);
+}
+
+}  // namespace topiary

@@ -1,0 +1,75 @@
+#include "worker/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "common/status_matchers.h"
+
+namespace topiary {
+namespace {
+
+absl::StatusOr<WorkerConfig> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "topiary-worker");
+  return ParseWorkerConfig(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST(WorkerConfig, DefaultsMakeAWorkerOfAllProcessors) {
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({}));
+  EXPECT_EQ(config.slots, 1);
+  EXPECT_EQ(config.threads, AvailableProcessors());
+  EXPECT_FALSE(config.worker_id.empty());
+}
+
+TEST(WorkerConfig, SlotsShareTheProcessors) {
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({"--slots", "64"}));
+  EXPECT_EQ(config.threads, std::max(1, AvailableProcessors() / 64));
+}
+
+TEST(WorkerConfig, AFlagWinsOverItsVariable) {
+  setenv("TOPIARY_WORKER_COORDINATOR", "from-variable:1", 1);
+  setenv("TOPIARY_WORKER_DATA_DIR", "from-variable", 1);
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({"--coordinator", "from-flag:1"}));
+  EXPECT_EQ(config.coordinator, "from-flag:1");
+  EXPECT_EQ(config.data_dir, "from-variable");
+  unsetenv("TOPIARY_WORKER_COORDINATOR");
+  unsetenv("TOPIARY_WORKER_DATA_DIR");
+}
+
+struct Bad {
+  const char* name;
+  const char* flag;
+  const char* value;
+};
+
+class BadWorkerFlag : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadWorkerFlag, IsRefusedByName) {
+  EXPECT_THAT(Parse({GetParam().flag, GetParam().value}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, testing::HasSubstr(GetParam().name)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadWorkerFlag,
+    testing::Values(Bad{"slots", "--slots", "0"}, Bad{"slots", "--slots", "65"},
+                    Bad{"slots", "--slots", "two"}, Bad{"threads", "--threads", "-1"},
+                    Bad{"isa", "--isa", "avx9000"}, Bad{"worker-id", "--worker-id", "a/b"},
+                    Bad{"worker-id", "--worker-id", "-a"}, Bad{"cache", "--cache-bytes", "-5"},
+                    Bad{"memory", "--memory-bytes", "-5"},
+                    Bad{"drain-seconds", "--drain-seconds", "nan"},
+                    Bad{"coordinator", "--coordinator", ""}, Bad{"json", "--log-format", "xml"},
+                    Bad{"no-such-flag", "--no-such-flag", "1"}));
+
+TEST(ProcessorsOfQuota, RoundsUpAndIgnoresWhatIsNoQuota) {
+  EXPECT_EQ(ProcessorsOfQuota("150000 100000\n"), 2);
+  EXPECT_EQ(ProcessorsOfQuota("50000 100000\n"), 1);
+  EXPECT_EQ(ProcessorsOfQuota("max 100000\n"), 0);
+  EXPECT_EQ(ProcessorsOfQuota(""), 0);
+  EXPECT_EQ(ProcessorsOfQuota("nan 0"), 0);
+}
+
+}  // namespace
+}  // namespace topiary
