@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "worker/model/graph.h"
 
 namespace topiary {
@@ -14,10 +15,13 @@ namespace topiary {
 // graph alone: no time, host or version is in them. The file appears whole or
 // not at all.
 //
-// INVALID_ARGUMENT: the graph has no inference form, or the file would pass the 2 GiB
-// that protobuf allows. INTERNAL: the file read back is not the graph written.
+// INVALID_ARGUMENT: the graph has no inference form, is malformed, or the file would pass the
+// 2 GiB that protobuf allows. INTERNAL: the file read back is not the graph written.
 // Other errors are those of writing a file.
 absl::Status ExportOnnx(const Graph& graph, const std::string& path);
+
+// The bytes that ExportOnnx() writes, of `graph` as it is (not of its inference form).
+absl::StatusOr<std::string> SerializeOnnx(const Graph& graph);
 
 }  // namespace topiary
 

@@ -15,10 +15,10 @@ namespace topiary {
 struct ImportLimits {
   int64_t max_file_bytes = int64_t{2} << 30;    // The .onnx file; protobuf allows no more.
   int64_t max_tensor_bytes = int64_t{4} << 30;  // All weights and tensor attributes together.
-  // Bytes of the .onnx file that are not raw weights, and messages in it:
+  // Bytes of the .onnx file that are not raw weights, and fields of its messages:
   // they bound what parsing allocates, before anything is parsed.
   int64_t max_structure_bytes = int64_t{64} << 20;
-  int64_t max_messages = 1000000;
+  int64_t max_fields = 2000000;
   int64_t max_nodes = 100000;
   int64_t max_rank = 8;
   int64_t max_name_bytes = 4096;

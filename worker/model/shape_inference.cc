@@ -191,9 +191,15 @@ class Inference {
   absl::Status FindLiveNodes() {
     std::set<std::string> needed;
     for (const ValueInfo& output : graph_.outputs) {
-      if (result_.values.count(output.name) == 0) {
+      const auto value = result_.values.find(output.name);
+      if (value == result_.values.end()) {
         return absl::InvalidArgumentError(
             absl::StrCat("graph output '", output.name, "' is produced by nothing"));
+      }
+      if (value->second.dtype != output.dtype) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("graph output '", output.name, "' is declared ", DTypeName(output.dtype),
+                         ", but is ", DTypeName(value->second.dtype)));
       }
       needed.insert(output.name);
     }
