@@ -23,7 +23,8 @@
 //  kConvolutionBackwardWeights  src, d_dst, d_weights, [d_bias]       ConvolutionParameters
 //      has_bias: d_bias is present.
 //  kBatchNormForwardTraining src, scale, bias, running_mean,          BatchNormParameters
-//                            running_variance, [residual: fused_add], dst, saved_mean, saved_inverse_std
+//                            running_variance, [residual: fused_add], dst, saved_mean,
+//                            saved_inverse_std
 //      src [n, c, ...] of rank >= 2; the other operands but residual and dst are [c], plain.
 //      dst = relu?((src - mean) / sqrt(variance + epsilon) * scale + bias + residual?),
 //      mean and (biased) variance over all axes but c.
@@ -33,7 +34,8 @@
 //      StepScalars::running_momentum, when >= 0, replaces momentum.
 //  kBatchNormForwardInference  src, scale, bias, mean, variance,      BatchNormParameters
 //                            [residual: fused_add], dst
-//  kBatchNormBackward        src, [dst: fused_relu], d_dst, [d_dst_2: sum_d_dst],   BatchNormParameters
+//  kBatchNormBackward        src, [dst: fused_relu], d_dst, [d_dst_2: sum_d_dst],
+//  BatchNormParameters
 //                            scale, saved_mean, saved_inverse_std, d_src, d_scale, d_bias,
 //                            [d_residual: fused_add]
 //      The gradient that arrives is d_dst (+ d_dst_2); with fused_relu it counts only
@@ -62,7 +64,7 @@
 //  kDropoutForward           src, dst                                 DropoutParameters
 //      dst = src / (1 - ratio) where DropoutKeeps() (dropout_mask.h) says so, else 0.
 //  kDropoutBackward          d_dst, d_src                             DropoutParameters
-//  kSoftmaxCrossEntropy      logits, labels (int32), loss, [d_logits: has_gradient]   LossParameters
+//  kSoftmaxCrossEntropy      logits, labels (int32), loss, [d_logits: has_gradient] LossParameters
 //      logits [n, classes], labels [n] in [0, classes), loss [1]: mean over n of
 //      -log softmax(logits)[label].
 //  kBinaryCrossEntropyWithLogits  logits, targets, loss, [d_logits]   LossParameters
@@ -153,7 +155,7 @@ struct StepScalars {
 // Scalars of an optimizer step, read by kOptimizerUpdate in Run().
 struct UpdateScalars {
   float learning_rate = 0;
-  float gradient_scale = 1;  // Multiplies every gradient first (clipping).
+  float gradient_scale = 1;     // Multiplies every gradient first (clipping).
   float bias_correction_1 = 1;  // Adam: 1 - beta1^t, t counted from 1.
   float bias_correction_2 = 1;  // Adam: 1 - beta2^t.
 };
@@ -239,9 +241,9 @@ struct ConcatParameters {
 };
 
 struct DropoutParameters {
-  float ratio = 0;     // In [0, 1).
-  uint64_t seed = 0;   // Of the job.
-  uint64_t node = 0;   // Tells the Dropout nodes of a graph apart.
+  float ratio = 0;                       // In [0, 1).
+  uint64_t seed = 0;                     // Of the job.
+  uint64_t node = 0;                     // Tells the Dropout nodes of a graph apart.
   const StepScalars* scalars = nullptr;  // Outlives the kernel.
 };
 

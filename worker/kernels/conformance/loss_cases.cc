@@ -1,0 +1,57 @@
+#include "absl/strings/str_cat.h"
+#include "worker/kernels/conformance/conformance_case.h"
+
+namespace topiary {
+namespace {
+
+void AddWithAndWithoutGradient(CaseBuilder builder, const std::string& name, const Shape& shape,
+                               ConformanceCases* cases) {
+  for (const bool gradient : {false, true}) {
+    CaseBuilder variant = builder;
+    if (gradient) variant.Write(shape);
+    ConformanceCase test_case = variant.Build();
+    test_case.name = absl::StrCat(name, gradient ? "WithGradient" : "");
+    LossParameters p;
+    p.has_gradient = gradient;
+    test_case.op.parameters = p;
+    cases->push_back(std::move(test_case));
+  }
+}
+
+void AddCrossEntropy(const char* name, int64_t rows, int32_t classes, float factor,
+                     ConformanceCases* cases) {
+  const Shape shape({rows, classes});
+  CaseBuilder builder("", OpKind::kSoftmaxCrossEntropy, LossParameters());
+  builder.Read(shape).Labels(Shape({rows}), classes).Write(Shape({1}));
+  builder.Prepare([factor](std::vector<Tensor>* tensors) {
+    for (float& logit : (*tensors)[0].span<float>()) logit *= factor;
+  });
+  AddWithAndWithoutGradient(builder, absl::StrCat("SoftmaxCrossEntropy", name), shape, cases);
+}
+
+void AddDense(const char* name, OpKind kind, const Shape& shape, float factor,
+              ConformanceCases* cases) {
+  CaseBuilder builder("", kind, LossParameters());
+  builder.Read(shape).Read(shape, Fill::kUnit).Write(Shape({1}));
+  builder.Prepare([factor](std::vector<Tensor>* tensors) {
+    for (float& logit : (*tensors)[0].span<float>()) logit *= factor;
+  });
+  AddWithAndWithoutGradient(builder, absl::StrCat(std::string(OpKindName(kind)), name), shape,
+                            cases);
+}
+
+}  // namespace
+
+void AddLossCases(ConformanceCases* cases) {
+  AddCrossEntropy("Typical", 32, 10, 1, cases);
+  AddCrossEntropy("OneRow", 1, 7, 1, cases);
+  AddCrossEntropy("ManyClasses", 5, 1000, 1, cases);
+  AddCrossEntropy("HugeLogits", 16, 10, 1000, cases);
+  AddDense("Column", OpKind::kBinaryCrossEntropyWithLogits, {64, 1}, 1, cases);
+  AddDense("Vector", OpKind::kBinaryCrossEntropyWithLogits, {33}, 1, cases);
+  AddDense("HugeLogits", OpKind::kBinaryCrossEntropyWithLogits, {20, 3}, 500, cases);
+  AddDense("Matrix", OpKind::kMeanSquaredError, {17, 3}, 1, cases);
+  AddDense("Image", OpKind::kMeanSquaredError, {2, 3, 4, 5}, 1, cases);
+}
+
+}  // namespace topiary

@@ -1,0 +1,82 @@
+#include "absl/strings/str_cat.h"
+#include "worker/kernels/conformance/conformance_case.h"
+
+namespace topiary {
+namespace {
+
+struct Problem {
+  const char* name;
+  Shape a;
+  Shape b;
+  Shape dst;
+  MatMulParameters parameters;
+};
+
+MatMulParameters Transposed(bool a, bool b) {
+  MatMulParameters p;
+  p.transpose_a = a;
+  p.transpose_b = b;
+  return p;
+}
+
+MatMulParameters Scaled(float alpha) {
+  MatMulParameters p;
+  p.alpha = alpha;
+  p.transpose_b = true;
+  return p;
+}
+
+MatMulParameters WithBias(bool relu) {
+  MatMulParameters p = Transposed(false, true);
+  p.has_bias = true;
+  p.fused_relu = relu;
+  return p;
+}
+
+MatMulParameters Accumulating() {
+  MatMulParameters p = Transposed(true, false);
+  p.accumulate = true;
+  return p;
+}
+
+ConformanceCase CaseOf(const Problem& problem) {
+  const MatMulParameters& p = problem.parameters;
+  CaseBuilder builder(absl::StrCat("MatMul", problem.name), OpKind::kMatMul, p);
+  builder.ReadFree(problem.a).ReadFree(problem.b);
+  if (p.has_bias) builder.Read(Shape({problem.dst[problem.dst.rank() - 1]}));
+  builder.Add(problem.dst, DType::kFloat32, p.accumulate ? Fill::kNormal : Fill::kGarbage, true);
+  return builder.MayRefuse(p.fused_relu || p.accumulate).Build();
+}
+
+}  // namespace
+
+void AddMatMulCases(ConformanceCases* cases) {
+  const Problem problems[] = {
+      {"Plain", {32, 48}, {48, 64}, {32, 64}, Transposed(false, false)},
+      {"TransposedA", {48, 32}, {48, 64}, {32, 64}, Transposed(true, false)},
+      {"TransposedB", {32, 48}, {64, 48}, {32, 64}, Transposed(false, true)},
+      {"TransposedBoth", {48, 32}, {64, 48}, {32, 64}, Transposed(true, true)},
+      {"Ragged", {7, 13}, {13, 11}, {7, 11}, Transposed(false, false)},
+      {"RaggedTransposedA", {13, 7}, {13, 11}, {7, 11}, Transposed(true, false)},
+      {"OneRow", {1, 67}, {10, 67}, {1, 10}, Transposed(false, true)},
+      {"OneColumn", {33, 20}, {20, 1}, {33, 1}, Transposed(false, false)},
+      {"DepthOne", {9, 1}, {1, 17}, {9, 17}, Transposed(false, false)},
+      {"SingleElement", {1, 1}, {1, 1}, {1, 1}, Transposed(false, false)},
+      {"DeepSums", {5, 3000}, {3000, 6}, {5, 6}, Transposed(false, false)},
+      {"Scaled", {8, 20}, {12, 20}, {8, 12}, Scaled(0.375f)},
+      {"ScaledNegative", {8, 20}, {12, 20}, {8, 12}, Scaled(-2.0f)},
+      {"Bias", {16, 30}, {10, 30}, {16, 10}, WithBias(false)},
+      {"BiasOneRow", {1, 30}, {10, 30}, {1, 10}, WithBias(false)},
+      {"BiasRelu", {64, 784}, {67, 784}, {64, 67}, WithBias(true)},
+      {"Accumulate", {40, 24}, {40, 36}, {24, 36}, Accumulating()},
+      {"Batched", {3, 4, 5}, {3, 5, 6}, {3, 4, 6}, Transposed(false, false)},
+      {"BatchedTransposedA", {3, 5, 4}, {3, 5, 6}, {3, 4, 6}, Transposed(true, false)},
+      {"BatchedTransposedB", {3, 4, 5}, {3, 6, 5}, {3, 4, 6}, Transposed(false, true)},
+      {"BatchBroadcastB", {3, 4, 5}, {1, 5, 6}, {3, 4, 6}, Transposed(false, false)},
+      {"BatchBroadcastBoth", {2, 1, 4, 5}, {1, 3, 5, 6}, {2, 3, 4, 6}, Transposed(false, false)},
+      {"BatchRankFour", {2, 3, 4, 5}, {2, 3, 5, 6}, {2, 3, 4, 6}, Transposed(false, false)},
+  };
+  for (const Problem& problem : problems) cases->push_back(CaseOf(problem));
+}
+
+}  // namespace topiary
