@@ -1,0 +1,56 @@
+"""Fixtures of the Python tests (tests/python, examples). tools/test runs them after the build."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPO = pathlib.Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def repo():
+    """The repository's root."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def binary():
+    """A function from a Bazel label such as //server:topiary-server to the path of what was built.
+
+    $TOPIARY_BIN names the folder to look in; bazel-bin by default.
+    """
+    folder = pathlib.Path(os.environ.get("TOPIARY_BIN") or REPO / "bazel-bin")
+
+    def find(label):
+        package, name = label.removeprefix("//").split(":")
+        path = folder / package / name
+        assert path.exists(), f"{path} is missing: run bazel build {label}"
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def promtool():
+    """Prometheus' tool for checking metrics."""
+    return REPO / "third_party/.installed/prometheus/bin/promtool"
+
+
+@pytest.fixture(scope="session")
+def stubs(tmp_path_factory):
+    """Makes topiary.v1 and google.rpc importable: classes and gRPC stubs made by protoc."""
+    folder = tmp_path_factory.mktemp("stubs")
+    googleapis = REPO / "third_party/.installed/googleapis"
+    ours = sorted(str(p) for p in (REPO / "proto/topiary/v1").glob("*.proto"))
+    google = [str(googleapis / "google" / name)
+              for name in ("rpc/code.proto", "rpc/status.proto", "rpc/error_details.proto",
+                           "api/field_behavior.proto", "api/resource.proto")]
+    command = ["protoc", f"-I{REPO / 'proto'}", f"-I{googleapis}", f"--python_out={folder}"]
+    subprocess.run([*command, *google, *ours], check=True)
+    subprocess.run([*command[:-1], "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin",
+                    f"--grpc_out={folder}", *ours], check=True)
+    sys.path.insert(0, str(folder))
+    return folder
