@@ -1,0 +1,70 @@
+// The block-compressed model file: a safetensors file with the surviving blocks of each pruned
+// weight and every other weight as it is.
+//
+// For a pruned weight "fc1.weight" the file has
+//   fc1.weight.values        float32 [live blocks, block rows, block cols]
+//   fc1.weight.crow_indices  int32   [rows of blocks + 1]
+//   fc1.weight.col_indices   int32   [live blocks]
+// which torch.sparse_bsr_tensor(crow_indices, col_indices, values, size=padded_shape) takes as they
+// are; any other initializer of the model is there under its own name. Metadata:
+//   "format"            "topiary-block-sparse"
+//   "format_version"    "1"
+//   "topiary.manifest"  JSON: {"layers": [{
+//       "name":          of the weight,
+//       "dense_shape":   of the tensor in the ONNX model,
+//       "permutation":   order in which the matrix reads its axes ([0, 2, 3, 1] for a convolution),
+//       "groups":        matrices that stand below one another, each padded for itself,
+//       "shape":         of the matrix, all groups, without padding,
+//       "padded_shape":  with it,
+//       "block":         [rows, cols] in the orientation of the matrix,
+//       "blocks_live", "blocks_total",
+//       "sha256":        of the dense weight's bytes (little-endian, row-major)}],
+//     "tensors": [{"name", "sha256"}] for the weights that are stored whole}.
+// The bytes depend on the weights and the support alone.
+#ifndef TOPIARY_WORKER_EXPORT_BLOCK_SPARSE_FILE_H_
+#define TOPIARY_WORKER_EXPORT_BLOCK_SPARSE_FILE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "worker/export/block_sparse_matrix.h"
+#include "worker/model/graph.h"
+#include "worker/prune/block_partition.h"
+#include "worker/prune/support.h"
+#include "worker/tensor/tensor.h"
+
+namespace topiary {
+
+// A pruned weight of the graph, by the name in its partition.
+struct PrunedWeight {
+  std::shared_ptr<const BlockPartition> partition;
+  Support support;
+};
+
+// Writes the initializers of `graph`, those of `pruned` as blocks. The file appears whole or not at
+// all. INTERNAL where a pruned block is not zero; INVALID_ARGUMENT where names collide or an
+// initializer has a type that safetensors files of ours do not hold.
+absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWeight> pruned,
+                                  const std::string& path);
+
+struct BlockSparseModel {
+  std::map<std::string, Tensor> weights;             // Dense, by name.
+  std::map<std::string, BlockSparseLayout> layouts;  // Of those that were stored as blocks.
+};
+
+// Reads such a file, which is not trusted, and makes every weight dense again, bit for bit; each is
+// checked against its digest. INVALID_ARGUMENT, naming the weight, where the file is malformed;
+// DATA_LOSS where a digest does not match; RESOURCE_EXHAUSTED where the dense weights would pass
+// `max_dense_bytes`; other errors as ReadSafetensors().
+absl::StatusOr<BlockSparseModel> ReadBlockSparseFile(const std::string& path,
+                                                     int64_t max_dense_bytes = int64_t{8} << 30);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_EXPORT_BLOCK_SPARSE_FILE_H_
