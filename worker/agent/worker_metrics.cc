@@ -37,7 +37,7 @@ absl::string_view OutcomeName(const v1::Outcome& outcome) {
 }
 
 WorkerMetrics::WorkerMetrics(prometheus::Registry* registry) {
-  auto& slots = Gauges(registry, "topiary_worker_slots", "Slots of this worker.");
+  auto& slots = Gauges(registry, "topiary_slots", "Slots of this worker.");
   slots_busy_ = &slots.Add({{"state", "busy"}});
   slots_free_ = &slots.Add({{"state", "free"}});
   cache_bytes_ =
