@@ -1,0 +1,217 @@
+#include "worker/kernels/cpu/cpu_backend.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/kernels/cpu/cpu_ops.h"
+#include "worker/kernels/cpu/onednn_util.h"
+#include "worker/kernels/cpu/own_kernel.h"
+#include "worker/kernels/reference/reference_backend.h"
+
+namespace topiary {
+namespace {
+
+// oneDNN's instruction sets that matter here, most capable first.
+struct IsaName {
+  dnnl::cpu_isa onednn;
+  const char* name;
+  CpuIsa own;
+};
+constexpr IsaName kIsaNames[] = {
+    {dnnl::cpu_isa::avx512_core_amx_fp16, "avx512_core_amx_fp16", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx512_core_amx, "avx512_core_amx", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx512_core_fp16, "avx512_core_fp16", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx512_core_bf16, "avx512_core_bf16", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx512_core_vnni, "avx512_core_vnni", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx512_core, "avx512_core", CpuIsa::kAvx512},
+    {dnnl::cpu_isa::avx2_vnni_2, "avx2_vnni_2", CpuIsa::kAvx2},
+    {dnnl::cpu_isa::avx2_vnni, "avx2_vnni", CpuIsa::kAvx2},
+    {dnnl::cpu_isa::avx2, "avx2", CpuIsa::kAvx2},
+    {dnnl::cpu_isa::avx, "avx", CpuIsa::kPortable},
+    {dnnl::cpu_isa::sse41, "sse41", CpuIsa::kPortable},
+};
+
+IsaName EffectiveIsa() {
+  const dnnl::cpu_isa effective = dnnl::get_effective_cpu_isa();
+  for (const IsaName& isa : kIsaNames) {
+    if (isa.onednn == effective) return isa;
+  }
+  return {effective, "portable", CpuIsa::kPortable};
+}
+
+dnnl::cpu_isa OneDnnLimit(CpuIsa isa) {
+  switch (isa) {
+    case CpuIsa::kAvx512:
+      return dnnl::cpu_isa::isa_default;
+    case CpuIsa::kAvx2:
+      return dnnl::cpu_isa::avx2;
+    case CpuIsa::kPortable:
+      break;
+  }
+  return dnnl::cpu_isa::sse41;
+}
+
+absl::Status LimitIsa(CpuIsa limit) {
+  // Asked before oneDNN settles what it uses.
+  if (limit != CpuIsa::kAvx512)
+    dnnl_set_max_cpu_isa(static_cast<dnnl_cpu_isa_t>(OneDnnLimit(limit)));
+  const IsaName effective = EffectiveIsa();
+  if (effective.own <= limit) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("this process already runs oneDNN with ",
+                                                    effective.name,
+                                                    "; set ONEDNN_MAX_CPU_ISA before it starts"));
+}
+
+bool HasNoElements(const OpDescription& op) {
+  const auto empty = [](const TensorDescription& t) {
+    return t.layout.opaque() == nullptr && t.dtype != DType::kUint8 && t.shape.element_count() == 0;
+  };
+  return std::any_of(op.operands.begin(), op.operands.end(), empty);
+}
+
+bool IsPlainOrAny(const OpDescription& op) {
+  return std::all_of(op.operands.begin(), op.operands.end(),
+                     [](const TensorDescription& t) { return t.layout.opaque() == nullptr; });
+}
+
+// What the caller may do without, and should rather than have it done by plain loops.
+bool AsksForFusion(const OpDescription& op) {
+  if (const auto* p = std::get_if<MatMulParameters>(&op.parameters)) {
+    return p->accumulate || p->fused_relu;
+  }
+  if (const auto* p = std::get_if<ConvolutionParameters>(&op.parameters)) {
+    return p->accumulate || p->fused_relu;
+  }
+  return false;
+}
+
+}  // namespace
+
+struct CpuBackend::State {
+  OneDnnContext onednn;
+  CpuContext own;
+  IsaName isa;
+  ReferenceBackend reference;
+
+  KernelOr Plan(const OpDescription& op);
+};
+
+KernelOr CpuBackend::State::Plan(const OpDescription& op) {
+  switch (op.kind) {
+    case OpKind::kReorder:
+      return PlanReorder(onednn, op);
+    case OpKind::kTranspose:
+      return PlanTranspose(onednn, op);
+    case OpKind::kMatMul:
+      return PlanMatMul(onednn, op);
+    case OpKind::kConvolutionForward:
+      return PlanConvolutionForward(onednn, op);
+    case OpKind::kConvolutionBackwardData:
+      return PlanConvolutionBackwardData(onednn, op);
+    case OpKind::kConvolutionBackwardWeights:
+      return PlanConvolutionBackwardWeights(onednn, op);
+    case OpKind::kPoolForward:
+      return PlanPoolForward(onednn, op);
+    case OpKind::kPoolBackward:
+      return PlanPoolBackward(onednn, op);
+    case OpKind::kBatchNormForwardTraining:
+    case OpKind::kBatchNormForwardInference:
+      return PlanBatchNormForward(own, op);
+    case OpKind::kBatchNormBackward:
+      return PlanBatchNormBackward(own, op);
+    case OpKind::kUnaryForward:
+      return PlanUnaryForward(own, op);
+    case OpKind::kUnaryBackward:
+      return PlanUnaryBackward(own, op);
+    case OpKind::kBinary:
+      return PlanBinary(own, op);
+    case OpKind::kReduceSum:
+      return PlanReduceSum(own, op);
+    case OpKind::kSoftmaxForward:
+      return PlanSoftmaxForward(own, op);
+    case OpKind::kSoftmaxBackward:
+      return PlanSoftmaxBackward(own, op);
+    case OpKind::kConcat:
+    case OpKind::kSplit:
+      return PlanConcat(own, op);
+    case OpKind::kDropoutForward:
+    case OpKind::kDropoutBackward:
+      return PlanDropout(own, op);
+    case OpKind::kSoftmaxCrossEntropy:
+    case OpKind::kBinaryCrossEntropyWithLogits:
+    case OpKind::kMeanSquaredError:
+      return PlanLoss(own, op);
+    case OpKind::kSumOfSquares:
+      return PlanSumOfSquares(own, op);
+    case OpKind::kScaleBlocks:
+      return PlanScaleBlocks(own, op);
+    case OpKind::kBlockInnerProducts:
+      return PlanBlockInnerProducts(own, op);
+    case OpKind::kOptimizerUpdate:
+      return PlanOptimizerUpdate(own, op);
+  }
+  return absl::InternalError("unknown kind of operation");
+}
+
+CpuBackend::CpuBackend(std::unique_ptr<State> state) : state_(std::move(state)) {}
+CpuBackend::~CpuBackend() = default;
+
+absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const CpuBackendOptions& options) {
+  if (options.threads < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads must not be negative, but is ", options.threads));
+  }
+  if (options.max_isa) RETURN_IF_ERROR(LimitIsa(*options.max_isa));
+  return OneDnnTry("starting", [&]() -> absl::StatusOr<std::unique_ptr<CpuBackend>> {
+    auto state = std::make_unique<State>();
+    const int threads = options.threads > 0 ? options.threads : omp_get_num_procs();
+    state->isa = EffectiveIsa();
+    const CpuIsa isa = std::min(state->isa.own, DetectedIsa());
+    state->own = {threads, &SimdKernelsFor(isa)};
+    state->onednn.engine = dnnl::engine(dnnl::engine::kind::cpu, 0);
+    state->onednn.stream = dnnl::stream(state->onednn.engine);
+    state->onednn.threads = threads;
+    state->onednn.channel_block = isa == CpuIsa::kAvx512 ? 16 : 8;
+    return std::unique_ptr<CpuBackend>(new CpuBackend(std::move(state)));
+  });
+}
+
+BackendInfo CpuBackend::info() const {
+  const dnnl_version_t* version = dnnl_version();
+  return {"onednn",
+          state_->isa.name,
+          state_->own.threads,
+          {{"onednn", absl::StrCat(version->major, ".", version->minor, ".", version->patch)}}};
+}
+
+absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
+  constexpr size_t kAlignment = 64;
+  const size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  if (memory == nullptr) {
+    return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", bytes, " bytes"));
+  }
+  std::memset(memory, 0, rounded);
+  return Buffer(std::shared_ptr<void>(memory, std::free), bytes);
+}
+
+absl::StatusOr<std::unique_ptr<Kernel>> CpuBackend::Plan(const OpDescription& op) {
+  if (HasNoElements(op)) return state_->reference.Plan(op);
+  KernelOr kernel =
+      OneDnnTry(absl::StrCat("planning ", OpKindName(op.kind)), [&] { return state_->Plan(op); });
+  // Plain operands without a fusion must work; the reference has fusions as well, but slowly,
+  // so that a caller who can do without one should.
+  if (absl::IsUnimplemented(kernel.status()) && IsPlainOrAny(op) && !AsksForFusion(op)) {
+    return state_->reference.Plan(op);
+  }
+  return kernel;
+}
+
+}  // namespace topiary

@@ -1,0 +1,209 @@
+// Convolutions by oneDNN, in layouts of channel blocks.
+//
+// Weights that the caller wants plain are laid out anew inside the kernel: it is the
+// same pass over memory that a reorder outside would be.
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/kernels/cpu/cpu_ops.h"
+#include "worker/kernels/cpu/onednn_kernel.h"
+#include "worker/kernels/operand_order.h"
+
+namespace topiary {
+namespace {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+constexpr auto kF32 = dnnl::memory::data_type::f32;
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+// A convolution as oneDNN describes it.
+struct Convolution {
+  Desc src, weights, bias, dst;  // Layouts wished for; weights any.
+  dnnl::memory::dims strides, dilations, pads_begin, pads_end;
+};
+
+bool IsDepthwise(const ConvolutionParameters& p, const Shape& src) {
+  return p.groups > 1 && p.groups == src[1];
+}
+
+// What is given, or for any: blocks of channels, which every pass of a convolution and own kernels
+// are fast on, where they fit without padding; the plain layout for the few channels of an image.
+Desc ActivationDesc(const OneDnnContext& context, const ConvolutionParameters& p,
+                    const TensorDescription& given, const Shape& src) {
+  const Shape& shape = given.shape;
+  const bool blocks_fit =
+      shape[1] % context.channel_block == 0 &&
+      (p.groups == 1 || IsDepthwise(p, src) || shape[1] / p.groups % context.channel_block == 0);
+  bool single_pixel = true;
+  for (int axis = 2; axis < shape.rank(); ++axis) single_pixel &= shape[axis] == 1;
+  // A plain tensor of single pixels is in blocks as well.
+  if (blocks_fit && (given.layout.is_any() || (given.layout.is_plain() && single_pixel))) {
+    return ChannelBlockedDesc(shape, context.channel_block);
+  }
+  if (!given.layout.is_any()) return DescOf(given);
+  if (p.groups == 1 && shape[1] <= 4) return PlainDesc(shape);
+  return Desc(DimsOf(shape), kF32, Tag::any);
+}
+
+// [m, c / g, kernel], or [g, m / g, c / g, kernel] where there are groups.
+dnnl::memory::dims WeightDims(const ConvolutionParameters& p, const Shape& weights) {
+  dnnl::memory::dims dims = DimsOf(weights);
+  if (p.groups > 1) {
+    dims[0] /= p.groups;
+    dims.insert(dims.begin(), p.groups);
+  }
+  return dims;
+}
+
+Desc PlainWeights(const ConvolutionParameters& p, const Shape& weights) {
+  return PlainDesc(Shape(absl::MakeConstSpan(WeightDims(p, weights))));
+}
+
+Convolution Describe(const OneDnnContext& context, const ConvolutionParameters& p,
+                     const TensorDescription& src, const Shape& weights,
+                     const TensorDescription& dst) {
+  Convolution c;
+  c.src = ActivationDesc(context, p, src, src.shape);
+  c.dst = ActivationDesc(context, p, dst, src.shape);
+  c.weights = Desc(WeightDims(p, weights), kF32, Tag::any);
+  if (p.has_bias) c.bias = Desc({weights[0]}, kF32, Tag::a);
+  c.strides.assign(p.strides.begin(), p.strides.end());
+  for (const int64_t dilation : p.dilations) c.dilations.push_back(dilation - 1);
+  c.pads_begin.assign(p.pads_begin.begin(), p.pads_begin.end());
+  c.pads_end.assign(p.pads_end.begin(), p.pads_end.end());
+  return c;
+}
+
+dnnl::convolution_forward::primitive_desc ForwardDescription(const OneDnnContext& context,
+                                                             const Convolution& c,
+                                                             const dnnl::primitive_attr& with) {
+  const auto kind = dnnl::prop_kind::forward_training;
+  if (c.bias.get_size() > 0) {
+    return {context.engine, kind,      kDirect,     c.src,        c.weights,  c.bias,
+            c.dst,          c.strides, c.dilations, c.pads_begin, c.pads_end, with};
+  }
+  return {context.engine, kind,        kDirect,      c.src,      c.weights, c.dst,
+          c.strides,      c.dilations, c.pads_begin, c.pads_end, with};
+}
+
+// Settles a weight operand: plain stays plain, any becomes `wanted`. Opaque must be it.
+absl::StatusOr<TensorDescription> SettleWeights(const TensorDescription& given,
+                                                const Desc& wanted) {
+  if (given.layout.is_plain()) return given;
+  const TensorDescription settled = DescribedBy(given.shape, given.dtype, wanted);
+  if (!given.layout.is_any() && given != settled) {
+    return absl::UnimplementedError(absl::StrCat("this convolution wants weights as ",
+                                                 settled.layout.ToString(), ", not ",
+                                                 given.layout.ToString()));
+  }
+  return settled;
+}
+
+// The memory of weight operand `index` as oneDNN wants it, laid out anew first if it is plain.
+int ReadWeights(OneDnnKernelBuilder* builder, int index, const ConvolutionParameters& p,
+                const TensorDescription& settled, const Desc& wanted) {
+  if (!settled.layout.is_plain()) return builder->Operand(index, wanted);
+  const Desc plain = PlainWeights(p, settled.shape);
+  return builder->Reordered(builder->Operand(index, plain), plain, wanted);
+}
+
+TensorDescription Settled(const TensorDescription& given, const Desc& desc) {
+  return given.layout.is_any() ? DescribedBy(given.shape, given.dtype, desc) : given;
+}
+
+}  // namespace
+
+KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescription& op) {
+  const auto& p = std::get<ConvolutionParameters>(op.parameters);
+  const ConvolutionForwardOrder order(p);
+  std::vector<TensorDescription> operands = op.operands;
+  const Convolution c =
+      Describe(context, p, operands[order.src], operands[order.weights].shape, operands[order.dst]);
+  if (p.accumulate) return absl::UnimplementedError("a convolution that adds to its result");
+  dnnl::primitive_attr with = ScratchpadFromUser();
+  dnnl::post_ops post;
+  if (p.fused_relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+  with.set_post_ops(post);
+  const auto description = ForwardDescription(context, c, with);
+
+  operands[order.src] = Settled(operands[order.src], description.src_desc());
+  operands[order.dst] = Settled(operands[order.dst], description.dst_desc());
+  ASSIGN_OR_RETURN(operands[order.weights],
+                   SettleWeights(operands[order.weights], description.weights_desc()));
+  OneDnnKernelBuilder builder(context);
+  std::map<int, int> arguments = {
+      {DNNL_ARG_SRC, builder.Operand(order.src, description.src_desc())},
+      {DNNL_ARG_WEIGHTS, ReadWeights(&builder, order.weights, p, operands[order.weights],
+                                     description.weights_desc())},
+      {DNNL_ARG_DST, builder.Operand(order.dst, description.dst_desc())}};
+  if (p.has_bias) arguments[DNNL_ARG_BIAS] = builder.Operand(order.bias, c.bias);
+  builder.Add(dnnl::convolution_forward(description), description.scratchpad_desc(), arguments);
+  return builder.Build(std::move(operands));
+}
+
+KernelOr PlanConvolutionBackwardData(const OneDnnContext& context, const OpDescription& op) {
+  ConvolutionParameters p = std::get<ConvolutionParameters>(op.parameters);
+  if (p.accumulate) return absl::UnimplementedError("a convolution's gradient that adds to d_src");
+  p.has_bias = false;
+  enum { kDDst, kWeights, kDSrc };
+  std::vector<TensorDescription> operands = op.operands;
+  const Convolution c =
+      Describe(context, p, operands[kDSrc], operands[kWeights].shape, operands[kDDst]);
+  const auto forward = ForwardDescription(context, c, ScratchpadFromUser());
+  const dnnl::convolution_backward_data::primitive_desc description(
+      context.engine, kDirect, c.src, c.weights, c.dst, c.strides, c.dilations, c.pads_begin,
+      c.pads_end, forward, ScratchpadFromUser());
+
+  operands[kDDst] = Settled(operands[kDDst], description.diff_dst_desc());
+  operands[kDSrc] = Settled(operands[kDSrc], description.diff_src_desc());
+  ASSIGN_OR_RETURN(operands[kWeights],
+                   SettleWeights(operands[kWeights], description.weights_desc()));
+  OneDnnKernelBuilder builder(context);
+  builder.Add(dnnl::convolution_backward_data(description), description.scratchpad_desc(),
+              {{DNNL_ARG_DIFF_DST, builder.Operand(kDDst, description.diff_dst_desc())},
+               {DNNL_ARG_WEIGHTS,
+                ReadWeights(&builder, kWeights, p, operands[kWeights], description.weights_desc())},
+               {DNNL_ARG_DIFF_SRC, builder.Operand(kDSrc, description.diff_src_desc())}});
+  return builder.Build(std::move(operands));
+}
+
+KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDescription& op) {
+  const auto& p = std::get<ConvolutionParameters>(op.parameters);
+  if (p.accumulate)
+    return absl::UnimplementedError("a convolution's gradient that adds to d_weights");
+  const ConvolutionBackwardWeightsOrder order(p);
+  std::vector<TensorDescription> operands = op.operands;
+  const Convolution c = Describe(context, p, operands[order.src], operands[order.d_weights].shape,
+                                 operands[order.d_dst]);
+  const auto forward = ForwardDescription(context, c, ScratchpadFromUser());
+  using Description = dnnl::convolution_backward_weights::primitive_desc;
+  const Description description =
+      p.has_bias
+          ? Description(context.engine, kDirect, c.src, c.weights, c.bias, c.dst, c.strides,
+                        c.dilations, c.pads_begin, c.pads_end, forward, ScratchpadFromUser())
+          : Description(context.engine, kDirect, c.src, c.weights, c.dst, c.strides, c.dilations,
+                        c.pads_begin, c.pads_end, forward, ScratchpadFromUser());
+
+  operands[order.src] = Settled(operands[order.src], description.src_desc());
+  operands[order.d_dst] = Settled(operands[order.d_dst], description.diff_dst_desc());
+  const Desc wanted = description.diff_weights_desc();
+  ASSIGN_OR_RETURN(operands[order.d_weights], SettleWeights(operands[order.d_weights], wanted));
+  const Desc plain = PlainWeights(p, operands[order.d_weights].shape);
+  const bool reorder = operands[order.d_weights].layout.is_plain() && plain != wanted;
+  OneDnnKernelBuilder builder(context);
+  const int d_weights =
+      reorder ? builder.Temporary(wanted) : builder.Operand(order.d_weights, wanted);
+  std::map<int, int> arguments = {
+      {DNNL_ARG_SRC, builder.Operand(order.src, description.src_desc())},
+      {DNNL_ARG_DIFF_DST, builder.Operand(order.d_dst, description.diff_dst_desc())},
+      {DNNL_ARG_DIFF_WEIGHTS, d_weights}};
+  if (p.has_bias) arguments[DNNL_ARG_DIFF_BIAS] = builder.Operand(order.d_bias, c.bias);
+  builder.Add(dnnl::convolution_backward_weights(description), description.scratchpad_desc(),
+              arguments);
+  if (reorder) {
+    builder.AddReorder(d_weights, wanted, builder.Operand(order.d_weights, plain), plain);
+  }
+  return builder.Build(std::move(operands));
+}
+
+}  // namespace topiary

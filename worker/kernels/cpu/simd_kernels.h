@@ -1,0 +1,118 @@
+// Inner loops of the kernels that oneDNN does not have or does slowly, each
+// compiled for several instruction sets and chosen at run time.
+//
+// All run on the calling thread, touch no byte beyond the elements they are given, and
+// sum in an order that depends on the arguments and the instruction set only. Pointers
+// need no alignment. A read operand may be the same memory as a written one.
+#ifndef TOPIARY_WORKER_KERNELS_CPU_SIMD_KERNELS_H_
+#define TOPIARY_WORKER_KERNELS_CPU_SIMD_KERNELS_H_
+
+#include <cstdint>
+
+#include "worker/kernels/cpu/cpu_isa.h"
+#include "worker/kernels/op_description.h"
+
+namespace topiary {
+
+// `rows` rows of `width` adjacent floats, `stride` floats apart.
+struct Panel {
+  int64_t rows = 0;
+  int64_t width = 0;
+  int64_t stride = 0;
+};
+
+// Constants of an SGD step (op_description.h).
+struct SgdStep {
+  float learning_rate;  // With the multiplier.
+  float gradient_scale;
+  float momentum;
+  bool nesterov;
+  float weight_decay;
+};
+
+// Constants of an Adam or AdamW step.
+struct AdamStep {
+  float learning_rate;  // With the multiplier.
+  float gradient_scale;
+  float beta1;
+  float beta2;
+  float epsilon;
+  float weight_decay;
+  bool decoupled_decay;  // AdamW.
+  float bias_correction_1;
+  float bias_correction_2;
+};
+
+// What BatchNorm's backward pass reads at each element: the gradient is
+// d_dst (+ d_dst_2 unless null), where dst is null or dst > 0, otherwise 0.
+struct NormGradient {
+  const float* dst;
+  const float* d_dst;
+  const float* d_dst_2;
+};
+
+// Parameters named factor, offset, shift... have one value per column of the panel.
+struct SimdKernels {
+  CpuIsa isa;
+
+  // --- Element by element.
+  void (*unary_forward)(const UnaryParameters& f, int64_t n, const float* src, float* dst);
+  void (*unary_backward)(const UnaryParameters& f, int64_t n, const float* dst, const float* d_dst,
+                         float* d_src);
+  // a_step and b_step are 1, or 0 for an operand that is one repeated number.
+  void (*binary)(const BinaryParameters& f, int64_t n, const float* a, int a_step, const float* b,
+                 int b_step, float* dst);
+
+  // --- Sums.
+  double (*sum)(int64_t n, const float* src);
+  double (*sum_of_squares)(int64_t n, const float* src);
+  // totals[column] += the sum of the column.
+  void (*add_columns)(const Panel& panel, const float* src, float* totals);
+
+  // --- BatchNorm.
+  // sums[column] += sum of (src - shift), squares[column] += sum of (src - shift)^2.
+  void (*norm_moments)(const Panel& panel, const float* src, const float* shift, float* sums,
+                       float* squares);
+  // dst = relu?(src * factor + offset (+ residual unless null)).
+  void (*norm_apply)(const Panel& panel, const float* src, const float* factor, const float* offset,
+                     const float* residual, bool relu, float* dst);
+  // sums[column] += sum of the gradient, products[column] += sum of gradient * (src - mean).
+  // Stores the gradient in `gradient` unless that is null.
+  void (*norm_backward_sums)(const Panel& panel, const float* src, const NormGradient& g,
+                             const float* mean, float* sums, float* products, float* gradient);
+  // d_src = gradient * factor + (src - mean) * slope + offset.
+  void (*norm_backward_apply)(const Panel& panel, const float* src, const NormGradient& g,
+                              const float* mean, const float* factor, const float* slope,
+                              const float* offset, float* d_src);
+
+  // --- Softmax.
+  float (*max)(int64_t n, const float* src);  // n >= 1.
+  // dst = exp(src - shift); returns the sum of dst. dst may be null.
+  float (*exp_shifted)(int64_t n, const float* src, float shift, float* dst);
+
+  // --- Parameters.
+  void (*sgd)(const SgdStep& step, int64_t n, float* value, const float* gradient, float* momentum);
+  void (*adam)(const AdamStep& step, int64_t n, float* value, const float* gradient, float* first,
+               float* second);
+  // The same over the elements of `runs`; elements with block_scale 0 are left alone.
+  void (*sgd_runs)(const SgdStep& step, const BlockRun* runs, int64_t count,
+                   const float* block_scale, float* value, const float* gradient, float* momentum);
+  void (*adam_runs)(const AdamStep& step, const BlockRun* runs, int64_t count,
+                    const float* block_scale, float* value, const float* gradient, float* first,
+                    float* second);
+  void (*scale_runs)(const BlockRun* runs, int64_t count, const float* block_scale,
+                     const float* value, float* dst);
+  // totals[block of run] += <a, b> over the run, run by run.
+  void (*inner_products)(const BlockRun* runs, int64_t count, const float* a, const float* b,
+                         float* totals);
+};
+
+// The kernels for `isa`, which this processor must have.
+const SimdKernels& SimdKernelsFor(CpuIsa isa);
+
+// The most that this processor has.
+CpuIsa DetectedIsa();
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_KERNELS_CPU_SIMD_KERNELS_H_
