@@ -1,0 +1,156 @@
+#include "server/api/spec_defaults.h"
+
+#include "google/protobuf/util/time_util.h"
+
+namespace topiary {
+namespace {
+
+// Sets an optional field, or an integer or enum whose zero stands for the default.
+#define SET_IF_ABSENT(message, field, value) \
+  if (!(message)->has_##field()) (message)->set_##field(value)
+#define SET_IF_ZERO(message, field, value) \
+  if ((message)->field() == 0) (message)->set_##field(value)
+
+void FillSource(v1::DataSource* source) {
+  if (source->has_npz()) {
+    v1::NpzSource* npz = source->mutable_npz();
+    if (npz->input_array().empty()) npz->set_input_array("x");
+    if (npz->label_array().empty()) npz->set_label_array("y");
+  }
+  if (source->has_csv()) {
+    v1::CsvSource* csv = source->mutable_csv();
+    SET_IF_ABSENT(csv, header, true);
+    if (csv->delimiter().empty()) csv->set_delimiter(",");
+  }
+}
+
+void FillData(v1::Data* data) {
+  FillSource(data->mutable_train());
+  if (data->has_evaluation()) {
+    FillSource(data->mutable_evaluation());
+  } else {
+    SET_IF_ABSENT(data, validation_fraction, 0.1);
+  }
+  SET_IF_ABSENT(data, divide_by, 1.0);
+  if (data->normalization().has_fitted()) {
+    SET_IF_ZERO(
+        data->mutable_normalization()->mutable_fitted(), axis,
+        data->train().has_csv() ? v1::FittedNormalization::FEATURE : v1::FittedNormalization::ALL);
+  }
+}
+
+template <typename AdamMessage>
+void FillAdam(AdamMessage* adam) {
+  SET_IF_ABSENT(adam, beta1, 0.9);
+  SET_IF_ABSENT(adam, beta2, 0.999);
+  SET_IF_ABSENT(adam, epsilon, 1e-8);
+}
+
+void FillOptimizer(v1::Optimizer* optimizer) {
+  if (optimizer->kind_case() == v1::Optimizer::KIND_NOT_SET) optimizer->mutable_sgd();
+  if (optimizer->has_sgd()) SET_IF_ABSENT(optimizer->mutable_sgd(), momentum, 0.9);
+  if (optimizer->has_adam()) FillAdam(optimizer->mutable_adam());
+  if (optimizer->has_adamw()) FillAdam(optimizer->mutable_adamw());
+  SET_IF_ABSENT(optimizer, weight_decay, optimizer->has_adamw() ? 0.01 : 0.0);
+}
+
+void FillLearningRate(bool sgd, v1::LearningRate* rate) {
+  SET_IF_ABSENT(rate, base, sgd ? 0.05 : 0.001);
+  if (rate->schedule_case() == v1::LearningRate::SCHEDULE_NOT_SET) rate->mutable_cosine();
+  if (rate->has_step()) SET_IF_ABSENT(rate->mutable_step(), factor, 0.1);
+  if (rate->has_cosine()) SET_IF_ABSENT(rate->mutable_cosine(), final_fraction, 0.0);
+  if (rate->has_linear()) SET_IF_ABSENT(rate->mutable_linear(), final_fraction, 0.0);
+}
+
+void FillMetrics(v1::Task* task) {
+  if (task->metrics_size() > 0) return;
+  if (task->loss() == v1::Task::MEAN_SQUARED_ERROR) {
+    task->add_metrics(v1::Task::MEAN_SQUARED_ERROR_METRIC);
+    task->add_metrics(v1::Task::R2);
+    return;
+  }
+  task->add_metrics(v1::Task::ACCURACY);
+  task->add_metrics(v1::Task::LOG_LOSS);
+  if (task->loss() == v1::Task::BINARY_CROSS_ENTROPY) task->add_metrics(v1::Task::AUC);
+}
+
+void FillTask(v1::Task* task) {
+  SET_IF_ZERO(task, loss, v1::Task::CROSS_ENTROPY);
+  FillOptimizer(task->mutable_optimizer());
+  FillLearningRate(task->optimizer().has_sgd(), task->mutable_learning_rate());
+  SET_IF_ZERO(task, batch_size, 128);
+  if (task->length_case() == v1::Task::LENGTH_NOT_SET) task->set_epochs(10);
+  SET_IF_ABSENT(task, seed, 0);
+  FillMetrics(task);
+}
+
+void FillMagnitude(v1::MagnitudeMethod* method) {
+  if (method->schedule_case() == v1::MagnitudeMethod::SCHEDULE_NOT_SET) method->mutable_gradual();
+  if (method->has_one_shot()) SET_IF_ABSENT(method->mutable_one_shot(), at_fraction, 0.0);
+  if (method->has_gradual()) {
+    SET_IF_ABSENT(method->mutable_gradual(), begin_fraction, 0.2);
+    SET_IF_ABSENT(method->mutable_gradual(), end_fraction, 0.7);
+  }
+}
+
+void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlusMethod* method) {
+  using Method = v1::SequentialAttentionPlusPlusMethod;
+  if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
+  SET_IF_ABSENT(method, logits_learning_rate_multiplier, 10.0);
+  SET_IF_ABSENT(method, logits_weight_decay, weight_decay);
+  SET_IF_ABSENT(method, schedule_constant, 4.0);
+  SET_IF_ABSENT(method, clip_attention, true);
+  SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
+}
+
+void FillTarget(v1::PruningTarget* target) {
+  SET_IF_ZERO(target, block_rows, 16);
+  SET_IF_ZERO(target, block_cols, 16);
+  SET_IF_ZERO(target, budget, v1::PruningTarget::UNIFORM);
+  SET_IF_ZERO(target, min_blocks, 100);
+  SET_IF_ABSENT(target, batch_norm_batches, 100);
+}
+
+// Method, target and outputs.
+void FillMethod(v1::CompressionSpec* spec) {
+  if (spec->method_case() == v1::CompressionSpec::METHOD_NOT_SET) {
+    spec->mutable_sequential_attention_pp();
+  }
+  if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
+  if (spec->has_sequential_attention_pp()) {
+    FillSequentialAttention(spec->task().optimizer().weight_decay(),
+                            spec->mutable_sequential_attention_pp());
+  }
+  const bool prunes = spec->has_magnitude() || spec->has_sequential_attention_pp();
+  if (prunes) FillTarget(spec->mutable_target());
+  SET_IF_ABSENT(spec->mutable_outputs(), onnx, !spec->has_evaluate());
+  SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes);
+}
+
+void FillRetry(v1::RetryPolicy* retry) {
+  SET_IF_ZERO(retry, max_attempts, 3);
+  // One that was given must not be passed by the default of the other.
+  const bool has_initial = retry->has_initial_backoff();
+  if (!has_initial) retry->mutable_initial_backoff()->set_seconds(1);
+  if (!retry->has_maximum_backoff()) {
+    retry->mutable_maximum_backoff()->set_seconds(60);
+    if (retry->maximum_backoff() < retry->initial_backoff()) {
+      *retry->mutable_maximum_backoff() = retry->initial_backoff();
+    }
+  } else if (!has_initial && retry->maximum_backoff() < retry->initial_backoff()) {
+    *retry->mutable_initial_backoff() = retry->maximum_backoff();
+  }
+}
+
+}  // namespace
+
+void FillDefaults(v1::CompressionSpec* spec) {
+  if (spec->model().files_size() == 1) spec->mutable_model()->mutable_files(0)->set_main(true);
+  FillData(spec->mutable_data());
+  FillTask(spec->mutable_task());
+  FillMethod(spec);
+  SET_IF_ZERO(spec->mutable_placement(), device, v1::Placement::CPU);
+  FillRetry(spec->mutable_retry());
+}
+
+}  // namespace topiary

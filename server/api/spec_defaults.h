@@ -1,0 +1,15 @@
+#ifndef TOPIARY_SERVER_API_SPEC_DEFAULTS_H_
+#define TOPIARY_SERVER_API_SPEC_DEFAULTS_H_
+
+#include "topiary/v1/spec.pb.h"
+
+namespace topiary {
+
+// Writes the defaults that proto/topiary/v1/spec.proto names into what a valid spec leaves out:
+// afterwards every oneof is chosen and every enum specified, and each number is set whose default
+// does not depend on the model or the data. Applied twice, it changes nothing more.
+void FillDefaults(v1::CompressionSpec* spec);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_SERVER_API_SPEC_DEFAULTS_H_

@@ -1,0 +1,110 @@
+#include "server/api/spec_defaults.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "gtest/gtest.h"
+#include "server/api/spec_validation.h"
+
+namespace topiary {
+namespace {
+
+using google::protobuf::TextFormat;
+using google::protobuf::util::MessageDifferencer;
+
+struct DefaultsCase {
+  const char* name;
+  const char* given;     // a spec as text, without model and data's digests
+  const char* expected;  // fields that must come out of it
+};
+
+v1::CompressionSpec SpecOf(const std::string& text) {
+  v1::CompressionSpec spec;
+  EXPECT_TRUE(TextFormat::ParseFromString(text, &spec)) << text;
+  if (spec.model().files().empty()) {
+    spec.mutable_model()->add_files()->set_path("m.onnx");
+    spec.mutable_model()->mutable_files(0)->set_digest(std::string(64, 'a'));
+  }
+  if (!spec.data().has_train()) {
+    spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(std::string(64, 'b'));
+  }
+  return spec;
+}
+
+class SpecDefaults : public testing::TestWithParam<DefaultsCase> {};
+
+TEST_P(SpecDefaults, AreFilledIn) {
+  v1::CompressionSpec filled = SpecOf(GetParam().given);
+  FillDefaults(&filled);
+  v1::CompressionSpec expected;
+  ASSERT_TRUE(TextFormat::ParseFromString(GetParam().expected, &expected));
+  MessageDifferencer differencer;
+  differencer.set_scope(MessageDifferencer::PARTIAL);
+  std::string report;
+  differencer.ReportDifferencesToString(&report);
+  EXPECT_TRUE(differencer.Compare(expected, filled)) << report;
+}
+
+TEST_P(SpecDefaults, MakeAValidSpecAndChangeNothingWhenAppliedAgain) {
+  v1::CompressionSpec once = SpecOf(GetParam().given);
+  FillDefaults(&once);
+  FieldViolations violations;
+  ValidateSpec(once, "spec", &violations);
+  EXPECT_EQ(violations.ToStatus(), absl::OkStatus());
+  v1::CompressionSpec twice = once;
+  FillDefaults(&twice);
+  EXPECT_TRUE(MessageDifferencer::Equals(once, twice));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, SpecDefaults,
+    testing::Values(
+        DefaultsCase{"Shortest", "target { sparsity: 0.9 }",
+                     R"(model { files { path: "m.onnx" main: true
+                          digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } }
+                        data { validation_fraction: 0.1 divide_by: 1
+                               train { npz { input_array: "x" label_array: "y" } } }
+                        task { loss: CROSS_ENTROPY batch_size: 128 epochs: 10 seed: 0
+                               optimizer { sgd { momentum: 0.9 } weight_decay: 0 }
+                               learning_rate { base: 0.05 cosine { final_fraction: 0 } }
+                               metrics: ACCURACY metrics: LOG_LOSS }
+                        sequential_attention_pp {
+                          preset: SINGLE logits_learning_rate_multiplier: 10
+                          logits_weight_decay: 0 schedule_constant: 4 clip_attention: true
+                          reset_optimizer_at_phases: true }
+                        target { block_rows: 16 block_cols: 16 budget: UNIFORM min_blocks: 100
+                                 batch_norm_batches: 100 }
+                        outputs { onnx: true block_sparse: true }
+                        placement { device: CPU }
+                        retry { max_attempts: 3 initial_backoff { seconds: 1 }
+                                maximum_backoff { seconds: 60 } })"},
+        DefaultsCase{"AdamW", "target { sparsity: 0.5 } task { optimizer { adamw {} } }",
+                     R"(task { optimizer { adamw { beta1: 0.9 beta2: 0.999 epsilon: 1e-8 }
+                                           weight_decay: 0.01 }
+                               learning_rate { base: 0.001 } }
+                        sequential_attention_pp { logits_weight_decay: 0.01 })"},
+        DefaultsCase{"Binary", "target { sparsity: 0.5 } task { loss: BINARY_CROSS_ENTROPY }",
+                     "task { metrics: ACCURACY metrics: LOG_LOSS metrics: AUC }"},
+        DefaultsCase{"Regression", "target { sparsity: 0.5 } task { loss: MEAN_SQUARED_ERROR }",
+                     "task { metrics: MEAN_SQUARED_ERROR_METRIC metrics: R2 }"},
+        DefaultsCase{"Magnitude", "target { sparsity: 0.5 } magnitude {}",
+                     "magnitude { gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
+        DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},
+        DefaultsCase{"Evaluate", "evaluate {}",
+                     "evaluate {} outputs { onnx: false block_sparse: false }"},
+        DefaultsCase{"Csv",
+                     R"(target { sparsity: 0.5 } data { normalization { fitted {} } train { csv {
+                        digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } } })",
+                     R"(data { normalization { fitted { axis: FEATURE } }
+                               train { csv { header: true delimiter: "," } } })"},
+        DefaultsCase{"LongBackoff",
+                     "target { sparsity: 0.5 } retry { initial_backoff { seconds: 90 } }",
+                     "retry { maximum_backoff { seconds: 90 } }"},
+        DefaultsCase{"NoBackoff", "target { sparsity: 0.5 } retry { maximum_backoff {} }",
+                     "retry { initial_backoff {} maximum_backoff {} }"}),
+    [](const testing::TestParamInfo<DefaultsCase>& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace topiary

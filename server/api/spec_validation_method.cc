@@ -1,0 +1,134 @@
+#include <cmath>
+
+#include "server/api/spec_validation_parts.h"
+
+namespace topiary {
+namespace {
+
+constexpr int64_t kMaxSteps = 1000000000;
+constexpr int kMaxPhases = 1000;
+constexpr int kMaxPatterns = 1000;
+constexpr size_t kMaxPatternBytes = 255;
+
+bool Prunes(const v1::CompressionSpec& spec) {
+  return spec.method_case() != v1::CompressionSpec::kDense &&
+         spec.method_case() != v1::CompressionSpec::kEvaluate;
+}
+
+void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path,
+                       FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (method.has_one_shot() && method.one_shot().has_at_fraction()) {
+    check.InRightOpen(method.one_shot().at_fraction(), 0, 1, "one_shot.at_fraction");
+  }
+  if (!method.has_gradual()) return;
+  const v1::GradualMagnitude& gradual = method.gradual();
+  const double begin = gradual.has_begin_fraction() ? gradual.begin_fraction() : 0.2;
+  const double end = gradual.has_end_fraction() ? gradual.end_fraction() : 0.7;
+  check.InRightOpen(begin, 0, 1, "gradual.begin_fraction");
+  check.InLeftOpen(end, 0, 1, "gradual.end_fraction");
+  check.That(begin < end, "gradual.end_fraction",
+             absl::StrCat("must be above begin_fraction, which is ", begin));
+  if (gradual.has_refresh_steps()) {
+    check.InRange(gradual.refresh_steps(), 1, kMaxSteps, "gradual.refresh_steps");
+  }
+}
+
+void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
+                    FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (!check.InRange(plan.phases_size(), 1, kMaxPhases, "phases")) return;
+  double sum = 0;
+  for (int i = 0; i < plan.phases_size(); ++i) {
+    const v1::Phase& phase = plan.phases(i);
+    FieldChecks phase_check(ElementPath(path, "phases", i), violations);
+    phase_check.That(phase.kind() != v1::Phase::KIND_UNSPECIFIED, "kind",
+                     "must be DENSE, SPARSIFICATION or SPARSE");
+    phase_check.InLeftOpen(phase.fraction(), 0, 1, "fraction");
+    sum += phase.fraction();
+  }
+  check.That(std::abs(sum - 1) <= 1e-6, "phases",
+             absl::StrCat("the fractions must make 1 together; they make ", sum));
+  check.That(plan.phases().rbegin()->kind() == v1::Phase::SPARSE, "phases",
+             "the last phase must be SPARSE");
+}
+
+void ValidateSequentialAttention(const v1::SequentialAttentionPlusPlusMethod& method,
+                                 absl::string_view path, FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (method.plan_case() == v1::SequentialAttentionPlusPlusMethod::kPhases) {
+    ValidatePhases(method.phases(), check.PathOf("phases"), violations);
+  }
+  if (method.has_logits_learning_rate_multiplier()) {
+    check.InLeftOpen(method.logits_learning_rate_multiplier(), 0, 10000,
+                     "logits_learning_rate_multiplier");
+  }
+  if (method.has_logits_weight_decay()) {
+    check.InClosed(method.logits_weight_decay(), 0, 10, "logits_weight_decay");
+  }
+  if (method.has_schedule_constant()) {
+    check.InLeftOpen(method.schedule_constant(), 0, 100, "schedule_constant");
+  }
+  if (method.has_mask_refresh_steps()) {
+    check.InRange(method.mask_refresh_steps(), 1, kMaxSteps, "mask_refresh_steps");
+  }
+}
+
+template <typename Patterns>
+void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldChecks* check) {
+  check->That(patterns.size() <= kMaxPatterns, field, "must have at most 1000 entries");
+  for (int i = 0; i < std::min<int>(patterns.size(), kMaxPatterns); ++i) {
+    check->That(!patterns[i].empty() && patterns[i].size() <= kMaxPatternBytes,
+                absl::StrCat(field, "[", i, "]"), "must have 1 to 255 bytes");
+  }
+}
+
+void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
+                    FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  check.InOpen(target.sparsity(), 0, 1, "sparsity");
+  check.ZeroOrInRange(target.block_rows(), 1, 4096, "block_rows");
+  check.ZeroOrInRange(target.block_cols(), 1, 4096, "block_cols");
+  check.ZeroOrInRange(target.min_blocks(), 1, 1000000000, "min_blocks");
+  if (target.has_batch_norm_batches()) {
+    check.InRange(target.batch_norm_batches(), 0, 100000, "batch_norm_batches");
+  }
+  ValidatePatterns(target.include_layers(), "include_layers", &check);
+  ValidatePatterns(target.exclude_layers(), "exclude_layers", &check);
+}
+
+void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
+                     FieldViolations* violations) {
+  const v1::Outputs& outputs = spec.outputs();
+  FieldChecks check(path, violations);
+  const bool evaluates = spec.method_case() == v1::CompressionSpec::kEvaluate;
+  check.That(!(outputs.onnx() && evaluates), "onnx", "method evaluate makes no model");
+  check.That(!(outputs.block_sparse() && !Prunes(spec)), "block_sparse",
+             "needs a method that prunes");
+  check.That(!(outputs.keep_checkpoint() && evaluates), "keep_checkpoint",
+             "method evaluate writes no checkpoint");
+  check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
+             "needs a method that prunes");
+}
+
+}  // namespace
+
+void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
+                    FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (spec.has_magnitude()) {
+    ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
+  }
+  if (spec.has_sequential_attention_pp()) {
+    ValidateSequentialAttention(spec.sequential_attention_pp(),
+                                check.PathOf("sequential_attention_pp"), violations);
+  }
+  if (Prunes(spec)) {
+    ValidateTarget(spec.target(), check.PathOf("target"), violations);
+  } else {
+    check.That(!spec.has_target(), "target", "the method prunes nothing: leave target out");
+  }
+  ValidateOutputs(spec, check.PathOf("outputs"), violations);
+}
+
+}  // namespace topiary

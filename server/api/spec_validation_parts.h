@@ -1,0 +1,75 @@
+#ifndef TOPIARY_SERVER_API_SPEC_VALIDATION_PARTS_H_
+#define TOPIARY_SERVER_API_SPEC_VALIDATION_PARTS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/digest.h"
+#include "server/api/field_violations.h"
+#include "server/api/message_check.h"
+#include "topiary/v1/spec.pb.h"
+
+// The parts of ValidateSpec, one for each part of the spec, and the checks that they share. Only
+// for spec_validation*.cc.
+namespace topiary {
+
+void ValidateModel(const v1::Model& model, absl::string_view path, FieldViolations* violations);
+void ValidateData(const v1::Data& data, absl::string_view path, FieldViolations* violations);
+void ValidateTask(const v1::Task& task, absl::string_view path, FieldViolations* violations);
+// Method, target and outputs.
+void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
+                    FieldViolations* violations);
+// Placement, retry policy, deadline, priority and labels.
+void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
+                       FieldViolations* violations);
+
+// The checks of one message's fields: each adds a violation under the message's path.
+class FieldChecks {
+ public:
+  FieldChecks(absl::string_view path, FieldViolations* violations)
+      : path_(path), violations_(violations) {}
+
+  bool That(bool ok, absl::string_view field, absl::string_view description) {
+    return violations_->Check(ok, JoinPath(path_, field), description);
+  }
+  bool InRange(int64_t value, int64_t low, int64_t high, absl::string_view field) {
+    return That(low <= value && value <= high, field,
+                absl::StrCat("must lie between ", low, " and ", high));
+  }
+  // For integers whose zero means the default.
+  bool ZeroOrInRange(int64_t value, int64_t low, int64_t high, absl::string_view field) {
+    return That(value == 0 || (low <= value && value <= high), field,
+                absl::StrCat("must lie between ", low, " and ", high, ", or be left out"));
+  }
+  bool InClosed(double value, double low, double high, absl::string_view field) {
+    return That(low <= value && value <= high, field,
+                absl::StrCat("must lie in [", low, ", ", high, "]"));
+  }
+  bool InRightOpen(double value, double low, double high, absl::string_view field) {
+    return That(low <= value && value < high, field,
+                absl::StrCat("must lie in [", low, ", ", high, ")"));
+  }
+  bool InLeftOpen(double value, double low, double high, absl::string_view field) {
+    return That(low < value && value <= high, field,
+                absl::StrCat("must lie in (", low, ", ", high, "]"));
+  }
+  bool InOpen(double value, double low, double high, absl::string_view field) {
+    return That(low < value && value < high, field,
+                absl::StrCat("must lie in (", low, ", ", high, ")"));
+  }
+  bool Digest(const std::string& value, absl::string_view field) {
+    return That(IsSha256Hex(value), field,
+                "must be the SHA-256 of an artifact, 64 lower-case hexadecimal digits");
+  }
+  std::string PathOf(absl::string_view field) const { return JoinPath(path_, field); }
+
+ private:
+  const std::string path_;
+  FieldViolations* const violations_;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_SERVER_API_SPEC_VALIDATION_PARTS_H_

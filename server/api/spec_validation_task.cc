@@ -1,0 +1,113 @@
+#include <set>
+
+#include "server/api/spec_validation_parts.h"
+
+namespace topiary {
+namespace {
+
+constexpr int64_t kMaxSteps = 1000000000;
+
+// Adam and AdamW have the same fields.
+template <typename AdamMessage>
+void ValidateAdam(const AdamMessage& adam, absl::string_view path, FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (adam.has_beta1()) check.InRightOpen(adam.beta1(), 0, 1, "beta1");
+  if (adam.has_beta2()) check.InRightOpen(adam.beta2(), 0, 1, "beta2");
+  if (adam.has_epsilon()) check.InLeftOpen(adam.epsilon(), 0, 1, "epsilon");
+}
+
+void ValidateOptimizer(const v1::Optimizer& optimizer, absl::string_view path,
+                       FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (optimizer.has_weight_decay()) {
+    check.InClosed(optimizer.weight_decay(), 0, 10, "weight_decay");
+  }
+  if (optimizer.has_sgd()) {
+    const v1::Sgd& sgd = optimizer.sgd();
+    FieldChecks sgd_check(check.PathOf("sgd"), violations);
+    if (sgd.has_momentum()) sgd_check.InRightOpen(sgd.momentum(), 0, 1, "momentum");
+    sgd_check.That(!sgd.nesterov() || !sgd.has_momentum() || sgd.momentum() != 0, "nesterov",
+                   "needs a momentum above 0");
+  }
+  if (optimizer.has_adam()) ValidateAdam(optimizer.adam(), check.PathOf("adam"), violations);
+  if (optimizer.has_adamw()) ValidateAdam(optimizer.adamw(), check.PathOf("adamw"), violations);
+}
+
+void ValidateStepSchedule(const v1::StepSchedule& step, absl::string_view path,
+                          FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (step.has_factor()) check.InLeftOpen(step.factor(), 0, 1, "factor");
+  check.InRange(step.milestones_size(), 1, 100, "milestones");
+  for (int i = 0; i < step.milestones_size(); ++i) {
+    const std::string field = absl::StrCat("milestones[", i, "]");
+    check.InOpen(step.milestones(i), 0, 1, field);
+    check.That(i == 0 || step.milestones(i - 1) < step.milestones(i), field,
+               "must be above the one before");
+  }
+}
+
+void ValidateLearningRate(const v1::LearningRate& rate, absl::string_view path,
+                          FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (rate.has_base()) check.InLeftOpen(rate.base(), 0, 1000, "base");
+  check.InRange(rate.warmup_steps(), 0, kMaxSteps, "warmup_steps");
+  if (rate.has_step()) ValidateStepSchedule(rate.step(), check.PathOf("step"), violations);
+  if (rate.has_cosine() && rate.cosine().has_final_fraction()) {
+    check.InClosed(rate.cosine().final_fraction(), 0, 1, "cosine.final_fraction");
+  }
+  if (rate.has_linear() && rate.linear().has_final_fraction()) {
+    check.InClosed(rate.linear().final_fraction(), 0, 1, "linear.final_fraction");
+  }
+}
+
+// Whether `metric` can be measured on a network trained with `loss`.
+bool Suits(v1::Task::Metric metric, v1::Task::Loss loss) {
+  switch (metric) {
+    case v1::Task::ACCURACY:
+    case v1::Task::LOG_LOSS:
+      return loss != v1::Task::MEAN_SQUARED_ERROR;
+    case v1::Task::TOP5_ACCURACY:
+      return loss == v1::Task::CROSS_ENTROPY;
+    case v1::Task::AUC:
+      return loss == v1::Task::BINARY_CROSS_ENTROPY;
+    case v1::Task::MEAN_SQUARED_ERROR_METRIC:
+    case v1::Task::R2:
+      return loss == v1::Task::MEAN_SQUARED_ERROR;
+    default:
+      return false;
+  }
+}
+
+void ValidateMetrics(const v1::Task& task, FieldViolations* violations, FieldChecks* check) {
+  const v1::Task::Loss loss =
+      task.loss() == v1::Task::LOSS_UNSPECIFIED ? v1::Task::CROSS_ENTROPY : task.loss();
+  std::set<int> seen;
+  for (int i = 0; i < task.metrics_size(); ++i) {
+    const std::string path = check->PathOf(absl::StrCat("metrics[", i, "]"));
+    const v1::Task::Metric metric = v1::Task::Metric(task.metrics(i));
+    violations->Check(seen.insert(metric).second, path, "is named twice");
+    violations->Check(Suits(metric, loss), path,
+                      absl::StrCat("cannot be measured with loss ", v1::Task::Loss_Name(loss)));
+  }
+}
+
+}  // namespace
+
+void ValidateTask(const v1::Task& task, absl::string_view path, FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  ValidateOptimizer(task.optimizer(), check.PathOf("optimizer"), violations);
+  ValidateLearningRate(task.learning_rate(), check.PathOf("learning_rate"), violations);
+  if (task.has_clip_gradient_norm()) {
+    check.That(task.clip_gradient_norm() > 0, "clip_gradient_norm", "must be above 0");
+  }
+  check.ZeroOrInRange(task.batch_size(), 1, 65536, "batch_size");
+  if (task.length_case() == v1::Task::kEpochs) check.InRange(task.epochs(), 1, 100000, "epochs");
+  if (task.length_case() == v1::Task::kSteps) {
+    check.InRange(task.steps(), 1, kMaxSteps, "steps");
+    check.That(task.learning_rate().warmup_steps() < task.steps(), "learning_rate.warmup_steps",
+               "must be fewer than task.steps");
+  }
+  ValidateMetrics(task, violations, &check);
+}
+
+}  // namespace topiary

@@ -1,0 +1,320 @@
+#include "server/api/spec_validation.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace topiary {
+namespace {
+
+using google::protobuf::TextFormat;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+std::string Digest(char digit) { return std::string(64, digit); }
+
+// The shortest useful spec.
+v1::CompressionSpec ShortestSpec() {
+  v1::CompressionSpec spec;
+  auto* file = spec.mutable_model()->add_files();
+  file->set_path("model.onnx");
+  file->set_digest(Digest('a'));
+  spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(Digest('b'));
+  spec.mutable_target()->set_sparsity(0.9);
+  return spec;
+}
+
+std::vector<std::string> PathsRefused(const v1::CompressionSpec& spec) {
+  FieldViolations violations;
+  ValidateSpec(spec, "spec", &violations);
+  std::vector<std::string> paths;
+  for (const FieldViolation& violation : violations.violations()) {
+    EXPECT_FALSE(violation.description.empty());
+    paths.push_back(violation.field);
+  }
+  return paths;
+}
+
+TEST(SpecValidation, TheShortestUsefulSpecIsAccepted) {
+  EXPECT_THAT(PathsRefused(ShortestSpec()), IsEmpty());
+}
+
+// ---- One wrong field, named by its path
+// -----------------------------------------------------------
+
+// `patch` is merged into the shortest spec (a digit repeated stands for nothing: digests are real).
+struct RefusedCase {
+  const char* name;
+  const char* patch;
+  const char* path;
+};
+
+class RefusedSpec : public testing::TestWithParam<RefusedCase> {};
+
+TEST_P(RefusedSpec, IsRefusedWithThePath) {
+  v1::CompressionSpec spec = ShortestSpec();
+  v1::CompressionSpec patch;
+  ASSERT_TRUE(TextFormat::ParseFromString(GetParam().patch, &patch));
+  spec.MergeFrom(patch);
+  EXPECT_THAT(PathsRefused(spec), Contains(GetParam().path));
+}
+
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+
+const RefusedCase kModelCases[] = {
+    {"TwoFilesAndNoMain", "model { files { path: 'model.onnx.data' digest: '" ZEROS "' } }",
+     "spec.model.files"},
+    {"TwoMains",
+     "model { files { path: 'a' digest: '" ZEROS "' main: true } files { path: 'b' digest: '" ZEROS
+     "' main: true } }",
+     "spec.model.files"},
+    {"SamePathTwice", "model { files { path: 'model.onnx' digest: '" ZEROS "' main: true } }",
+     "spec.model.files[1].path"},
+    {"AbsolutePath", "model { files { path: '/etc/passwd' digest: '" ZEROS "' main: true } }",
+     "spec.model.files[1].path"},
+    {"PathThatClimbs", "model { files { path: 'a/../../b' digest: '" ZEROS "' main: true } }",
+     "spec.model.files[1].path"},
+    {"PathWithABackslash", "model { files { path: 'a\\\\b' digest: '" ZEROS "' main: true } }",
+     "spec.model.files[1].path"},
+    {"PathWithANewline", "model { files { path: 'a\\nb' digest: '" ZEROS "' main: true } }",
+     "spec.model.files[1].path"},
+    {"NoDigest", "model { files { path: 'b' main: true } }", "spec.model.files[1].digest"},
+    {"DigestInCapitals",
+     "model { files { path: 'b' main: true digest: "
+     "'ABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD' } }",
+     "spec.model.files[1].digest"},
+};
+
+const RefusedCase kDataCases[] = {
+    {"SameArrayTwice", "data { train { npz { input_array: 'y' } } }",
+     "spec.data.train.npz.label_array"},
+    {"EmptyEvaluation", "data { evaluation {} }", "spec.data.evaluation"},
+    {"IdxWithoutLabels", "data { train { idx { images_digest: '" ZEROS "' } } }",
+     "spec.data.train.idx.labels_digest"},
+    {"FractionBesideEvaluation",
+     "data { validation_fraction: 0.1 evaluation { npz { digest: '" ZEROS "' } } }",
+     "spec.data.validation_fraction"},
+    {"FractionOfOne", "data { validation_fraction: 1 }", "spec.data.validation_fraction"},
+    {"FractionNotANumber", "data { validation_fraction: nan }", "spec.data.validation_fraction"},
+    {"DivisionByZero", "data { divide_by: 0 }", "spec.data.divide_by"},
+    {"DivisionByInfinity", "data { divide_by: inf }", "spec.data.divide_by"},
+    {"NormalizationOfNoKind", "data { normalization {} }", "spec.data.normalization"},
+    {"FewerDeviationsThanMeans",
+     "data { normalization { given { mean: [0, 0] "
+     "standard_deviation: 1 } } }",
+     "spec.data.normalization.given.standard_deviation"},
+    {"DeviationOfZero",
+     "data { normalization { given { mean: [0, 0] standard_deviation: [1, 0] } } }",
+     "spec.data.normalization.given.standard_deviation[1]"},
+    {"NoMeans", "data { normalization { given {} } }", "spec.data.normalization.given.mean"},
+    {"UnknownAxis", "data { normalization { fitted { axis: 9 } } }",
+     "spec.data.normalization.fitted.axis"},
+    {"TwoCharacterDelimiter", "data { train { csv { digest: '" ZEROS "' delimiter: '::' } } }",
+     "spec.data.train.csv.delimiter"},
+    {"PointAsDelimiter", "data { train { csv { digest: '" ZEROS "' delimiter: '.' } } }",
+     "spec.data.train.csv.delimiter"},
+    {"ColumnWithoutRole", "data { train { csv { digest: '" ZEROS "' columns { index: 1 } } } }",
+     "spec.data.train.csv.columns[0].role"},
+    {"ColumnWithoutNameOrIndex",
+     "data { train { csv { digest: '" ZEROS "' columns { role: LABEL } } } }",
+     "spec.data.train.csv.columns[0].name"},
+    {"ColumnByNameWithoutHeader",
+     "data { train { csv { digest: '" ZEROS
+     "' header: false columns { name: 'y' role: LABEL } } } }",
+     "spec.data.train.csv.columns[0].name"},
+    {"TwoLabels",
+     "data { train { csv { digest: '" ZEROS
+     "' columns { index: 0 role: LABEL } columns { index: 1 role: LABEL } } } }",
+     "spec.data.train.csv.columns[1].role"},
+    {"ColumnTwice",
+     "data { train { csv { digest: '" ZEROS
+     "' columns { index: 3 role: IGNORE } columns { index: 3 role: LABEL } } } }",
+     "spec.data.train.csv.columns[1]"},
+    {"NegativeColumn",
+     "data { train { csv { digest: '" ZEROS "' columns { index: -1 role: IGNORE } } } }",
+     "spec.data.train.csv.columns[0].index"},
+};
+
+const RefusedCase kTaskCases[] = {
+    {"UnknownLoss", "task { loss: 17 }", "spec.task.loss"},
+    {"MomentumOfOne", "task { optimizer { sgd { momentum: 1 } } }",
+     "spec.task.optimizer.sgd.momentum"},
+    {"MomentumNotANumber", "task { optimizer { sgd { momentum: nan } } }",
+     "spec.task.optimizer.sgd.momentum"},
+    {"NesterovWithoutMomentum", "task { optimizer { sgd { momentum: 0 nesterov: true } } }",
+     "spec.task.optimizer.sgd.nesterov"},
+    {"NegativeBeta1", "task { optimizer { adam { beta1: -0.1 } } }",
+     "spec.task.optimizer.adam.beta1"},
+    {"Beta2OfOne", "task { optimizer { adamw { beta2: 1 } } }", "spec.task.optimizer.adamw.beta2"},
+    {"EpsilonOfZero", "task { optimizer { adam { epsilon: 0 } } }",
+     "spec.task.optimizer.adam.epsilon"},
+    {"NegativeDecay", "task { optimizer { weight_decay: -1 } }",
+     "spec.task.optimizer.weight_decay"},
+    {"LearningRateOfZero", "task { learning_rate { base: 0 } }", "spec.task.learning_rate.base"},
+    {"NegativeWarmUp", "task { learning_rate { warmup_steps: -1 } }",
+     "spec.task.learning_rate.warmup_steps"},
+    {"WarmUpToTheEnd", "task { steps: 10 learning_rate { warmup_steps: 10 } }",
+     "spec.task.learning_rate.warmup_steps"},
+    {"StepsWithoutMilestones", "task { learning_rate { step {} } }",
+     "spec.task.learning_rate.step.milestones"},
+    {"MilestonesThatFall", "task { learning_rate { step { milestones: [0.5, 0.4] } } }",
+     "spec.task.learning_rate.step.milestones[1]"},
+    {"CosineThatRises", "task { learning_rate { cosine { final_fraction: 2 } } }",
+     "spec.task.learning_rate.cosine.final_fraction"},
+    {"LinearBelowZero", "task { learning_rate { linear { final_fraction: -1 } } }",
+     "spec.task.learning_rate.linear.final_fraction"},
+    {"ClippingToZero", "task { clip_gradient_norm: 0 }", "spec.task.clip_gradient_norm"},
+    {"NegativeBatch", "task { batch_size: -1 }", "spec.task.batch_size"},
+    {"HugeBatch", "task { batch_size: 65537 }", "spec.task.batch_size"},
+    {"NoEpochs", "task { epochs: 0 }", "spec.task.epochs"},
+    {"NegativeSteps", "task { steps: -5 }", "spec.task.steps"},
+    {"MetricTwice", "task { metrics: [ACCURACY, ACCURACY] }", "spec.task.metrics[1]"},
+    {"AucOfManyClasses", "task { metrics: AUC }", "spec.task.metrics[0]"},
+    {"AccuracyOfRegression", "task { loss: MEAN_SQUARED_ERROR metrics: ACCURACY }",
+     "spec.task.metrics[0]"},
+    {"UnspecifiedMetric", "task { metrics: METRIC_UNSPECIFIED }", "spec.task.metrics[0]"},
+};
+
+const RefusedCase kMethodCases[] = {
+    {"DenseWithATarget", "dense {}", "spec.target"},
+    {"OneShotAtTheEnd", "magnitude { one_shot { at_fraction: 1 } }",
+     "spec.magnitude.one_shot.at_fraction"},
+    {"GradualThatEndsBeforeItBegins", "magnitude { gradual { begin_fraction: 0.8 } }",
+     "spec.magnitude.gradual.end_fraction"},
+    {"RefreshNever", "magnitude { gradual { refresh_steps: 0 } }",
+     "spec.magnitude.gradual.refresh_steps"},
+    {"UnknownPreset", "sequential_attention_pp { preset: 12 }",
+     "spec.sequential_attention_pp.preset"},
+    {"NoPhases", "sequential_attention_pp { phases {} }",
+     "spec.sequential_attention_pp.phases.phases"},
+    {"PhasesThatDoNotFillTheRun",
+     "sequential_attention_pp { phases { phases { kind: SPARSE fraction: 0.5 } } }",
+     "spec.sequential_attention_pp.phases.phases"},
+    {"LastPhaseDense", "sequential_attention_pp { phases { phases { kind: DENSE fraction: 1 } } }",
+     "spec.sequential_attention_pp.phases.phases"},
+    {"PhaseOfNoLength",
+     "sequential_attention_pp { phases { phases { kind: DENSE fraction: 0 } phases { kind: SPARSE "
+     "fraction: 1 } } }",
+     "spec.sequential_attention_pp.phases.phases[0].fraction"},
+    {"LogitsThatStandStill", "sequential_attention_pp { logits_learning_rate_multiplier: 0 }",
+     "spec.sequential_attention_pp.logits_learning_rate_multiplier"},
+    {"NegativeLogitsDecay", "sequential_attention_pp { logits_weight_decay: -1 }",
+     "spec.sequential_attention_pp.logits_weight_decay"},
+    {"ScheduleConstantOfZero", "sequential_attention_pp { schedule_constant: 0 }",
+     "spec.sequential_attention_pp.schedule_constant"},
+    {"MaskNeverRefreshed", "sequential_attention_pp { mask_refresh_steps: 0 }",
+     "spec.sequential_attention_pp.mask_refresh_steps"},
+    {"SparsityOfOne", "target { sparsity: 1 }", "spec.target.sparsity"},
+    {"NegativeSparsity", "target { sparsity: -0.5 }", "spec.target.sparsity"},
+    {"NegativeBlockRows", "target { block_rows: -16 }", "spec.target.block_rows"},
+    {"HugeBlockCols", "target { block_cols: 5000 }", "spec.target.block_cols"},
+    {"UnknownBudget", "target { budget: 7 }", "spec.target.budget"},
+    {"NegativeMinBlocks", "target { min_blocks: -1 }", "spec.target.min_blocks"},
+    {"NegativeBatchNormBatches", "target { batch_norm_batches: -1 }",
+     "spec.target.batch_norm_batches"},
+    {"EmptyPattern", "target { include_layers: '' }", "spec.target.include_layers[0]"},
+};
+
+const RefusedCase kExecutionCases[] = {
+    {"UnknownDevice", "placement { device: 2 }", "spec.placement.device"},
+    {"NoThreads", "placement { threads: 0 }", "spec.placement.threads"},
+    {"NegativeMemory", "placement { memory_bytes: -1 }", "spec.placement.memory_bytes"},
+    {"NegativeAttempts", "retry { max_attempts: -1 }", "spec.retry.max_attempts"},
+    {"NegativeBackoff", "retry { initial_backoff { seconds: -1 } }", "spec.retry.initial_backoff"},
+    {"BackoffOfTwoDays", "retry { maximum_backoff { seconds: 172800 } }",
+     "spec.retry.maximum_backoff"},
+    {"BackoffWithWrongNanos", "retry { initial_backoff { nanos: 2000000000 } }",
+     "spec.retry.initial_backoff"},
+    {"BackoffThatShrinks",
+     "retry { initial_backoff { seconds: 9 } maximum_backoff { seconds: 5 } }",
+     "spec.retry.maximum_backoff"},
+    {"DeadlineOfNoTime", "deadline {}", "spec.deadline"},
+    {"DeadlineOfAYear", "deadline { seconds: 31536000 }", "spec.deadline"},
+    {"HighestPriority", "priority: 101", "spec.priority"},
+    {"LabelKeyInCapitals", "labels { key: 'Team' value: 'x' }", "spec.labels[\"Team\"]"},
+    {"LabelValueWithSpaces", "labels { key: 'team' value: 'a b' }", "spec.labels[\"team\"]"},
+};
+
+std::string RefusedName(const testing::TestParamInfo<RefusedCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Model, RefusedSpec, testing::ValuesIn(kModelCases), RefusedName);
+INSTANTIATE_TEST_SUITE_P(Data, RefusedSpec, testing::ValuesIn(kDataCases), RefusedName);
+INSTANTIATE_TEST_SUITE_P(Task, RefusedSpec, testing::ValuesIn(kTaskCases), RefusedName);
+INSTANTIATE_TEST_SUITE_P(Method, RefusedSpec, testing::ValuesIn(kMethodCases), RefusedName);
+INSTANTIATE_TEST_SUITE_P(Execution, RefusedSpec, testing::ValuesIn(kExecutionCases), RefusedName);
+
+// ---- What is missing
+// --------------------------------------------------------------------------------
+
+TEST(SpecValidation, AnEmptySpecIsRefusedForItsModelDataAndTarget) {
+  EXPECT_THAT(PathsRefused(v1::CompressionSpec()),
+              ElementsAre("spec.model.files", "spec.data.train", "spec.target.sparsity"));
+}
+
+TEST(SpecValidation, OutputsThatTheMethodDoesNotMakeAreRefused) {
+  v1::CompressionSpec spec = ShortestSpec();
+  spec.clear_target();
+  spec.mutable_evaluate();
+  spec.mutable_outputs()->set_onnx(true);
+  spec.mutable_outputs()->set_block_sparse(true);
+  spec.mutable_outputs()->set_keep_checkpoint(true);
+  spec.mutable_outputs()->set_train_dense_comparison(true);
+  EXPECT_THAT(PathsRefused(spec),
+              ElementsAre("spec.outputs.onnx", "spec.outputs.block_sparse",
+                          "spec.outputs.keep_checkpoint", "spec.outputs.train_dense_comparison"));
+}
+
+// ---- Fields that this version does not know
+// ---------------------------------------------------------
+
+TEST(SpecValidation, AnUnknownFieldIsRefusedAndNotIgnored) {
+  v1::CompressionSpec spec = ShortestSpec();
+  v1::Task* task = spec.mutable_task();
+  task->GetReflection()->MutableUnknownFields(task)->AddVarint(77, 1);
+  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.77"));
+}
+
+// ---- Sizes
+// --------------------------------------------------------------------------------------------
+
+TEST(SpecValidation, ASpecThatIsTooLargeIsRefusedWhole) {
+  v1::CompressionSpec spec = ShortestSpec();
+  for (int i = 0; i < 1000; ++i) {
+    spec.mutable_target()->add_include_layers(std::string(255, 'x'));
+    spec.mutable_target()->add_exclude_layers(std::string(255, 'x'));
+  }
+  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec"));
+}
+
+TEST(SpecValidation, TooManyOfAKindAreRefused) {
+  v1::CompressionSpec spec = ShortestSpec();
+  for (int i = 0; i < 65; ++i) {
+    auto* file = spec.mutable_model()->add_files();
+    file->set_path(absl::StrCat("part", i));
+    file->set_digest(Digest('c'));
+    file->set_main(i == 0);
+    (*spec.mutable_labels())[absl::StrCat("label", i)] = "x";
+  }
+  for (int i = 0; i < 1001; ++i) spec.mutable_target()->add_include_layers("x");
+  EXPECT_THAT(PathsRefused(spec), testing::IsSupersetOf({"spec.model.files", "spec.labels",
+                                                         "spec.target.include_layers"}));
+}
+
+TEST(SpecValidation, OnlyTheFirstViolationsAreListedSoThatAnAnswerFitsIntoTrailers) {
+  v1::CompressionSpec spec = ShortestSpec();
+  for (int i = 0; i < 1000; ++i) spec.mutable_target()->add_include_layers("");
+  FieldViolations violations;
+  ValidateSpec(spec, "spec", &violations);
+  EXPECT_THAT(violations.violations(), SizeIs(FieldViolations::kMax));
+  EXPECT_THAT(std::string(violations.ToStatus().message()),
+              testing::HasSubstr("and 999 other fields"));
+}
+
+}  // namespace
+}  // namespace topiary
