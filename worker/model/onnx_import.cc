@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "worker/model/external_data.h"
+#include "worker/model/global_means.h"
 #include "worker/model/graph_check.h"
 #include "worker/model/onnx_scan.h"
 #include "worker/model/onnx_tensor.h"
@@ -72,6 +73,7 @@ class Importer {
     RETURN_IF_ERROR(ReadValues(graph));
     RETURN_IF_ERROR(CheckGraph(result_));
     RETURN_IF_ERROR(SeparateAliases());
+    RewriteGlobalMeans(result_);
     return std::move(result_);
   }
 

@@ -34,11 +34,12 @@ inline constexpr int64_t kMaxIrVersion = 10;
 // must be a regular file below the folder of `path`, named by a relative path
 // without "..", and no part of that path may be a symbolic link.
 //
-// Two things differ from the file, so that a model can be trained:
-// an Identity node whose operand is an initializer becomes an initializer of its own
-// under the node's output name (PyTorch's exporter writes such nodes for
-// parameters that were equal on the day of the export, which do not stay equal),
-// and graph inputs that an initializer provides are left out.
+// Three things differ from the file, so that a model can be trained: graph inputs that an
+// initializer provides are left out; a ReduceMean over all spatial axes becomes the
+// GlobalAveragePool it is (see global_means.h); and an Identity node whose operand is an
+// initializer becomes an initializer of its own under the node's output name (PyTorch's exporter
+// writes such nodes for parameters and statistics that were equal on the day of the export, which
+// do not stay equal).
 //
 // Errors: NOT_FOUND or UNAVAILABLE where a file cannot be read;
 // INVALID_ARGUMENT for bytes that are no ONNX model, a malformed graph
