@@ -12,12 +12,12 @@
 namespace topiary {
 
 struct ReadLimits {
-  int64_t max_bytes = int64_t{4} << 30;  // Of all arrays once read (as float32 or int64).
+  // Of a file once inflated, and of all its arrays once read (as float32 or int64): what a
+  // "zip bomb" can cost.
+  int64_t max_bytes = int64_t{4} << 30;
   int64_t max_rows = int64_t{1} << 31;
   int64_t max_columns = 100000;       // CSV.
   int64_t max_field_bytes = 1 << 20;  // CSV: one field.
-  // Inflated bytes per deflated byte; deflate itself cannot pass 1032.
-  int64_t max_inflation = 1100;
 };
 
 // An .npz file: a zip archive of .npy arrays (NumPy's savez and

@@ -1,5 +1,4 @@
-// Declared transformations of features: value -> value * scale, then
-// (value - mean) / standard deviation.
+// Declared transformations of features: x becomes (x / divide_by - mean) / standard deviation.
 #ifndef TOPIARY_WORKER_DATA_SCALING_H_
 #define TOPIARY_WORKER_DATA_SCALING_H_
 
@@ -12,19 +11,24 @@
 
 namespace topiary {
 
-// What to do with one input; applied in the order of the fields.
+// What to do with one input.
 struct ScalingOptions {
-  float scale = 1.0f;  // 1/255 turns bytes into [0, 1].
-  enum class Normalize { kNone, kConstant, kFitPerFeature, kFitPerChannel, kFitOverall };
+  double divide_by = 1;  // 255 turns bytes into [0, 1].
+  enum class Normalize {
+    kNone,
+    kConstant,       // By `mean` and `standard_deviation`.
+    kFitOverall,     // One mean and deviation, fitted.
+    kFitPerChannel,  // One for each index of axis 0 of an example ([c, h, w]; a feature of [n]).
+    kFitPerFeature,  // One for each element of an example.
+  };
   Normalize normalize = Normalize::kNone;
-  // kConstant: one value for all, or one per channel (axis 0 of an example) or per
-  // feature of a rank 1 example. std > 0.
-  std::vector<float> mean;
-  std::vector<float> std;
+  // kConstant: one value, one per channel, or one per element of an example. Deviations are > 0.
+  std::vector<double> mean;
+  std::vector<double> standard_deviation;
 };
 
-// The transformation with its statistics settled: value * factor[i] + offset[i],
-// i the channel (period = elements of an example / factors, constant inside).
+// The transformation with its statistics settled: x * factor[i] + offset[i], where i is the number
+// of the element within its example divided by (elements of an example / factor.size()).
 struct Scaling {
   std::string input;
   std::vector<float> factor;
@@ -32,7 +36,7 @@ struct Scaling {
 };
 
 // Settles `options` for float32 input `input` of `train`, whose rows alone the
-// statistics are fitted on (population standard deviation in double, after `scale`;
+// statistics are fitted on (population standard deviation, in double, after `divide_by`;
 // a feature that does not vary is only centred). INVALID_ARGUMENT where the
 // input is missing, not float32, or the constants do not fit its shape.
 absl::StatusOr<Scaling> FitScaling(const Dataset& train, const std::string& input,
