@@ -159,6 +159,7 @@ struct Failure {
 struct Attempt {
   int number = 0;
   std::string worker;
+  std::string token;  // secret of worker and coordinator: not to be shown
   AttemptState state = AttemptState::kRunning;
   bool bit_exact = true;
   absl::Time start_time = absl::UnixEpoch();
@@ -218,7 +219,6 @@ struct Job {
   std::string progress;                    // opaque, the latest reported
 
   int64_t last_sequence = 0;  // of its newest event; 0: none
-  int64_t version = 0;        // grows with each change other than a renewal: the etag
   int progress_events = 0;    // stored at present; bounded by thinning
   absl::Time last_progress_event = absl::InfinitePast();
 

@@ -126,9 +126,8 @@ class JobStore {
   virtual absl::StatusOr<Job> RequestCancel(const JobName& name, absl::Time now) = 0;
 
   // Removes a job that has ended, with its attempts, events and checkpoints; its outputs stay.
-  // FAILED_PRECONDITION, reason JOB_NOT_FINISHED, if it has not ended. With `version` other than 0:
-  // ABORTED if the job's version is another.
-  virtual absl::Status Delete(const JobName& name, int64_t version) = 0;
+  // FAILED_PRECONDITION, reason JOB_NOT_FINISHED, if it has not ended.
+  virtual absl::Status Delete(const JobName& name) = 0;
 
   // Gives the QUEUED job to `worker` until `expires_at` as a new attempt with `token`.
   // ABORTED if it is not QUEUED any more or in back-off. Two callers never get the same attempt.

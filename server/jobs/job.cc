@@ -1,0 +1,67 @@
+#include "server/jobs/job.h"
+
+namespace topiary {
+
+absl::string_view JobStateName(JobState state) {
+  switch (state) {
+    case JobState::kQueued:
+      return "QUEUED";
+    case JobState::kRunning:
+      return "RUNNING";
+    case JobState::kSucceeded:
+      return "SUCCEEDED";
+    case JobState::kFailed:
+      return "FAILED";
+    case JobState::kCancelled:
+      return "CANCELLED";
+  }
+  return "UNKNOWN";
+}
+
+absl::string_view AttemptStateName(AttemptState state) {
+  switch (state) {
+    case AttemptState::kRunning:
+      return "RUNNING";
+    case AttemptState::kSucceeded:
+      return "SUCCEEDED";
+    case AttemptState::kFailed:
+      return "FAILED";
+    case AttemptState::kCancelled:
+      return "CANCELLED";
+    case AttemptState::kHandedBack:
+      return "HANDED_BACK";
+    case AttemptState::kLost:
+      return "LOST";
+  }
+  return "UNKNOWN";
+}
+
+absl::string_view JobReasonName(JobReason reason) {
+  switch (reason) {
+    case JobReason::kNone:
+      return "UNSPECIFIED";
+    case JobReason::kSubmitted:
+      return "SUBMITTED";
+    case JobReason::kLeased:
+      return "LEASED";
+    case JobReason::kAttemptFailed:
+      return "ATTEMPT_FAILED";
+    case JobReason::kLeaseLost:
+      return "LEASE_LOST";
+    case JobReason::kHandedBack:
+      return "HANDED_BACK";
+    case JobReason::kCompleted:
+      return "COMPLETED";
+    case JobReason::kWorkFailed:
+      return "WORK_FAILED";
+    case JobReason::kAttemptsExhausted:
+      return "ATTEMPTS_EXHAUSTED";
+    case JobReason::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case JobReason::kCancelRequested:
+      return "CANCEL_REQUESTED";
+  }
+  return "UNKNOWN";
+}
+
+}  // namespace topiary
