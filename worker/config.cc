@@ -27,10 +27,10 @@ constexpr char kIsaNames[] =
     "avx512_core_fp16, avx512_core_amx, avx512_core_amx_fp16";
 
 template <typename T>
-void AddFlag(CLI::App* app, const std::string& name, T* value, const std::string& help) {
+CLI::Option* AddFlag(CLI::App* app, const std::string& name, T* value, const std::string& help) {
   const std::string variable =
       "TOPIARY_WORKER_" + absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}));
-  app->add_option("--" + name, *value, help)->envname(variable)->capture_default_str();
+  return app->add_option("--" + name, *value, help)->envname(variable)->capture_default_str();
 }
 
 // Unique among workers and over restarts, and of characters that the contract allows.
@@ -59,6 +59,16 @@ bool IsWorkerId(const std::string& id) {
   };
   return !id.empty() && id.size() <= 128 && absl::ascii_isalnum(id.front()) &&
          absl::ascii_isalnum(id.back()) && std::all_of(id.begin(), id.end(), allowed);
+}
+
+absl::StatusOr<absl::Duration> ParseDurationFlag(absl::string_view flag, const std::string& text) {
+  absl::Duration duration;
+  if (absl::ParseDuration(text, &duration) && duration >= absl::ZeroDuration() &&
+      duration <= absl::Hours(24)) {
+    return duration;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": \"", text, "\" is no duration of 0s to 24h, such as 30s"));
 }
 
 absl::Status Check(const WorkerConfig& config) {
@@ -91,7 +101,8 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   WorkerConfig config;
   std::string log_format = "text";
   std::string log_level = "info";
-  double drain_seconds = absl::ToDoubleSeconds(config.drain_timeout);
+  std::string checkpoint_interval = "60s";
+  std::string drain_timeout = "30s";
   CLI::App app("Topiary's worker: takes jobs from a coordinator and runs them.", "topiary-worker");
   app.set_version_flag("--version", std::string("topiary-worker ") + kVersion);
   AddFlag(&app, "coordinator", &config.coordinator, "address of the coordinator, host:port");
@@ -103,9 +114,13 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   AddFlag(&app, "slots", &config.slots, "attempts at a time");
   AddFlag(&app, "threads", &config.threads, "threads of one attempt; 0: as there are processors");
   AddFlag(&app, "isa", &config.isa, "highest instruction set to use, such as avx2");
-  AddFlag(&app, "cache-bytes", &config.cache_bytes, "limit of the artifact cache");
-  AddFlag(&app, "memory-bytes", &config.memory_bytes, "memory for one attempt; 0: no limit");
-  AddFlag(&app, "drain-seconds", &drain_seconds, "time to hand attempts back after SIGTERM");
+  AddFlag(&app, "cache-bytes", &config.cache_bytes,
+          "limit of the artifact cache; 16GiB is understood")
+      ->transform(CLI::AsSizeValue(true));
+  AddFlag(&app, "memory-bytes", &config.memory_bytes, "memory for one attempt; 0: no limit")
+      ->transform(CLI::AsSizeValue(true));
+  AddFlag(&app, "checkpoint-interval", &checkpoint_interval, "time between two checkpoints");
+  AddFlag(&app, "drain-timeout", &drain_timeout, "time to hand attempts back after SIGTERM");
   AddFlag(&app, "log-format", &log_format, "text or json");
   AddFlag(&app, "log-level", &log_level, "debug, info, warning or error");
   try {
@@ -118,10 +133,9 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   }
   ASSIGN_OR_RETURN(config.log.format, ParseLogFormat(log_format));
   ASSIGN_OR_RETURN(config.log.level, ParseLogLevel(log_level));
-  if (!(drain_seconds >= 0 && drain_seconds <= 86400)) {
-    return absl::InvalidArgumentError("--drain-seconds: is not in 0 to 86400");
-  }
-  config.drain_timeout = absl::Seconds(drain_seconds);
+  ASSIGN_OR_RETURN(config.checkpoint_interval,
+                   ParseDurationFlag("checkpoint-interval", checkpoint_interval));
+  ASSIGN_OR_RETURN(config.drain_timeout, ParseDurationFlag("drain-timeout", drain_timeout));
   if (config.worker_id.empty()) config.worker_id = DefaultWorkerId();
   RETURN_IF_ERROR(Check(config));
   if (config.threads == 0) config.threads = std::max(1, AvailableProcessors() / config.slots);

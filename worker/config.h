@@ -16,7 +16,7 @@ struct WorkerConfig {
   // The coordinator, "host:port".
   std::string coordinator = "localhost:7070";
   // Where /metrics is served, "host:port"; port 0 takes a free one; empty: nowhere.
-  std::string metrics_listen = "0.0.0.0:9091";
+  std::string metrics_listen = "127.0.0.1:7072";
   // Written once /metrics is served: one line, its address. Empty: not written.
   std::string port_file;
   // Of this worker alone: cached artifacts and the files of running attempts.
@@ -34,6 +34,8 @@ struct WorkerConfig {
   int64_t cache_bytes = int64_t{20} << 30;
   // Of one attempt; 0: not limited.
   int64_t memory_bytes = 0;
+  // Between two checkpoints of an attempt, besides those at phase ends.
+  absl::Duration checkpoint_interval = absl::Seconds(60);
   // After the first SIGTERM; what is not handed back by then is left to its lease.
   absl::Duration drain_timeout = absl::Seconds(30);
   LogOptions log;

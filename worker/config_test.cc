@@ -59,7 +59,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"isa", "--isa", "avx9000"}, Bad{"worker-id", "--worker-id", "a/b"},
                     Bad{"worker-id", "--worker-id", "-a"}, Bad{"cache", "--cache-bytes", "-5"},
                     Bad{"memory", "--memory-bytes", "-5"},
-                    Bad{"drain-seconds", "--drain-seconds", "nan"},
+                    Bad{"drain-timeout", "--drain-timeout", "30"},
+                    Bad{"checkpoint-interval", "--checkpoint-interval", "-1s"},
                     Bad{"coordinator", "--coordinator", ""}, Bad{"json", "--log-format", "xml"},
                     Bad{"no-such-flag", "--no-such-flag", "1"}));
 
