@@ -11,7 +11,8 @@
 namespace topiary {
 
 // The factor that brings a gradient of norm `norm` down to `max_norm`:
-// min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. NaN where norm is not finite.
+// min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. NaN where norm is not
+// finite.
 float ClipFactor(double norm, double max_norm);
 
 // Euclidean norm over the gradients of all trainable parameters of a store. The gradient of a

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_ENGINE_LEARNING_RATE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -10,22 +11,22 @@ namespace topiary {
 
 enum class LearningRateKind { kConstant, kStep, kCosine, kLinear };
 
-// Let s be the steps since the end of the warm-up and S = total_steps - warmup_steps.
-// In the warm-up: base * (step + 1) / (warmup_steps + 1), so that the first
-// step already moves and the first step after it has `base`. Then
+// As proto/topiary/v1/spec.proto describes it. In the warm-up: base * (step + 1) / warmup_steps, so
+// that the first step already moves and the last of the warm-up has `base`. Then, with
+// p = (step - warmup_steps) / (total_steps - 1 - warmup_steps), held at 1 from the last step on,
 //   kConstant: base
-//   kStep:     base * gamma^floor(s / step_size)
-//   kCosine:   final + (base - final) * (1 + cos(pi * s / S)) / 2
-//   kLinear:   base + (final - base) * s / S
-// where final = base * final_fraction, and s is held at S from total_steps on.
+//   kStep:     base * factor^(number of milestones m with m * total_steps <= step)
+//   kCosine:   final + (base - final) * (1 + cos(pi * p)) / 2
+//   kLinear:   base + (final - base) * p
+// where final = base * final_fraction is reached at the last step.
 struct LearningRateSchedule {
   LearningRateKind kind = LearningRateKind::kConstant;
-  double base = 0.1;           // > 0.
-  int64_t warmup_steps = 0;    // >= 0, less than total_steps where that is used.
-  int64_t total_steps = 0;     // kCosine, kLinear: >= 1. Ignored by the others.
-  int64_t step_size = 1;       // kStep: >= 1, in steps.
-  double gamma = 0.1;          // kStep: > 0.
-  double final_fraction = 0;   // kCosine, kLinear: in [0, 1].
+  double base = 0.1;               // > 0.
+  int64_t warmup_steps = 0;        // >= 0, less than total_steps.
+  int64_t total_steps = 1;         // >= 1.
+  double factor = 0.1;             // kStep: in (0, 1].
+  std::vector<double> milestones;  // kStep: in (0, 1), rising.
+  double final_fraction = 0;       // kCosine, kLinear: in [0, 1].
 };
 
 // INVALID_ARGUMENT naming the field that is out of range.

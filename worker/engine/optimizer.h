@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,8 @@ struct AuxiliaryParameter {
   float* value = nullptr;
   float* gradient = nullptr;
   float learning_rate_multiplier = 1;
-  float weight_decay_multiplier = 1;
+  // Absent: the options'.
+  std::optional<float> weight_decay;
 };
 
 // Everything an optimizer remembers between steps.

@@ -66,10 +66,10 @@ struct StagedTensor {
 };
 
 struct ProgramStatistics {
-  size_t arena_bytes = 0;       // Activations, gradients of activations, reordered weights.
-  size_t unshared_bytes = 0;    // The same, had no two of them shared memory.
+  size_t arena_bytes = 0;     // Activations, gradients of activations, reordered weights.
+  size_t unshared_bytes = 0;  // The same, had no two of them shared memory.
   size_t scratch_bytes = 0;
-  std::vector<std::string> forward_steps;   // "ConvolutionForward+relu conv1", in order.
+  std::vector<std::string> forward_steps;  // "ConvolutionForward+relu conv1", in order.
   std::vector<std::string> backward_steps;
 };
 

@@ -1,0 +1,118 @@
+#include "worker/engine/loss.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/model/op_params.h"
+
+namespace topiary {
+namespace {
+
+const Node* ProducerOf(const Graph& graph, const InferredGraph& inferred,
+                       const std::string& value) {
+  for (int index : inferred.live_nodes) {
+    if (graph.nodes[index].output(0) == value) return &graph.nodes[index];
+  }
+  return nullptr;
+}
+
+bool IsView(const std::string& op_type) {
+  return op_type == "Identity" || op_type == "Flatten" || op_type == "Reshape" ||
+         op_type == "Squeeze" || op_type == "Unsqueeze";
+}
+
+// The node that computed the elements of `value`, through nodes that only change its shape.
+const Node* LastActivation(const Graph& graph, const InferredGraph& inferred, std::string value) {
+  const Node* node = ProducerOf(graph, inferred, value);
+  while (node != nullptr && IsView(node->op_type)) {
+    node = ProducerOf(graph, inferred, node->input(0));
+  }
+  return node;
+}
+
+OutputKind KindOf(const Node* last, LossKind loss) {
+  if (loss == LossKind::kMeanSquaredError) return OutputKind::kValues;
+  const std::string op_type = last == nullptr ? "" : last->op_type;
+  if (op_type == "Softmax" || op_type == "Sigmoid") return OutputKind::kProbabilities;
+  if (op_type == "LogSoftmax") return OutputKind::kLogProbabilities;
+  return loss == LossKind::kNone ? OutputKind::kValues : OutputKind::kLogits;
+}
+
+// Whether a softmax over `axis` of `shape` is one over the classes of every example.
+bool IsOverClasses(const Node& node, const Shape& shape) {
+  const absl::StatusOr<int> axis = ReadAxis(node, shape.rank());
+  return axis.ok() && *axis == 1 && shape.element_count() == shape[0] * shape[1];
+}
+
+// [n, classes] from [n, classes, 1, ...].
+absl::StatusOr<Shape> ClassShape(const std::string& output, const Shape& shape) {
+  if (shape.rank() < 2 || shape.element_count() != shape[0] * shape[1]) {
+    return absl::InvalidArgumentError(absl::StrCat("output '", output, "' has shape ",
+                                                   shape.ToString(),
+                                                   "; cross-entropy needs [batch, classes]"));
+  }
+  return Shape({shape[0], shape[1]});
+}
+
+}  // namespace
+
+absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph& inferred,
+                                        LossKind loss, const std::string& output) {
+  const Shape& shape = inferred.values.at(output).shape;
+  const Node* last = LastActivation(graph, inferred, output);
+  LossInput input{output, shape, KindOf(last, loss)};
+  if (loss == LossKind::kNone) return input;
+  if (shape.element_count() == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output '", output, "' has shape ", shape.ToString(), ": nothing to train"));
+  }
+  if (loss == LossKind::kSoftmaxCrossEntropy) {
+    ASSIGN_OR_RETURN(input.shape, ClassShape(output, shape));
+    const bool softmax =
+        last != nullptr && (last->op_type == "Softmax" || last->op_type == "LogSoftmax");
+    if (softmax && IsOverClasses(*last, inferred.values.at(last->input(0)).shape)) {
+      input.value = last->input(0);
+    } else if (input.output_kind == OutputKind::kProbabilities) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "output '", output, "' ends in ", last->op_type,
+          ", which is not a softmax over the classes; cross-entropy needs logits or one"));
+    }
+  } else if (loss == LossKind::kBinaryCrossEntropy) {
+    if (last != nullptr && last->op_type == "Sigmoid") {
+      input.value = last->input(0);
+    } else if (input.output_kind != OutputKind::kLogits) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("output '", output, "' ends in ", last->op_type,
+                       "; binary cross-entropy needs logits or a Sigmoid"));
+    }
+  }
+  return input;
+}
+
+TensorDescription LabelsOf(LossKind loss, const LossInput& input) {
+  if (loss == LossKind::kSoftmaxCrossEntropy) {
+    return {Shape({input.shape[0]}), DType::kInt32, Layout::Plain()};
+  }
+  return {input.shape, DType::kFloat32, Layout::Plain()};
+}
+
+absl::Status LowerLoss(Lowering& l, LossKind loss, const LossInput& input, const TensorRef& labels,
+                       const TensorRef& loss_memory) {
+  OpKind kind = OpKind::kMeanSquaredError;
+  if (loss == LossKind::kSoftmaxCrossEntropy) kind = OpKind::kSoftmaxCrossEntropy;
+  if (loss == LossKind::kBinaryCrossEntropy) kind = OpKind::kBinaryCrossEntropyWithLogits;
+  l.emitter().set_label("loss");
+  ASSIGN_OR_RETURN(const TensorRef value, l.PlainValue(input.value));
+  ASSIGN_OR_RETURN(const TensorRef src, l.emitter().View(value, input.shape));
+  LossParameters p;
+  p.has_gradient = l.tape().Requires(input.value);
+  Operation operation{
+      kind, p, {Plain(src), Plain(labels)}, {{loss_memory.description, loss_memory}}};
+  if (p.has_gradient) operation.outputs.push_back({src.description, std::nullopt});
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
+  return p.has_gradient ? l.tape().Deliver(input.value, results[1]) : absl::OkStatus();
+}
+
+}  // namespace topiary

@@ -1,0 +1,87 @@
+#include <utility>
+
+#include "common/status_macros.h"
+#include "worker/engine/ops/op_rules.h"
+#include "worker/model/op_params.h"
+
+namespace topiary {
+
+// Flatten, Reshape, Squeeze, Unsqueeze, Identity, and Cast to float32: no step at all where the
+// operand is plain or keeps its shape.
+absl::Status LowerView(Lowering& l, const FusedNode& fused) {
+  const Node& node = l.node(fused);
+  const std::string& src_name = node.input(0);
+  if (node.op_type == "Cast") {
+    ASSIGN_OR_RETURN(const DType to, ReadCastTarget(node));
+    if (to != DType::kFloat32) {
+      return absl::UnimplementedError("only Cast from float32 to float32 can run on a batch");
+    }
+  }
+  ASSIGN_OR_RETURN(const TensorRef src, l.Value(src_name));
+  ASSIGN_OR_RETURN(const TensorRef dst, l.emitter().View(src, l.ShapeOf(fused.result)));
+  l.Finish(fused, dst, [&l, fused, src_name]() -> absl::Status {
+    ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, Layout::Any()));
+    return l.tape().DeliverShared(src_name, d_dst);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status LowerTranspose(Lowering& l, const FusedNode& fused) {
+  const Node& node = l.node(fused);
+  const std::string& src_name = node.input(0);
+  ASSIGN_OR_RETURN(const TensorRef src, l.PlainValue(src_name));
+  TransposeParameters p;
+  ASSIGN_OR_RETURN(p.permutation, ReadPermutation(node, src.shape().rank()));
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> results,
+                   l.emitter().Emit({OpKind::kTranspose,
+                                     p,
+                                     {Plain(src)},
+                                     {NewTensor(l.ShapeOf(fused.result), Layout::Plain())}}));
+  TransposeParameters inverse;
+  inverse.permutation.resize(p.permutation.size());
+  for (size_t i = 0; i < p.permutation.size(); ++i) {
+    inverse.permutation[p.permutation[i]] = static_cast<int>(i);
+  }
+  l.Finish(fused, results[0], [&l, fused, inverse, src, src_name]() -> absl::Status {
+    ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, Layout::Plain()));
+    return l.tape().EmitTerm(src_name, {OpKind::kTranspose, inverse, {Plain(d_dst)}, {}},
+                             src.description);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status LowerConcat(Lowering& l, const FusedNode& fused) {
+  const Node& node = l.node(fused);
+  const Shape& dst_shape = l.ShapeOf(fused.result);
+  ConcatParameters p;
+  ASSIGN_OR_RETURN(p.axis, ReadAxis(node, dst_shape.rank()));
+  Operation operation{OpKind::kConcat, p, {}, {}};
+  for (const std::string& input : node.inputs) {
+    ASSIGN_OR_RETURN(TensorRef src, l.Value(input));
+    // All in the layout of the first, which most backends can join.
+    const bool same_shape =
+        operation.inputs.empty() || src.shape() == operation.inputs[0].ref.shape();
+    const Layout layout = operation.inputs.empty() ? src.layout()
+                          : same_shape             ? operation.inputs[0].layout
+                                                   : src.layout();
+    operation.inputs.push_back({std::move(src), layout});
+  }
+  operation.outputs = {NewTensor(dst_shape, Layout::Any())};
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
+  const TensorRef dst = results[0];
+  l.Finish(fused, dst, [&l, &node, fused, p, dst, inputs = operation.inputs]() -> absl::Status {
+    ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, dst.layout()));
+    Operation split{OpKind::kSplit, p, {Keep(d_dst)}, {}};
+    for (const OperationInput& input : inputs) {
+      split.outputs.push_back({{input.ref.shape(), DType::kFloat32, input.layout}, std::nullopt});
+    }
+    ASSIGN_OR_RETURN(const std::vector<TensorRef> gradients, l.emitter().Emit(split));
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      RETURN_IF_ERROR(l.tape().Deliver(node.inputs[i], gradients[i]));
+    }
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace topiary
