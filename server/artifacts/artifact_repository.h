@@ -20,9 +20,9 @@ namespace topiary {
 
 struct ArtifactLimits {
   int64_t max_artifact_bytes = int64_t{16} << 30;
-  int max_open_uploads = 1000;                     // in one project
-  absl::Duration upload_idle = absl::Hours(24);    // then an upload is dropped
-  absl::Duration garbage_age = absl::Minutes(10);  // bytes without a record live this long
+  int max_open_uploads = 1000;                   // in one project
+  absl::Duration upload_idle = absl::Hours(24);  // then an upload is dropped
+  absl::Duration garbage_age = absl::Hours(1);   // bytes nobody refers to live this long
 };
 
 struct BeginUploadRequest {
@@ -96,10 +96,12 @@ class ArtifactRepository {
   absl::StatusOr<GarbageCollected> CollectGarbage();
 
  private:
+  absl::StatusOr<int64_t> CommittedBytes(const UploadSession& session);
   absl::Status CollectUploads(GarbageCollected* collected);
   absl::Status CollectPartials(GarbageCollected* collected);
   absl::Status CollectBlobs(GarbageCollected* collected);
   absl::Status CollectBlob(const BlobInfo& blob, GarbageCollected* collected);
+  absl::Status CollectCheckpoints(GarbageCollected* collected);
 
   const ArtifactLimits limits_;
   ArtifactCatalog* const catalog_;

@@ -68,11 +68,13 @@ class ArtifactStore {
   // Makes the upload the blob `digest`, in place of one of the same digest if there is one.
   // FAILED_PRECONDITION, reason UPLOAD_INCOMPLETE, metadata committedBytes, if bytes are missing.
   // DATA_LOSS, reason DIGEST_MISMATCH, if there are too many bytes or not those of `digest`: the
-  // partial blob is emptied, so that the upload can start again.
+  // partial blob is emptied, so that the upload can start again. May be repeated until
+  // AbandonUpload.
   virtual absl::Status CommitUpload(const std::string& upload, const std::string& digest,
                                     int64_t size_bytes) = 0;
 
-  // Deletes the partial blob. OK if there is none.
+  // Forgets the upload and deletes what is partial of it; not a blob that it became. OK if there is
+  // none.
   virtual absl::Status AbandonUpload(const std::string& upload) = 0;
 
   // Opens a blob for reading.

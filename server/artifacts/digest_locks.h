@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 #include "common/mutex.h"
 
@@ -31,9 +32,9 @@ class DigestLocks {
  private:
   void Release(const std::string& name);
 
-  Mutex mu_;
+  Mutex mutex_;
   CondVar released_;
-  std::set<std::string> claimed_;
+  std::set<std::string> claimed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace topiary
