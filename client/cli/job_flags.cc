@@ -1,0 +1,125 @@
+#include "client/cli/job_flags.h"
+
+#include "CLI/CLI.hpp"
+
+namespace topiary {
+namespace {
+
+void AddDataFlags(CLI::App* command, JobFlags* flags) {
+  const auto group = "Model and data";
+  command
+      ->add_option("--spec", flags->spec_file,
+                   "CompressionSpec as JSON (*.json) or text format; flags win over it")
+      ->group(group);
+  command->add_option("--model", flags->model, "ONNX file; its external data is found")
+      ->group(group);
+  command->add_option("--train", flags->train, "FILE.npz, FILE.csv[.gz] or IMAGES,LABELS (IDX)")
+      ->group(group);
+  command->add_option("--eval", flags->evaluation, "Held-out data, as --train")->group(group);
+  command->add_option("--input-array", flags->input_array, "Features in the .npz [x]")
+      ->group(group);
+  command->add_option("--label-array", flags->label_array, "Labels in the .npz [y]")->group(group);
+  command->add_option("--label-column", flags->label_column, "CSV column, name or number [last]")
+      ->group(group);
+  command->add_option("--ignore-column", flags->ignore_columns, "CSV column not to read")
+      ->group(group);
+  command->add_flag("--no-header", flags->no_header, "The CSV has no row of names")->group(group);
+  command->add_option("--delimiter", flags->delimiter, "Of the CSV's fields [,]")->group(group);
+  command
+      ->add_option("--validation-fraction", flags->validation_fraction,
+                   "Part of --train to hold out without --eval [0.1]")
+      ->group(group);
+  command->add_option("--divide-by", flags->divide_by, "Divide every feature, 255 for images [1]")
+      ->group(group);
+  command
+      ->add_option("--normalize", flags->normalize,
+                   "Mean 0, deviation 1 over: all, channel, "
+                   "feature [none]")
+      ->group(group);
+}
+
+void AddPruningFlags(CLI::App* command, JobFlags* flags) {
+  const auto group = "Pruning";
+  command
+      ->add_option("--method", flags->method,
+                   "dense, evaluate, magnitude, magnitude_one_shot, sequential_attention_pp "
+                   "[the last]")
+      ->group(group);
+  command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
+      ->group(group);
+  command->add_option("--block", flags->block, "ROWSxCOLS of a block [16x16]")->group(group);
+  command->add_option("--budget", flags->budget, "uniform (per layer) or global [uniform]")
+      ->group(group);
+  command->add_option("--include", flags->include, "Pattern of layers that may be pruned [*]")
+      ->group(group);
+  command->add_option("--exclude", flags->exclude, "Pattern of layers that stay dense")
+      ->group(group);
+  command->add_option("--min-blocks", flags->min_blocks, "Layers of fewer blocks stay dense [100]")
+      ->group(group);
+  command
+      ->add_option("--preset", flags->preset,
+                   "Phases of sequential_attention_pp: single, paper_imagenet, paper_criteo "
+                   "[single]")
+      ->group(group);
+  command
+      ->add_flag("--dense-comparison", flags->train_dense_comparison,
+                 "Also train the model without pruning")
+      ->group(group);
+}
+
+void AddTrainingFlags(CLI::App* command, JobFlags* flags) {
+  const auto group = "Training";
+  command->add_option("--epochs", flags->epochs, "Over the training data [10]")->group(group);
+  command->add_option("--steps", flags->steps, "Batches, instead of epochs")->group(group);
+  command->add_option("--batch", flags->batch, "Examples per step [128]")->group(group);
+  command->add_option("--seed", flags->seed, "Of everything random [0]")->group(group);
+  command
+      ->add_option("--loss", flags->loss,
+                   "cross_entropy, binary_cross_entropy, mean_squared_error [cross_entropy]")
+      ->group(group);
+  command
+      ->add_option("--metric", flags->metrics,
+                   "accuracy, top5_accuracy, log_loss, auc, mean_squared_error, r2")
+      ->group(group);
+  command->add_option("--optimizer", flags->optimizer, "sgd, adam, adamw [sgd]")->group(group);
+  command
+      ->add_option("--learning-rate", flags->learning_rate,
+                   "Highest of the schedule [0.05; 0.001 for adam and adamw]")
+      ->group(group);
+  command->add_option("--schedule", flags->schedule, "constant, cosine, linear [cosine]")
+      ->group(group);
+  command->add_option("--warmup-steps", flags->warmup_steps, "Rising to the highest rate [0]")
+      ->group(group);
+  command->add_option("--momentum", flags->momentum, "Of sgd [0.9]")->group(group);
+  command->add_flag("--nesterov", flags->nesterov, "Nesterov's momentum, with sgd")->group(group);
+  command->add_option("--weight-decay", flags->weight_decay, "[0; 0.01 for adamw]")->group(group);
+  command->add_option("--clip-gradient-norm", flags->clip_gradient_norm, "Largest norm [none]")
+      ->group(group);
+}
+
+void AddServiceFlags(CLI::App* command, JobFlags* flags) {
+  const auto group = "Running";
+  command->add_option("--threads", flags->threads, "Of the worker [what it has for a job]")
+      ->group(group);
+  command->add_option("--max-attempts", flags->max_attempts, "When workers are lost [3]")
+      ->group(group);
+  command->add_option("--priority", flags->priority, "-100 to 100, higher first [0]")->group(group);
+  command->add_option("--deadline", flags->deadline_seconds, "Seconds until the job fails [none]")
+      ->group(group);
+  command->add_option("--label", flags->labels, "KEY=VALUE to find the job by")->group(group);
+  command->add_flag("--keep-checkpoint", flags->keep_checkpoint, "Also after success")
+      ->group(group);
+  command->add_flag("--predictions", flags->return_predictions, "With --method evaluate")
+      ->group(group);
+}
+
+}  // namespace
+
+void AddJobFlags(CLI::App* command, JobFlags* flags) {
+  AddDataFlags(command, flags);
+  AddPruningFlags(command, flags);
+  AddTrainingFlags(command, flags);
+  AddServiceFlags(command, flags);
+}
+
+}  // namespace topiary

@@ -1,0 +1,192 @@
+#include "client/cli/report_tables.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/format.h"
+#include "client/cli/table.h"
+#include "nlohmann/json.hpp"
+
+namespace topiary {
+namespace {
+
+using Json = nlohmann::json;
+using Align = Table::Align;
+
+// Reading that never throws: what is missing or of another type is empty, 0 or "not a number".
+const Json& Get(const Json& object, const char* key) {
+  static const Json* const kNothing = new Json();
+  if (!object.is_object()) return *kNothing;
+  const auto found = object.find(key);
+  return found == object.end() ? *kNothing : *found;
+}
+
+std::string Text(const Json& value) {
+  return value.is_string() ? Printable(value.get_ref<const std::string&>()) : "";
+}
+
+double Number(const Json& value) {
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string Count(const Json& value) {
+  const double number = Number(value);
+  return std::abs(number) < 9e18 ? FormatCount(static_cast<int64_t>(number)) : "-";
+}
+
+std::string Bytes(const Json& value) {
+  const double number = Number(value);
+  return number >= 0 && number < 9e18 ? FormatBytes(static_cast<int64_t>(number)) : "-";
+}
+
+std::string Metric(const std::string& name, const Json& value) {
+  const bool ratio = name == "accuracy" || name == "top5_accuracy";
+  return ratio ? FormatPercent(Number(value)) : FormatNumber(Number(value));
+}
+
+std::string TaskText(const Json& report) {
+  const Json& task = Get(report, "task");
+  std::string text = absl::StrCat("method ", Text(Get(report, "method")));
+  if (!task.is_object()) return absl::StrCat(text, "\n");
+  absl::StrAppend(&text, ", ", Text(Get(task, "loss")), ", ", Text(Get(task, "optimizer")),
+                  ", batch ", Count(Get(task, "batch_size")), ", ", Count(Get(task, "steps")),
+                  " steps (", FormatNumber(Number(Get(task, "epochs"))), " epochs), seed ",
+                  FormatNumber(Number(Get(task, "seed"))), "\n");
+  absl::StrAppend(&text, "trained on ", Count(Get(task, "train_examples")),
+                  " examples, measured on ", Count(Get(task, "evaluation_examples")), "\n");
+  return text;
+}
+
+std::string MetricsText(const Json& metrics) {
+  std::vector<const char*> models;
+  std::set<std::string> names;
+  for (const char* model : {"given", "dense", "pruned"}) {
+    const Json& values = Get(metrics, model);
+    if (!values.is_object() || values.empty()) continue;
+    models.push_back(model);
+    for (const auto& [name, value] : values.items()) names.insert(name);
+  }
+  if (models.empty()) return "";
+  std::vector<Table::Column> columns = {{"metric"}};
+  for (const char* model : models) columns.push_back({model, Align::kRight});
+  Table table(columns);
+  for (const std::string& name : names) {
+    std::vector<std::string> row = {Printable(name)};
+    for (const char* model : models) {
+      row.push_back(Metric(name, Get(Get(metrics, model), name.c_str())));
+    }
+    table.AddRow(row);
+  }
+  return absl::StrCat("\n", table.Render());
+}
+
+std::string SparsityText(const Json& sparsity) {
+  if (!Get(sparsity, "requested").is_number()) return "";
+  std::string text =
+      absl::StrCat("\nsparsity requested ", FormatPercent(Number(Get(sparsity, "requested"))),
+                   " of the blocks, reached ", FormatPercent(Number(Get(sparsity, "reached"))),
+                   " of all weights");
+  const Json& block = Get(sparsity, "block");
+  if (block.is_array() && block.size() == 2) {
+    absl::StrAppend(&text, "; blocks of ", Count(block[0]), "x", Count(block[1]), ", budget ",
+                    Text(Get(sparsity, "budget")));
+  }
+  return absl::StrCat(text, "\n");
+}
+
+std::string ShapeText(const Json& shape) {
+  if (!shape.is_array()) return "";
+  return absl::StrJoin(shape, "x",
+                       [](std::string* out, const Json& x) { absl::StrAppend(out, Count(x)); });
+}
+
+std::string LayersText(const Json& layers) {
+  if (!layers.is_array() || layers.empty()) return "";
+  Table table({{"layer"},
+               {"kind"},
+               {"shape"},
+               {"live blocks", Align::kRight},
+               {"sparsity", Align::kRight},
+               {"dense", Align::kRight},
+               {"stored", Align::kRight},
+               {"note"}});
+  for (const Json& layer : layers) {
+    const bool blocks = Get(layer, "blocks_total").is_number();
+    table.AddRow({Text(Get(layer, "name")), Text(Get(layer, "kind")),
+                  ShapeText(Get(layer, "shape")),
+                  blocks ? absl::StrCat(Count(Get(layer, "blocks_live")), "/",
+                                        Count(Get(layer, "blocks_total")))
+                         : "-",
+                  FormatPercent(Number(Get(layer, "sparsity"))), Bytes(Get(layer, "dense_bytes")),
+                  Bytes(Get(layer, "stored_bytes")), Text(Get(layer, "dense_reason"))});
+  }
+  return absl::StrCat("\n", table.Render(48));
+}
+
+std::string PhasesText(const Json& phases) {
+  if (!phases.is_array() || phases.empty()) return "";
+  Table table({{"phase"}, {"from step", Align::kRight}, {"to", Align::kRight}});
+  for (const Json& phase : phases) {
+    table.AddRow({Text(Get(phase, "kind")), Count(Get(phase, "begin")), Count(Get(phase, "end"))});
+  }
+  return absl::StrCat("\n", table.Render());
+}
+
+std::string FilesText(const Json& files) {
+  if (!files.is_array() || files.empty()) return "";
+  Table table({{"file"}, {"size", Align::kRight}, {"digest"}});
+  for (const Json& file : files) {
+    table.AddRow({Text(Get(file, "name")), Bytes(Get(file, "bytes")), Text(Get(file, "sha256"))});
+  }
+  return absl::StrCat("\n", table.Render());
+}
+
+std::string CostsText(const Json& report) {
+  const Json& costs = Get(report, "costs");
+  const Json& environment = Get(report, "environment");
+  std::string text;
+  if (costs.is_object()) {
+    absl::StrAppend(&text, "\n", Count(Get(costs, "steps")), " steps in ",
+                    FormatNumber(Number(Get(costs, "training_seconds"))), " s, ",
+                    FormatNumber(Number(Get(costs, "samples_per_second"))),
+                    " samples per second; evaluation ",
+                    FormatNumber(Number(Get(costs, "evaluation_seconds"))), " s\n");
+  }
+  if (environment.is_object()) {
+    absl::StrAppend(&text, "backend ", Text(Get(environment, "backend")), ", isa ",
+                    Text(Get(environment, "isa")), ", threads ", Count(Get(environment, "threads")),
+                    "\n");
+  }
+  const Json& exact = Get(report, "bit_exact");
+  if (exact.is_boolean() && !exact.get<bool>()) {
+    absl::StrAppend(&text, "not bit-exact: attempts ran on unlike workers\n");
+  }
+  return text;
+}
+
+std::string WarningsText(const Json& warnings) {
+  std::string text;
+  if (!warnings.is_array()) return text;
+  for (const Json& warning : warnings) absl::StrAppend(&text, "warning: ", Text(warning), "\n");
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReportText(const std::string& json) {
+  const Json report = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!report.is_object() || Text(Get(report, "method")).empty()) {
+    return absl::InvalidArgumentError("this is not a report of a job");
+  }
+  return absl::StrCat(TaskText(report), WarningsText(Get(report, "warnings")),
+                      MetricsText(Get(report, "metrics")), SparsityText(Get(report, "sparsity")),
+                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
+                      FilesText(Get(report, "files")), CostsText(report));
+}
+
+}  // namespace topiary

@@ -1,0 +1,87 @@
+#include "client/cli/report_tables.h"
+
+#include "common/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace topiary {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kReport[] = R"({
+  "format": "topiary-report", "format_version": 1, "method": "sequential_attention_pp",
+  "task": {"loss": "cross_entropy", "optimizer": "sgd", "seed": 0, "batch_size": 128,
+           "steps": 4680, "epochs": 10.0, "train_examples": 60000, "evaluation_examples": 10000},
+  "metrics": {"given": {"accuracy": 0.1, "log_loss": 2.3},
+              "pruned": {"accuracy": 0.905, "log_loss": 0.25}},
+  "sparsity": {"requested": 0.9, "reached": 0.8712, "block": [16, 16], "budget": "uniform"},
+  "layers": [
+    {"name": "conv1.weight", "kind": "Conv", "shape": [32, 1, 3, 3], "sparsity": 0.0,
+     "pruned": false, "dense_reason": "fewer than 100 blocks", "dense_bytes": 1152,
+     "stored_bytes": 1152},
+    {"name": "fc1.weight", "kind": "Gemm", "shape": [512, 512], "sparsity": 0.9,
+     "blocks_total": 1024, "blocks_live": 102, "pruned": true, "dense_bytes": 1048576,
+     "stored_bytes": 104960}],
+  "phases": [{"kind": "dense", "begin": 0, "end": 936}],
+  "warnings": ["1 layer stays dense"],
+  "files": [{"name": "model.onnx", "bytes": 2048, "sha256": "abcd"}],
+  "bit_exact": true,
+  "costs": {"steps": 4680, "training_seconds": 93.5, "samples_per_second": 6400.0,
+            "evaluation_seconds": 1.5},
+  "environment": {"backend": "onednn", "isa": "avx512_core", "threads": 1}
+})";
+
+TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
+  ASSERT_OK_AND_ASSIGN(const std::string text, ReportText(kReport));
+  EXPECT_THAT(text, HasSubstr("method sequential_attention_pp, cross_entropy, sgd, batch 128"));
+  EXPECT_THAT(text, HasSubstr("accuracy  10.00 %  90.50 %"));
+  EXPECT_THAT(text, HasSubstr("requested 90.00 % of the blocks, reached 87.12 % of all weights; "
+                              "blocks of 16x16, budget uniform"));
+  EXPECT_THAT(text, HasSubstr("102/1,024   90.00 %  1.0 MiB  102.5 KiB"));
+  EXPECT_THAT(text, HasSubstr("fewer than 100 blocks"));
+  EXPECT_THAT(text, HasSubstr("dense          0  936"));
+  EXPECT_THAT(text, HasSubstr("warning: 1 layer stays dense"));
+  EXPECT_THAT(text, HasSubstr("6400 samples per second"));
+  EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1"));
+}
+
+TEST(ReportText, ADenseJobHasNoSparsityLine) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "dense", "sparsity": {"reached": 0.0}})"));
+  EXPECT_THAT(text, Not(HasSubstr("sparsity")));
+}
+
+TEST(ReportText, SaysWhenAttemptsWereNotAlike) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "dense", "bit_exact": false})"));
+  EXPECT_THAT(text, HasSubstr("not bit-exact"));
+}
+
+class NoReports : public testing::TestWithParam<const char*> {};
+
+TEST_P(NoReports, AreRefused) {
+  EXPECT_THAT(ReportText(GetParam()), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+INSTANTIATE_TEST_SUITE_P(ReportText, NoReports,
+                         testing::Values("", "[]", "{", "{}", "null", R"({"method": 7})",
+                                         "\xFF\xFE"));
+
+class OddReports : public testing::TestWithParam<const char*> {};
+
+// Fields of other types than expected are left out; nothing throws.
+TEST_P(OddReports, AreShownAsFarAsTheyGo) { EXPECT_OK(ReportText(GetParam()).status()); }
+
+INSTANTIATE_TEST_SUITE_P(
+    ReportText, OddReports,
+    testing::Values(
+        R"({"method": "m", "task": [], "metrics": 5, "sparsity": "x", "layers": {}, "phases": 0})",
+        R"({"method": "m", "layers": [1, null, {"name": 5, "shape": "x", "sparsity": "y"}]})",
+        R"({"method": "m", "metrics": {"given": {"accuracy": null}}, "files": [[]]})",
+        R"({"method": "m", "sparsity": {"requested": 0.5, "block": ["a", {}]}})",
+        R"({"method": "m", "layers": [{"dense_bytes": 1e300, "blocks_total": -1e300}]})"));
+
+}  // namespace
+}  // namespace topiary

@@ -1,0 +1,317 @@
+#include "client/cli/spec_from_flags.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/exit_code.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+// Sets a field if the flag was given.
+template <typename T, typename Set>
+void IfGiven(const std::optional<T>& flag, Set set) {
+  if (flag.has_value()) set(*flag);
+}
+
+absl::Status UnknownWord(absl::string_view flag, absl::string_view word,
+                         const std::vector<absl::string_view>& known) {
+  return UsageError(
+      absl::StrCat(flag, " knows no \"", word, "\"; there are ", absl::StrJoin(known, ", ")));
+}
+
+// A word of the command line and the enum value it stands for.
+template <typename Enum>
+using Words = std::vector<std::pair<absl::string_view, Enum>>;
+
+template <typename Enum>
+absl::StatusOr<Enum> Choose(absl::string_view flag, absl::string_view word,
+                            const Words<Enum>& words) {
+  std::vector<absl::string_view> known;
+  for (const auto& [name, value] : words) {
+    if (name == word) return value;
+    known.push_back(name);
+  }
+  return UnknownWord(flag, word, known);
+}
+
+absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
+  IfGiven(flags.validation_fraction, [&](double x) { data->set_validation_fraction(x); });
+  IfGiven(flags.divide_by, [&](double x) { data->set_divide_by(x); });
+  if (flags.normalize.empty()) return absl::OkStatus();
+  using Fitted = v1::FittedNormalization;
+  ASSIGN_OR_RETURN(const Fitted::Axis axis, Choose<Fitted::Axis>("--normalize", flags.normalize,
+                                                                 {{"all", Fitted::ALL},
+                                                                  {"channel", Fitted::CHANNEL},
+                                                                  {"feature", Fitted::FEATURE}}));
+  data->mutable_normalization()->mutable_fitted()->set_axis(axis);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
+  const std::string& method = flags.method;
+  if (method == "dense") {
+    spec->mutable_dense();
+  } else if (method == "evaluate") {
+    spec->mutable_evaluate();
+  } else if (method == "magnitude") {
+    spec->mutable_magnitude()->mutable_gradual();
+  } else if (method == "magnitude_one_shot") {
+    spec->mutable_magnitude()->mutable_one_shot();
+  } else if (method == "sequential_attention_pp") {
+    spec->mutable_sequential_attention_pp();
+  } else if (!method.empty()) {
+    return UnknownWord(
+        "--method", method,
+        {"dense", "evaluate", "magnitude", "magnitude_one_shot", "sequential_attention_pp"});
+  }
+  if (!flags.preset.empty()) {
+    using Method = v1::SequentialAttentionPlusPlusMethod;
+    ASSIGN_OR_RETURN(const Method::Preset preset,
+                     Choose<Method::Preset>("--preset", flags.preset,
+                                            {{"single", Method::SINGLE},
+                                             {"paper_imagenet", Method::PAPER_IMAGENET},
+                                             {"paper_criteo", Method::PAPER_CRITEO}}));
+    if (spec->method_case() != v1::CompressionSpec::kSequentialAttentionPp &&
+        spec->method_case() != v1::CompressionSpec::METHOD_NOT_SET) {
+      return UsageError("--preset goes with --method sequential_attention_pp only");
+    }
+    spec->mutable_sequential_attention_pp()->set_preset(preset);
+  }
+  if (flags.return_predictions) {
+    if (!spec->has_evaluate()) return UsageError("--predictions goes with --method evaluate only");
+    spec->mutable_evaluate()->set_return_predictions(true);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
+  IfGiven(flags.sparsity, [&](double x) { spec->mutable_target()->set_sparsity(x); });
+  IfGiven(flags.min_blocks, [&](int32_t x) { spec->mutable_target()->set_min_blocks(x); });
+  if (!flags.block.empty()) {
+    ASSIGN_OR_RETURN(const auto block, ParseBlock(flags.block));
+    spec->mutable_target()->set_block_rows(block.first);
+    spec->mutable_target()->set_block_cols(block.second);
+  }
+  if (!flags.budget.empty()) {
+    using Target = v1::PruningTarget;
+    ASSIGN_OR_RETURN(
+        const Target::Budget budget,
+        Choose<Target::Budget>("--budget", flags.budget,
+                               {{"uniform", Target::UNIFORM}, {"global", Target::GLOBAL}}));
+    spec->mutable_target()->set_budget(budget);
+  }
+  for (const std::string& pattern : flags.include) {
+    spec->mutable_target()->add_include_layers(pattern);
+  }
+  for (const std::string& pattern : flags.exclude) {
+    spec->mutable_target()->add_exclude_layers(pattern);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyOptimizer(const JobFlags& flags, v1::Task* task) {
+  const std::string& name = flags.optimizer;
+  if (name == "sgd") {
+    task->mutable_optimizer()->mutable_sgd();
+  } else if (name == "adam") {
+    task->mutable_optimizer()->mutable_adam();
+  } else if (name == "adamw") {
+    task->mutable_optimizer()->mutable_adamw();
+  } else if (!name.empty()) {
+    return UnknownWord("--optimizer", name, {"sgd", "adam", "adamw"});
+  }
+  IfGiven(flags.weight_decay, [&](double x) { task->mutable_optimizer()->set_weight_decay(x); });
+  if (!flags.momentum.has_value() && !flags.nesterov) return absl::OkStatus();
+  const auto kind = task->optimizer().kind_case();
+  if (kind != v1::Optimizer::KIND_NOT_SET && kind != v1::Optimizer::kSgd) {
+    return UsageError("--momentum and --nesterov go with --optimizer sgd only");
+  }
+  v1::Sgd* sgd = task->mutable_optimizer()->mutable_sgd();
+  IfGiven(flags.momentum, [&](double x) { sgd->set_momentum(x); });
+  if (flags.nesterov) sgd->set_nesterov(true);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyLearningRate(const JobFlags& flags, v1::Task* task) {
+  IfGiven(flags.learning_rate, [&](double x) { task->mutable_learning_rate()->set_base(x); });
+  IfGiven(flags.warmup_steps,
+          [&](int64_t x) { task->mutable_learning_rate()->set_warmup_steps(x); });
+  if (flags.schedule == "constant") {
+    task->mutable_learning_rate()->mutable_constant();
+  } else if (flags.schedule == "cosine") {
+    task->mutable_learning_rate()->mutable_cosine();
+  } else if (flags.schedule == "linear") {
+    task->mutable_learning_rate()->mutable_linear();
+  } else if (!flags.schedule.empty()) {
+    return UnknownWord("--schedule", flags.schedule,
+                       {"constant", "cosine", "linear", "step (with --spec)"});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyLossAndMetrics(const JobFlags& flags, v1::Task* task) {
+  using Task = v1::Task;
+  if (!flags.loss.empty()) {
+    ASSIGN_OR_RETURN(const Task::Loss loss,
+                     Choose<Task::Loss>("--loss", flags.loss,
+                                        {{"cross_entropy", Task::CROSS_ENTROPY},
+                                         {"binary_cross_entropy", Task::BINARY_CROSS_ENTROPY},
+                                         {"mean_squared_error", Task::MEAN_SQUARED_ERROR}}));
+    task->set_loss(loss);
+  }
+  if (!flags.metrics.empty()) task->clear_metrics();
+  for (const std::string& word : flags.metrics) {
+    ASSIGN_OR_RETURN(const Task::Metric metric,
+                     Choose<Task::Metric>("--metric", word,
+                                          {{"accuracy", Task::ACCURACY},
+                                           {"top5_accuracy", Task::TOP5_ACCURACY},
+                                           {"log_loss", Task::LOG_LOSS},
+                                           {"auc", Task::AUC},
+                                           {"mean_squared_error", Task::MEAN_SQUARED_ERROR_METRIC},
+                                           {"r2", Task::R2}}));
+    task->add_metrics(metric);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyTask(const JobFlags& flags, v1::Task* task) {
+  if (flags.epochs.has_value() && flags.steps.has_value()) {
+    return UsageError("--epochs and --steps exclude each other");
+  }
+  IfGiven(flags.epochs, [&](int32_t x) { task->set_epochs(x); });
+  IfGiven(flags.steps, [&](int64_t x) { task->set_steps(x); });
+  IfGiven(flags.batch, [&](int32_t x) { task->set_batch_size(x); });
+  IfGiven(flags.seed, [&](uint64_t x) { task->set_seed(x); });
+  IfGiven(flags.clip_gradient_norm, [&](double x) { task->set_clip_gradient_norm(x); });
+  RETURN_IF_ERROR(ApplyOptimizer(flags, task));
+  RETURN_IF_ERROR(ApplyLearningRate(flags, task));
+  return ApplyLossAndMetrics(flags, task);
+}
+
+absl::Status ApplyService(const JobFlags& flags, v1::CompressionSpec* spec) {
+  IfGiven(flags.threads, [&](int32_t x) { spec->mutable_placement()->set_threads(x); });
+  IfGiven(flags.max_attempts, [&](int32_t x) { spec->mutable_retry()->set_max_attempts(x); });
+  IfGiven(flags.priority, [&](int32_t x) { spec->set_priority(x); });
+  if (flags.deadline_seconds.has_value()) {
+    const double seconds = *flags.deadline_seconds;
+    if (!(seconds > 0 && seconds < 1e9)) return UsageError("--deadline takes seconds above 0");
+    const auto whole = static_cast<int64_t>(seconds);
+    spec->mutable_deadline()->set_seconds(whole);
+    spec->mutable_deadline()->set_nanos(static_cast<int32_t>((seconds - whole) * 1e9));
+  }
+  if (flags.train_dense_comparison) spec->mutable_outputs()->set_train_dense_comparison(true);
+  if (flags.keep_checkpoint) spec->mutable_outputs()->set_keep_checkpoint(true);
+  for (const std::string& label : flags.labels) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (parts.first.empty() || label.find('=') == std::string::npos) {
+      return UsageError(absl::StrCat("--label takes KEY=VALUE, not \"", label, "\""));
+    }
+    (*spec->mutable_labels())[parts.first] = parts.second;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddColumn(const JobFlags& flags, absl::string_view flag, const std::string& column,
+                       v1::CsvColumn::Role role, v1::CsvSource* csv) {
+  v1::CsvColumn* added = csv->add_columns();
+  added->set_role(role);
+  if (!flags.no_header) {
+    added->set_name(column);
+    return absl::OkStatus();
+  }
+  int32_t index = 0;
+  if (!absl::SimpleAtoi(column, &index) || index < 0) {
+    return UsageError(absl::StrCat(
+        flag, " takes a number from 0 where --no-header is given, not \"", column, "\""));
+  }
+  added->set_index(index);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyCsvFlags(const JobFlags& flags, v1::CsvSource* csv) {
+  if (flags.no_header) csv->set_header(false);
+  if (!flags.delimiter.empty()) {
+    csv->set_delimiter(flags.delimiter == "\\t" ? "\t" : flags.delimiter);
+  }
+  if (!flags.label_column.empty()) {
+    RETURN_IF_ERROR(
+        AddColumn(flags, "--label-column", flags.label_column, v1::CsvColumn::LABEL, csv));
+  }
+  for (const std::string& column : flags.ignore_columns) {
+    RETURN_IF_ERROR(AddColumn(flags, "--ignore-column", column, v1::CsvColumn::IGNORE, csv));
+  }
+  return absl::OkStatus();
+}
+
+// Flags of one format given with data of another would do nothing: say so.
+absl::Status CheckFormatFlags(const JobFlags& flags, DataFormat format) {
+  const bool npz_flags = !flags.input_array.empty() || !flags.label_array.empty();
+  const bool csv_flags = !flags.label_column.empty() || !flags.ignore_columns.empty() ||
+                         flags.no_header || !flags.delimiter.empty();
+  if (npz_flags && format != DataFormat::kNpz) {
+    return UsageError("--input-array and --label-array go with .npz data only");
+  }
+  if (csv_flags && format != DataFormat::kCsv) {
+    return UsageError(
+        "--label-column, --ignore-column, --no-header and --delimiter go with CSV data only");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ApplyFlags(const JobFlags& flags, v1::CompressionSpec* spec) {
+  RETURN_IF_ERROR(ApplyDataFlags(flags, spec->mutable_data()));
+  RETURN_IF_ERROR(ApplyMethod(flags, spec));
+  RETURN_IF_ERROR(ApplyTarget(flags, spec));
+  RETURN_IF_ERROR(ApplyTask(flags, spec->mutable_task()));
+  return ApplyService(flags, spec);
+}
+
+absl::StatusOr<v1::DataSource> MakeDataSource(const JobFlags& flags, const LocalDataSource& source,
+                                              const std::vector<std::string>& digests,
+                                              const v1::DataSource& base) {
+  RETURN_IF_ERROR(CheckFormatFlags(flags, source.format));
+  v1::DataSource made = base;
+  switch (source.format) {
+    case DataFormat::kNpz:
+      made.mutable_npz()->set_digest(digests.at(0));
+      if (!flags.input_array.empty()) made.mutable_npz()->set_input_array(flags.input_array);
+      if (!flags.label_array.empty()) made.mutable_npz()->set_label_array(flags.label_array);
+      break;
+    case DataFormat::kIdx:
+      made.mutable_idx()->set_images_digest(digests.at(0));
+      made.mutable_idx()->set_labels_digest(digests.at(1));
+      break;
+    case DataFormat::kCsv:
+      made.mutable_csv()->set_digest(digests.at(0));
+      RETURN_IF_ERROR(ApplyCsvFlags(flags, made.mutable_csv()));
+      break;
+  }
+  if (base.format_case() != v1::DataSource::FORMAT_NOT_SET &&
+      base.format_case() != made.format_case()) {
+    return UsageError("the data file has another format than the spec says");
+  }
+  return made;
+}
+
+absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::ByAnyChar("xX"));
+  int rows = 0;
+  int cols = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &rows) ||
+      !absl::SimpleAtoi(parts[1], &cols) || rows < 1 || cols < 1) {
+    return UsageError(
+        absl::StrCat("--block takes ROWSxCOLS, such as 16x16 or 1x8, not \"", text, "\""));
+  }
+  return std::make_pair(rows, cols);
+}
+
+}  // namespace topiary

@@ -1,0 +1,166 @@
+#include "client/cli/submission.h"
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/job_view.h"
+#include "client/cli/messages.h"
+#include "client/cli/spec_from_flags.h"
+#include "client/cli/watch_display.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+constexpr uint64_t kMaxSpecBytes = 4 << 20;
+
+// A wrong local file is a mistake of the command line.
+absl::Status AsUsage(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? UsageError(status.message()) : status;
+}
+
+absl::StatusOr<v1::CompressionSpec> ReadSpec(const std::string& path) {
+  if (path.empty()) return v1::CompressionSpec();
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxSpecBytes));
+  absl::StatusOr<v1::CompressionSpec> spec = ParseSpec(path, text);
+  if (!spec.ok()) return AsUsage(spec.status());
+  return spec;
+}
+
+absl::StatusOr<std::optional<LocalDataSource>> ReadDataFlag(const std::string& value) {
+  if (value.empty()) return std::optional<LocalDataSource>();
+  absl::StatusOr<LocalDataSource> source = ParseDataSource(value);
+  if (!source.ok()) return AsUsage(source.status());
+  return std::optional<LocalDataSource>(*std::move(source));
+}
+
+absl::StatusOr<std::string> UploadOne(Session* session, const std::string& path,
+                                      v1::ArtifactKind kind) {
+  ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
+  UploadSource source;
+  source.path = path;
+  source.kind = kind;
+  const std::string title = absl::StrCat("upload ", path.substr(path.rfind('/') + 1));
+  ASSIGN_OR_RETURN(const v1::Artifact artifact,
+                   transfer.Upload(session->project(), source, session->Transfers(title)));
+  return artifact.digest();
+}
+
+absl::Status UploadData(const JobFlags& flags, Session* session, const LocalDataSource& source,
+                        v1::DataSource* data) {
+  std::vector<std::string> digests;
+  for (const std::string& path : source.paths) {
+    ASSIGN_OR_RETURN(std::string digest, UploadOne(session, path, v1::ARTIFACT_KIND_DATA));
+    digests.push_back(std::move(digest));
+  }
+  ASSIGN_OR_RETURN(*data, MakeDataSource(flags, source, digests, *data));
+  return absl::OkStatus();
+}
+
+// The flags of data formats are checked before anything is sent, with digests that are not used.
+absl::Status CheckDataFlags(const JobFlags& flags, const LocalDataSource& source,
+                            const v1::DataSource& base) {
+  return MakeDataSource(flags, source, {"", ""}, base).status();
+}
+
+}  // namespace
+
+absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
+  JobInputs inputs;
+  ASSIGN_OR_RETURN(inputs.spec, ReadSpec(flags.spec_file));
+  RETURN_IF_ERROR(ApplyFlags(flags, &inputs.spec));
+  if (!flags.model.empty()) {
+    absl::StatusOr<std::vector<LocalModelFile>> model = CollectModelFiles(flags.model);
+    if (!model.ok()) return AsUsage(model.status());
+    inputs.model = *std::move(model);
+  } else if (inputs.spec.model().files().empty()) {
+    return UsageError("there is no model: give --model FILE.onnx (`topiary model new` makes one)");
+  }
+  ASSIGN_OR_RETURN(inputs.train, ReadDataFlag(flags.train));
+  ASSIGN_OR_RETURN(inputs.evaluation, ReadDataFlag(flags.evaluation));
+  if (!inputs.train.has_value() && !inputs.spec.data().has_train()) {
+    return UsageError("there is no data: give --train FILE.npz, FILE.csv or IMAGES,LABELS");
+  }
+  if (inputs.train.has_value()) {
+    RETURN_IF_ERROR(CheckDataFlags(flags, *inputs.train, inputs.spec.data().train()));
+  }
+  if (inputs.evaluation.has_value()) {
+    RETURN_IF_ERROR(CheckDataFlags(flags, *inputs.evaluation, inputs.spec.data().evaluation()));
+  }
+  return inputs;
+}
+
+absl::Status UploadInputs(const JobFlags& flags, Session* session, JobInputs* inputs) {
+  v1::CompressionSpec& spec = inputs->spec;
+  if (!inputs->model.empty()) spec.mutable_model()->clear_files();
+  for (const LocalModelFile& local : inputs->model) {
+    ASSIGN_OR_RETURN(const std::string digest,
+                     UploadOne(session, local.local_path, v1::ARTIFACT_KIND_MODEL));
+    v1::ModelFile* file = spec.mutable_model()->add_files();
+    file->set_path(local.model_path);
+    file->set_digest(digest);
+    file->set_main(local.main);
+  }
+  if (inputs->train.has_value()) {
+    RETURN_IF_ERROR(
+        UploadData(flags, session, *inputs->train, spec.mutable_data()->mutable_train()));
+  }
+  if (inputs->evaluation.has_value()) {
+    RETURN_IF_ERROR(
+        UploadData(flags, session, *inputs->evaluation, spec.mutable_data()->mutable_evaluation()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Job> WatchToEnd(Session* session, const std::string& name,
+                                   int64_t after_sequence, bool json_events) {
+  ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
+  WatchDisplay display(&session->terminal(), absl::LocalTimeZone());
+  WatchOptions options;
+  options.after_sequence = after_sequence;
+  options.cancellation = session->cancellation();
+  const bool show = json_events || !session->terminal().json();
+  absl::StatusOr<v1::Job> job = jobs.Watch(name, options, [&](const v1::JobEvent& event) {
+    if (show) display.Show(event);
+    return absl::OkStatus();
+  });
+  display.End();
+  if (absl::IsCancelled(job.status())) {
+    return absl::CancelledError(
+        absl::StrCat("stopped watching; the job goes on: `topiary watch ", ShortName(name), "`"));
+  }
+  return job;
+}
+
+bool IsPlainFilename(absl::string_view name) {
+  if (name.empty() || name.size() > 255 || name == "." || name == "..") return false;
+  for (const unsigned char c : name) {
+    if (c == '/' || c == '\\' || c < 0x20 || c == 0x7F) return false;
+  }
+  return true;
+}
+
+absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder) {
+  RETURN_IF_ERROR(CreateFolders(folder));
+  ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
+  for (const v1::ResultFile& file : job.result().files()) {
+    if (!IsPlainFilename(file.filename())) {
+      return absl::InternalError("the server gave a result file a name that leaves its folder");
+    }
+    const std::string path = absl::StrCat(folder, "/", file.filename());
+    RETURN_IF_ERROR(transfer.Download(session->project(), file.digest(), path,
+                                      session->Transfers(absl::StrCat("get ", file.filename()))));
+    if (!session->terminal().json()) session->terminal().Note(absl::StrCat("wrote ", path));
+  }
+  return absl::OkStatus();
+}
+
+ExitCode ShowEndedJob(const Session& session, const v1::Job& job) {
+  if (session.terminal().json()) {
+    session.PrintJson(job);
+  } else {
+    session.terminal().Print(JobText(job, absl::LocalTimeZone()));
+  }
+  return job.state() == v1::JOB_STATE_SUCCEEDED ? ExitCode::kOk : ExitCode::kJobFailed;
+}
+
+}  // namespace topiary
