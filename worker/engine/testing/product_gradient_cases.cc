@@ -1,0 +1,101 @@
+#include "worker/engine/testing/gradient_case.h"
+
+namespace topiary {
+namespace {
+
+GradientCase Gemm(const std::string& name, const Shape& a, const Shape& b, const Shape& dst,
+                  const std::vector<Attribute>& attributes) {
+  return GradientGraph()
+      .Weight("a", a)
+      .Weight("b", b)
+      .Node("Gemm", {"a", "b"}, "z", attributes)
+      .Finish("Gemm" + name, "z", dst);
+}
+
+GradientCase GemmWithBias(const std::string& name, const Shape& bias,
+                          const std::vector<Attribute>& attributes) {
+  return GradientGraph()
+      .Weight("a", {3, 4})
+      .Weight("b", {4, 5})
+      .Weight("c", bias)
+      .Node("Gemm", {"a", "b", "c"}, "z", attributes)
+      .Finish("GemmBias" + name, "z", {3, 5});
+}
+
+GradientCase MatMul(const std::string& name, const Shape& a, const Shape& b, const Shape& dst) {
+  return GradientGraph()
+      .Weight("a", a)
+      .Weight("b", b)
+      .Node("MatMul", {"a", "b"}, "z")
+      .Finish("MatMul" + name, "z", dst);
+}
+
+// x -> Gemm -> Relu -> Gemm with one weight for both.
+GradientCase SharedWeight() {
+  return GradientGraph()
+      .Input("x", {GraphBuilder::kBatch, 4})
+      .Weight("w", {4, 4}, 0.5f)
+      .Weight("c", {4})
+      .Node("Gemm", {"x", "w", "c"}, "h")
+      .Node("Tanh", {"h"}, "t")
+      .Node("Gemm", {"t", "w", "c"}, "y", {Int("transB", 1)})
+      .Output("y")
+      .Finish("GemmSharedWeight", LossKind::kMeanSquaredError, 3);
+}
+
+// One activation read by three products: their gradients accumulate.
+GradientCase SharedActivation() {
+  return GradientGraph()
+      .Input("x", {GraphBuilder::kBatch, 4})
+      .Weight("w0", {4, 6})
+      .Weight("w1", {6, 3})
+      .Weight("w2", {6, 3})
+      .Weight("w3", {6, 3})
+      .Node("Gemm", {"x", "w0"}, "h")
+      .Node("Sigmoid", {"h"}, "s")
+      .Node("Gemm", {"s", "w1"}, "p")
+      .Node("MatMul", {"s", "w2"}, "q")
+      .Node("Gemm", {"s", "w3"}, "r")
+      .Node("Add", {"p", "q"}, "pq")
+      .Node("Mul", {"pq", "r"}, "y")
+      .Output("y")
+      .Finish("GemmSharedActivation", LossKind::kMeanSquaredError, 3);
+}
+
+GradientCase WithRelu(const std::string& op_type) {
+  return GradientGraph()
+      .Weight("a", {3, 4})
+      .Weight("b", {4, 5})
+      .Node(op_type, {"a", "b"}, "z")
+      .Node("Relu", {"z"}, "r")
+      .Finish(op_type + "Relu", "r", {3, 5});
+}
+
+}  // namespace
+
+void AddProductGradientCases(std::vector<GradientCase>* cases) {
+  cases->push_back(Gemm("Plain", {3, 4}, {4, 5}, {3, 5}, {}));
+  cases->push_back(Gemm("TransA", {4, 3}, {4, 5}, {3, 5}, {Int("transA", 1)}));
+  cases->push_back(Gemm("TransB", {3, 4}, {5, 4}, {3, 5}, {Int("transB", 1)}));
+  cases->push_back(Gemm("TransBothAlpha", {4, 3}, {5, 4}, {3, 5},
+                        {Int("transA", 1), Int("transB", 1), Float("alpha", 0.5f)}));
+  cases->push_back(GemmWithBias("Vector", {5}, {}));
+  cases->push_back(GemmWithBias("Row", {1, 5}, {}));
+  cases->push_back(GemmWithBias("Column", {3, 1}, {}));
+  cases->push_back(GemmWithBias("Matrix", {3, 5}, {Float("beta", -2.0f)}));
+  cases->push_back(GemmWithBias("BetaVector", {5}, {Float("beta", 0.5f), Float("alpha", 3.0f)}));
+  cases->push_back(WithRelu("Gemm"));
+  cases->push_back(WithRelu("MatMul"));
+  cases->push_back(SharedWeight());
+  cases->push_back(SharedActivation());
+  cases->push_back(MatMul("Matrices", {3, 4}, {4, 5}, {3, 5}));
+  cases->push_back(MatMul("StackTimesMatrix", {2, 3, 4}, {4, 5}, {2, 3, 5}));
+  cases->push_back(MatMul("Stacks", {2, 3, 4}, {2, 4, 5}, {2, 3, 5}));
+  cases->push_back(MatMul("BroadcastRight", {2, 3, 4}, {1, 4, 5}, {2, 3, 5}));
+  cases->push_back(MatMul("MatrixTimesStack", {3, 4}, {2, 4, 5}, {2, 3, 5}));
+  cases->push_back(MatMul("BroadcastBoth", {2, 1, 3, 4}, {3, 4, 2}, {2, 3, 3, 2}));
+  cases->push_back(MatMul("VectorOnTheRight", {3, 4}, {4}, {3}));
+  cases->push_back(MatMul("VectorOnTheLeft", {4}, {4, 3}, {3}));
+}
+
+}  // namespace topiary
