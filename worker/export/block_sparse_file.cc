@@ -18,6 +18,11 @@ constexpr char kFormat[] = "topiary-block-sparse";
 constexpr char kFormatVersion[] = "1";
 constexpr char kManifest[] = "topiary.manifest";
 
+bool IsStored(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kInt32 || dtype == DType::kInt64 ||
+         dtype == DType::kUint8;
+}
+
 std::string DigestOf(const Tensor& tensor) {
   return Sha256Hex(
       absl::string_view(static_cast<const char*>(tensor.raw_data()), tensor.byte_size()));
@@ -187,6 +192,7 @@ absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWei
     return absl::OkStatus();
   };
   for (const Initializer& initializer : graph.initializers) {
+    if (!IsStored(initializer.value.dtype())) continue;
     const std::string& name = initializer.name;
     const PrunedWeight* weight = FindPruned(pruned, name);
     if (weight == nullptr) {

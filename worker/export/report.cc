@@ -1,0 +1,125 @@
+#include "worker/export/report.h"
+
+#include <nlohmann/json.hpp>
+
+namespace topiary {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ToJson(const std::map<std::string, double>& values) {
+  Json json = Json::object();
+  for (const auto& [name, value] : values) json[name] = value;
+  return json;
+}
+
+Json ToJson(const LayerReport& layer) {
+  Json json = {{"name", layer.name}, {"node", layer.node}, {"kind", layer.kind}};
+  Json shape = Json::array();
+  for (const int64_t extent : layer.shape.dims()) shape.push_back(extent);
+  json["shape"] = shape;
+  json["groups"] = layer.groups;
+  json["rows"] = layer.rows;
+  json["cols"] = layer.cols;
+  json["elements"] = layer.elements;
+  json["zero_elements"] = layer.zero_elements;
+  json["sparsity"] = layer.sparsity();
+  if (layer.blocks_total > 0) {
+    json["blocks_total"] = layer.blocks_total;
+    json["blocks_live"] = layer.blocks_live;
+  }
+  json["pruned"] = layer.pruned;
+  if (!layer.dense_reason.empty()) json["dense_reason"] = layer.dense_reason;
+  json["dense_bytes"] = layer.dense_bytes;
+  json["stored_bytes"] = layer.stored_bytes;
+  return json;
+}
+
+Json SparsityJson(const JobReport& report) {
+  Json json = Json::object();
+  if (report.sparsity_requested.has_value()) json["requested"] = *report.sparsity_requested;
+  json["reached"] = SparsityReached(report.layers);
+  if (report.block.has_value()) {
+    json["block"] = {report.block->first, report.block->second};
+    json["budget"] = report.budget;
+  }
+  return json;
+}
+
+Json TaskJson(const JobReport& report) {
+  return {{"loss", report.loss},
+          {"optimizer", report.optimizer},
+          {"seed", report.seed},
+          {"batch_size", report.batch_size},
+          {"steps", report.steps},
+          {"epochs", report.epochs},
+          {"train_examples", report.train_examples},
+          {"evaluation_examples", report.evaluation_examples}};
+}
+
+Json CostsJson(const CostReport& costs) {
+  return {{"steps", costs.steps},
+          {"samples", costs.samples},
+          {"training_seconds", costs.training_seconds},
+          {"evaluation_seconds", costs.evaluation_seconds},
+          {"total_seconds", costs.total_seconds},
+          {"samples_per_second", costs.samples_per_second()}};
+}
+
+Json EnvironmentJson(const EnvironmentReport& environment) {
+  Json versions = Json::object();
+  versions["topiary"] = environment.topiary_version;
+  for (const auto& [name, version] : environment.versions) versions[name] = version;
+  return {{"backend", environment.backend},
+          {"isa", environment.isa},
+          {"threads", environment.threads},
+          {"plan_digest", environment.plan_digest},
+          {"versions", versions}};
+}
+
+}  // namespace
+
+double SparsityReached(const std::vector<LayerReport>& layers) {
+  int64_t elements = 0;
+  int64_t zero = 0;
+  for (const LayerReport& layer : layers) {
+    elements += layer.elements;
+    zero += layer.zero_elements;
+  }
+  return elements == 0 ? 0 : static_cast<double>(zero) / static_cast<double>(elements);
+}
+
+std::string ReportJson(const JobReport& report) {
+  Json json = {{"format", "topiary-report"}, {"format_version", 1}, {"method", report.method}};
+  json["task"] = TaskJson(report);
+  json["metrics"] = {{"given", ToJson(report.given_metrics)}};
+  if (!report.dense_metrics.empty()) json["metrics"]["dense"] = ToJson(report.dense_metrics);
+  if (!report.pruned_metrics.empty()) json["metrics"]["pruned"] = ToJson(report.pruned_metrics);
+  json["sparsity"] = SparsityJson(report);
+  json["layers"] = Json::array();
+  for (const LayerReport& layer : report.layers) json["layers"].push_back(ToJson(layer));
+  json["phases"] = Json::array();
+  for (const PhaseReport& phase : report.phases) {
+    json["phases"].push_back({{"kind", phase.kind}, {"begin", phase.begin}, {"end", phase.end}});
+  }
+  json["history"] = Json::array();
+  for (const HistoryEntry& entry : report.history) {
+    json["history"].push_back({{"step", entry.step},
+                               {"epoch", entry.epoch},
+                               {"loss", entry.loss},
+                               {"sparsity", entry.sparsity},
+                               {"metrics", ToJson(entry.metrics)}});
+  }
+  json["warnings"] = report.warnings;
+  json["files"] = Json::array();
+  for (const FileReport& file : report.files) {
+    json["files"].push_back(
+        {{"name", file.name}, {"kind", file.kind}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  json["bit_exact"] = report.bit_exact;
+  json["costs"] = CostsJson(report.costs);
+  json["environment"] = EnvironmentJson(report.environment);
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace topiary

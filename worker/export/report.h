@@ -1,0 +1,122 @@
+// The JSON report of a job: everything that was measured.
+#ifndef TOPIARY_WORKER_EXPORT_REPORT_H_
+#define TOPIARY_WORKER_EXPORT_REPORT_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "worker/tensor/shape.h"
+
+namespace topiary {
+
+// One weight of a Gemm, MatMul or Conv.
+struct LayerReport {
+  std::string name;
+  std::string node;
+  std::string kind;
+  Shape shape;
+  int64_t groups = 1;
+  int64_t rows = 0;  // Along K.
+  int64_t cols = 0;  // Along the outputs.
+  int64_t elements = 0;
+  int64_t zero_elements = 0;
+  // Of the layer's partition; 0 where nothing was to be pruned at all (dense, evaluate).
+  int64_t blocks_total = 0;
+  int64_t blocks_live = 0;
+  bool pruned = false;
+  std::string dense_reason;  // Why it was not.
+  int64_t dense_bytes = 0;
+  int64_t stored_bytes = 0;  // In the block-compressed file: values and indices.
+
+  double sparsity() const {
+    return elements == 0 ? 0 : static_cast<double>(zero_elements) / static_cast<double>(elements);
+  }
+};
+
+struct PhaseReport {
+  std::string kind;
+  int64_t begin = 0;  // First step, and the one after the last.
+  int64_t end = 0;
+};
+
+// A measurement on the held-out examples during training.
+struct HistoryEntry {
+  int64_t step = 0;  // Steps done.
+  double epoch = 0;
+  double loss = 0;  // Mean training loss since the entry before.
+  double sparsity = 0;
+  std::map<std::string, double> metrics;
+};
+
+struct FileReport {
+  std::string name;
+  std::string kind;
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+// What it took; differs from run to run.
+struct CostReport {
+  int64_t steps = 0;
+  int64_t samples = 0;
+  double training_seconds = 0;  // Of all attempts whose work is in the result.
+  double evaluation_seconds = 0;
+  double total_seconds = 0;  // Of this attempt, from the start to the report.
+  double samples_per_second() const {
+    return training_seconds > 0 ? static_cast<double>(samples) / training_seconds : 0;
+  }
+};
+
+struct EnvironmentReport {
+  std::string topiary_version;
+  std::string backend;
+  std::string isa;
+  int threads = 0;
+  std::vector<std::pair<std::string, std::string>> versions;
+  std::string plan_digest;
+};
+
+struct JobReport {
+  std::string method;
+  std::string loss;
+  std::string optimizer;
+  uint64_t seed = 0;
+  int64_t batch_size = 0;
+  int64_t steps = 0;
+  double epochs = 0;
+  int64_t train_examples = 0;
+  int64_t evaluation_examples = 0;
+
+  std::map<std::string, double> given_metrics;
+  std::map<std::string, double> dense_metrics;
+  std::map<std::string, double> pruned_metrics;
+
+  std::optional<double> sparsity_requested;
+  std::optional<std::pair<int64_t, int64_t>> block;  // rows, cols.
+  std::string budget;
+  std::vector<LayerReport> layers;
+  std::vector<PhaseReport> phases;
+  std::vector<HistoryEntry> history;
+  std::vector<std::string> warnings;
+  std::vector<FileReport> files;
+  bool bit_exact = true;
+
+  CostReport costs;
+  EnvironmentReport environment;
+};
+
+// Zero elements over all elements of `layers`; 0 where there are none.
+double SparsityReached(const std::vector<LayerReport>& layers);
+
+// The report as indented JSON. Keys come in a fixed order, numbers in the shortest form that reads
+// back to the same bits, NaN as null. Two runs of one job with the same determinism key differ in
+// "costs" and "environment" alone.
+std::string ReportJson(const JobReport& report);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_EXPORT_REPORT_H_

@@ -1,0 +1,145 @@
+#include "worker/pipeline/checkpoint.h"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/model/safetensors.h"
+
+namespace topiary {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kFormat[] = "topiary-checkpoint";
+constexpr char kFormatVersion[] = "1";
+constexpr char kState[] = "topiary.checkpoint";
+
+// JSON has no NaN: it is written as null.
+double Number(const Json& json) {
+  return json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+Json MetricsJson(const MetricValues& values) {
+  Json json = Json::object();
+  for (const auto& [name, value] : values) json[name] = value;
+  return json;
+}
+
+MetricValues MetricsOf(const Json& json) {
+  MetricValues values;
+  if (!json.is_object()) return values;
+  for (const auto& [name, value] : json.items()) values[name] = Number(value);
+  return values;
+}
+
+Json HistoryJson(const std::vector<HistoryEntry>& history) {
+  Json json = Json::array();
+  for (const HistoryEntry& entry : history) {
+    json.push_back({{"step", entry.step},
+                    {"epoch", entry.epoch},
+                    {"loss", entry.loss},
+                    {"sparsity", entry.sparsity},
+                    {"metrics", MetricsJson(entry.metrics)}});
+  }
+  return json;
+}
+
+// A member of `json`, null where there is none.
+const Json& Member(const Json& json, const char* name) {
+  static const Json* const kNull = new Json();
+  const auto found = json.is_object() ? json.find(name) : json.end();
+  return json.is_object() && found != json.end() ? *found : *kNull;
+}
+
+int64_t Integer(const Json& json) { return json.is_number_integer() ? json.get<int64_t>() : -1; }
+
+std::vector<HistoryEntry> HistoryOf(const Json& json) {
+  std::vector<HistoryEntry> history;
+  if (!json.is_array()) return history;
+  for (const Json& entry : json) {
+    history.push_back({Integer(Member(entry, "step")), Number(Member(entry, "epoch")),
+                       Number(Member(entry, "loss")), Number(Member(entry, "sparsity")),
+                       MetricsOf(Member(entry, "metrics"))});
+  }
+  return history;
+}
+
+Json RecordJson(const JobRecord& record) {
+  Json json = {{"given_metrics", MetricsJson(record.given_metrics)}};
+  if (record.dense_metrics.has_value()) json["dense_metrics"] = MetricsJson(*record.dense_metrics);
+  json["history"] = HistoryJson(record.history);
+  json["loss_sum"] = record.loss_sum;
+  json["loss_steps"] = record.loss_steps;
+  json["training_seconds"] = record.training_seconds;
+  json["evaluation_seconds"] = record.evaluation_seconds;
+  json["samples"] = record.samples;
+  json["bit_exact"] = record.bit_exact;
+  return json;
+}
+
+JobRecord RecordOf(const Json& json) {
+  JobRecord record;
+  record.given_metrics = MetricsOf(Member(json, "given_metrics"));
+  if (Member(json, "dense_metrics").is_object()) {
+    record.dense_metrics = MetricsOf(Member(json, "dense_metrics"));
+  }
+  record.history = HistoryOf(Member(json, "history"));
+  record.loss_sum = Number(Member(json, "loss_sum"));
+  record.loss_steps = Integer(Member(json, "loss_steps"));
+  record.training_seconds = Number(Member(json, "training_seconds"));
+  record.evaluation_seconds = Number(Member(json, "evaluation_seconds"));
+  record.samples = Integer(Member(json, "samples"));
+  record.bit_exact =
+      Member(json, "bit_exact").is_boolean() && Member(json, "bit_exact").get<bool>();
+  return record;
+}
+
+absl::Status NotACheckpoint(const std::string& path, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("'", path, "' is no checkpoint: ", why));
+}
+
+}  // namespace
+
+absl::Status WriteCheckpoint(const Checkpoint& checkpoint, const std::string& path) {
+  const Json state = {{"method", checkpoint.method},
+                      {"dense_comparison", checkpoint.dense_comparison},
+                      {"step", checkpoint.step},
+                      {"plan_digest", checkpoint.plan_digest},
+                      {"record", RecordJson(checkpoint.record)}};
+  SafetensorsFile file;
+  file.metadata = {{"format", kFormat},
+                   {"format_version", kFormatVersion},
+                   {kState, state.dump(-1, ' ', false, Json::error_handler_t::replace)}};
+  for (const auto& [name, tensor] : checkpoint.training) {
+    file.tensors.emplace_back(name, tensor.Clone());
+  }
+  return WriteSafetensors(file, path);
+}
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
+  ASSIGN_OR_RETURN(SafetensorsFile file, ReadSafetensors(path));
+  if (file.metadata["format"] != kFormat || file.metadata["format_version"] != kFormatVersion) {
+    return NotACheckpoint(path, "its format is not topiary-checkpoint 1");
+  }
+  const Json state = Json::parse(file.metadata[kState], nullptr, /*allow_exceptions=*/false);
+  Checkpoint checkpoint;
+  if (!Member(state, "method").is_string() || !Member(state, "plan_digest").is_string() ||
+      !Member(state, "dense_comparison").is_boolean() || Integer(Member(state, "step")) < 0) {
+    return NotACheckpoint(path, "its state is not the JSON expected");
+  }
+  checkpoint.method = state["method"].get<std::string>();
+  checkpoint.dense_comparison = state["dense_comparison"].get<bool>();
+  checkpoint.step = Integer(state["step"]);
+  checkpoint.plan_digest = state["plan_digest"].get<std::string>();
+  checkpoint.record = RecordOf(Member(state, "record"));
+  for (auto& [name, tensor] : file.tensors) {
+    checkpoint.training.emplace(name, std::move(tensor));
+  }
+  return checkpoint;
+}
+
+}  // namespace topiary

@@ -1,0 +1,56 @@
+// Resumable state of a job between two steps, in one safetensors file.
+#ifndef TOPIARY_WORKER_PIPELINE_CHECKPOINT_H_
+#define TOPIARY_WORKER_PIPELINE_CHECKPOINT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/export/report.h"
+#include "worker/pipeline/task.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// What a job has found out so far and cannot compute again from its input alone.
+struct JobRecord {
+  MetricValues given_metrics;
+  // Of the dense comparison; absent while it has not ended, or where there is none.
+  std::optional<MetricValues> dense_metrics;
+  // Of the training under way.
+  std::vector<HistoryEntry> history;
+  // Training loss since the last entry of the history.
+  double loss_sum = 0;
+  int64_t loss_steps = 0;
+  // Over all attempts.
+  double training_seconds = 0;
+  double evaluation_seconds = 0;
+  int64_t samples = 0;
+  // False once any attempt ran with another determinism key than the first.
+  bool bit_exact = true;
+};
+
+// A complete checkpoint. The training is that of the dense comparison while
+// `dense_comparison`, else that of the method itself.
+struct Checkpoint {
+  std::string method;
+  bool dense_comparison = false;
+  int64_t step = 0;  // Steps done of the training under way.
+  JobRecord record;
+  std::string plan_digest;
+  MethodState training;  // TrainingLoop::Save().
+};
+
+// The file appears whole or not at all.
+absl::Status WriteCheckpoint(const Checkpoint& checkpoint, const std::string& path);
+
+// INVALID_ARGUMENT where the file is no checkpoint of this format; other errors as
+// ReadSafetensors().
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_CHECKPOINT_H_

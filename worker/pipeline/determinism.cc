@@ -1,0 +1,35 @@
+#include "worker/pipeline/determinism.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+
+namespace topiary {
+
+DeterminismKey KeyOf(const BackendInfo& backend, const Program& program) {
+  DeterminismKey key;
+  key.isa = backend.isa;
+  key.threads = backend.threads;
+  std::string plan = absl::StrCat(backend.name, "\n");
+  for (const auto& [name, version] : backend.versions) {
+    if (name == "onednn") key.onednn_version = version;
+    absl::StrAppend(&plan, name, " ", version, "\n");
+  }
+  for (const std::vector<std::string>* steps :
+       {&program.statistics().forward_steps, &program.statistics().backward_steps}) {
+    for (const std::string& step : *steps) absl::StrAppend(&plan, step, "\n");
+    plan += "--\n";
+  }
+  key.plan_digest = Sha256Hex(plan);
+  return key;
+}
+
+bool SameKey(const DeterminismKey& a, const DeterminismKey& b) {
+  return a.onednn_version == b.onednn_version && a.isa == b.isa && a.threads == b.threads &&
+         a.plan_digest == b.plan_digest;
+}
+
+}  // namespace topiary

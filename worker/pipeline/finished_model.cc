@@ -1,0 +1,120 @@
+#include "worker/pipeline/finished_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/model/layers.h"
+
+namespace topiary {
+namespace {
+
+const LayerChoice* FindChoice(const std::vector<LayerChoice>& choices, const std::string& weight) {
+  for (const LayerChoice& choice : choices) {
+    if (choice.layer.weight == weight) return &choice;
+  }
+  return nullptr;
+}
+
+const PrunedWeight* FindPruned(const std::vector<PrunedWeight>& pruned, const std::string& weight) {
+  for (const PrunedWeight& candidate : pruned) {
+    if (candidate.partition->layer().weight == weight) return &candidate;
+  }
+  return nullptr;
+}
+
+// Bytes of values and indices in the block-compressed file.
+int64_t StoredBytes(const PrunedWeight& weight) {
+  const BlockSparseLayout layout = LayoutOf(*weight.partition);
+  const int64_t live = LiveBlocks(weight.support);
+  return live * layout.block_rows * layout.block_cols * int64_t{sizeof(float)} +
+         (live + layout.groups * layout.row_blocks() + 1) * int64_t{sizeof(int32_t)};
+}
+
+LayerReport DescribeLayer(const Graph& graph, const PrunableLayer& layer) {
+  LayerReport report;
+  report.name = layer.weight;
+  report.node = layer.node_name;
+  report.kind = LayerKindName(layer.kind);
+  report.shape = layer.shape;
+  report.groups = layer.groups;
+  report.rows = layer.rows;
+  report.cols = layer.cols;
+  report.elements = layer.element_count();
+  const absl::Span<const float> values = graph.FindInitializer(layer.weight)->value.span<float>();
+  report.zero_elements = std::count(values.begin(), values.end(), 0.0F);
+  report.dense_bytes = report.elements * int64_t{sizeof(float)};
+  report.stored_bytes = report.dense_bytes;
+  return report;
+}
+
+}  // namespace
+
+std::vector<PrunedWeight> PrunedWeightsOf(const Method& method) {
+  std::vector<PrunedWeight> pruned;
+  for (size_t i = 0; i < method.layers().size(); ++i) {
+    pruned.push_back({method.layers()[i].partition, method.support(static_cast<int>(i))});
+  }
+  return pruned;
+}
+
+absl::StatusOr<Graph> FoldWeights(const Graph& graph, const ParameterStore& store,
+                                  const std::vector<PrunedWeight>& pruned) {
+  Graph folded = graph.Clone();
+  RETURN_IF_ERROR(store.WriteTo(&folded));
+  for (const PrunedWeight& weight : pruned) {
+    float* values = folded.FindInitializer(weight.partition->layer().weight)->value.data<float>();
+    for (const BlockRun& run : weight.partition->runs()->runs) {
+      if (weight.support[run.block] != 0) continue;
+      for (int32_t i = 0; i < run.length; ++i) {
+        values[run.offset + int64_t{i} * run.stride] = 0.0F;
+      }
+    }
+  }
+  return folded;
+}
+
+std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<LayerChoice>& choices,
+                                        const std::vector<PrunedWeight>& pruned) {
+  std::vector<LayerReport> reports;
+  for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
+    LayerReport report = DescribeLayer(graph, layer);
+    if (const LayerChoice* choice = FindChoice(choices, layer.weight)) {
+      report.blocks_total = choice->block_count;
+      report.blocks_live = choice->block_count;
+      report.dense_reason = choice->dense_reason;
+    }
+    if (const PrunedWeight* weight = FindPruned(pruned, layer.weight)) {
+      report.pruned = true;
+      report.blocks_live = LiveBlocks(weight->support);
+      report.stored_bytes = StoredBytes(*weight);
+    }
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, double requested) {
+  std::vector<std::string> warnings;
+  for (const LayerReport& layer : layers) {
+    if (layer.pruned && layer.blocks_live <= 1 && layer.blocks_total > 1) {
+      warnings.push_back(absl::StrCat("layer '", layer.name, "' keeps ", layer.blocks_live, " of ",
+                                      layer.blocks_total,
+                                      " blocks: it may cut the network; use smaller blocks, a "
+                                      "lower sparsity, or exclude the layer"));
+    }
+  }
+  const double reached = SparsityReached(layers);
+  if (requested - reached > 0.02) {
+    warnings.push_back(absl::StrFormat(
+        "sparsity reached is %.3f, %.3f was requested: layers that stay dense are not made up for; "
+        "lower target.min_blocks or use smaller blocks to prune them",
+        reached, requested));
+  }
+  return warnings;
+}
+
+}  // namespace topiary

@@ -1,0 +1,83 @@
+#include "worker/pipeline/loaded_job.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "common/status_macros.h"
+#include "worker/model/layers.h"
+#include "worker/model/onnx_import.h"
+#include "worker/model/shape_inference.h"
+#include "worker/pipeline/memory_estimate.h"
+#include "worker/pipeline/task.h"
+#include "worker/prune/dense_method.h"
+#include "worker/prune/method_registry.h"
+
+namespace topiary {
+namespace {
+
+absl::StatusOr<std::set<std::string>> TrainableWeights(const Graph& graph) {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  return std::set<std::string>(inferred.parameters.begin(), inferred.parameters.end());
+}
+
+bool Trains(const JobSpec& spec) { return !std::holds_alternative<EvaluateSpec>(spec.method); }
+
+absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
+  ImportLimits limits;
+  if (spec.memory_limit_bytes > 0) {
+    limits.max_tensor_bytes = std::min(limits.max_tensor_bytes, spec.memory_limit_bytes);
+  }
+  ASSIGN_OR_RETURN(job->graph, ImportOnnx(spec.model_path, limits));
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(job->graph);
+  for (const PrunableLayer& layer : layers) job->all_elements += layer.element_count();
+  if (!MethodPrunes(std::string(MethodName(spec.method)))) return absl::OkStatus();
+  if (!spec.target.has_value()) {
+    return absl::InvalidArgumentError("spec.target is missing: the method needs a sparsity");
+  }
+  ASSIGN_OR_RETURN(const std::set<std::string> trainable, TrainableWeights(job->graph));
+  ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, PruningTargetOf(*spec.target)));
+  return absl::OkStatus();
+}
+
+absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
+                         int64_t data_bytes) {
+  const OptimizerKind optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
+  ASSIGN_OR_RETURN(const MemoryEstimate estimate,
+                   EstimateTrainingMemory(job.graph, batch, optimizer, data_bytes));
+  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter) {
+  LoadedJob job;
+  RETURN_IF_ERROR(LoadModel(spec, &job));
+  ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
+  if (Trains(spec)) RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0));
+  RETURN_IF_ERROR(reporter.Check());
+  ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
+                                         spec.memory_limit_bytes));
+  job.batch = std::min(spec.task.batch_size, job.data.train.size());
+  job.batches_per_epoch = job.data.train.size() / job.batch;
+  ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
+  if (Trains(spec)) RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes()));
+  return job;
+}
+
+absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,
+                                                     bool dense_comparison) {
+  if (dense_comparison) return NewDenseMethod(job.total_steps);
+  std::vector<MethodLayer> layers;
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition != nullptr) layers.push_back({choice.layer.weight, choice.partition});
+  }
+  const PruningTarget target =
+      spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();
+  return NewMethod(MethodOptionsOf(spec.method), target, std::move(layers), job.total_steps);
+}
+
+}  // namespace topiary

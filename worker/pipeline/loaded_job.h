@@ -1,0 +1,39 @@
+#ifndef TOPIARY_WORKER_PIPELINE_LOADED_JOB_H_
+#define TOPIARY_WORKER_PIPELINE_LOADED_JOB_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/model/graph.h"
+#include "worker/pipeline/job_reporter.h"
+#include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/prepared_data.h"
+#include "worker/prune/budget.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// A job's input, read and checked: everything that can be wrong with spec, model and data has been
+// found before anything trains.
+struct LoadedJob {
+  Graph graph;
+  PreparedData data;
+  std::vector<LayerChoice> choices;  // Empty where nothing is to be pruned.
+  int64_t all_elements = 0;          // Of the Gemm, MatMul and Conv weights.
+  int64_t batch = 0;                 // Examples per step.
+  int64_t batches_per_epoch = 0;
+  int64_t total_steps = 0;
+};
+
+// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), PrepareData() and CheckMemoryLimit().
+absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
+
+// The method of `spec` over the layers chosen, or dense training. Not for EvaluateSpec.
+absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,
+                                                     bool dense_comparison);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_LOADED_JOB_H_

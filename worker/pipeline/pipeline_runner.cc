@@ -1,0 +1,212 @@
+#include "worker/pipeline/pipeline_runner.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/pipeline/checkpoint.h"
+#include "worker/pipeline/determinism.h"
+#include "worker/pipeline/evaluator.h"
+#include "worker/pipeline/finished_model.h"
+#include "worker/pipeline/job_reporter.h"
+#include "worker/pipeline/loaded_job.h"
+#include "worker/pipeline/result_files.h"
+#include "worker/pipeline/task.h"
+#include "worker/pipeline/training_loop.h"
+#include "worker/pipeline/training_stage.h"
+
+namespace topiary {
+namespace {
+
+// One attempt, told as a story by Run(). Members are what one chapter leaves to the next.
+class JobRun {
+ public:
+  JobRun(const JobAttempt& attempt, JobObserver* observer, Clock* clock,
+         const PipelineOptions& options)
+      : attempt_(attempt),
+        spec_(attempt.spec),
+        observer_(observer),
+        clock_(clock),
+        options_(options),
+        reporter_(observer, clock),
+        began_(clock->Now()) {}
+
+  absl::StatusOr<JobOutcome> Run(const BackendFactory& backends) {
+    reporter_.EnterPhase("load");
+    RETURN_IF_ERROR(reporter_.Check());
+    ASSIGN_OR_RETURN(job_, LoadJob(spec_, reporter_));
+    ASSIGN_OR_RETURN(backend_, backends(spec_.threads));
+    if (!attempt_.checkpoint_path.empty()) RETURN_IF_ERROR(ReadResumePoint());
+    RETURN_IF_ERROR(MeasureGivenModel());
+    ResultFiles files(attempt_.work_folder);
+    if (std::holds_alternative<EvaluateSpec>(spec_.method)) return Finish(&files, {}, {});
+    if (spec_.outputs.train_dense_comparison && !record_.dense_metrics.has_value()) {
+      RETURN_IF_ERROR(TrainDenseComparison());
+    }
+    return TrainAndExport(&files);
+  }
+
+ private:
+  absl::Status ReadResumePoint() {
+    ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(attempt_.checkpoint_path));
+    if (checkpoint.method != MethodName(spec_.method)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the checkpoint is of method '", checkpoint.method, "', not of this job's"));
+    }
+    record_ = checkpoint.record;
+    resume_ = std::move(checkpoint);
+    return absl::OkStatus();
+  }
+
+  // Before training changes anything, with a store of its own.
+  absl::Status MeasureGivenModel() {
+    const bool evaluates = std::holds_alternative<EvaluateSpec>(spec_.method);
+    if (resume_.has_value() && !evaluates) return absl::OkStatus();  // The checkpoint has them.
+    reporter_.EnterPhase("evaluate");
+    const absl::Time began = clock_->Now();
+    ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(job_.graph, backend_.get()));
+    ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(store.get()));
+    ASSIGN_OR_RETURN(record_.given_metrics, evaluator->Evaluate(reporter_.checker()));
+    if (evaluates) {
+      AnnounceKey(evaluator->program());
+      if (std::get<EvaluateSpec>(spec_.method).return_predictions) {
+        ASSIGN_OR_RETURN(predictions_, evaluator->Predict(reporter_.checker()));
+      }
+    }
+    reporter_.set_metrics(record_.given_metrics);
+    record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(ParameterStore* store) {
+    return Evaluator::Create(job_.graph, store, backend_.get(), job_.data.evaluation, spec_.task);
+  }
+
+  void AnnounceKey(const Program& program) {
+    if (key_.has_value()) return;
+    key_ = KeyOf(backend_->info(), program);
+    observer_->OnDeterminismKey(*key_);
+    if (attempt_.required_key.has_value() && !SameKey(*key_, *attempt_.required_key)) {
+      record_.bit_exact = false;
+    }
+  }
+
+  // A training, run to its end and measured.
+  struct Trained {
+    std::unique_ptr<TrainingLoop> loop;
+    MetricValues metrics;
+  };
+  absl::StatusOr<Trained> Train(bool dense_comparison) {
+    Trained trained;
+    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
+    ASSIGN_OR_RETURN(trained.loop, TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train,
+                                                        spec_.task, std::move(method)));
+    TrainingLoop& loop = *trained.loop;
+    AnnounceKey(loop.program());
+    ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
+    if (resume_.has_value() && resume_->dense_comparison == dense_comparison) {
+      RETURN_IF_ERROR(loop.Load(resume_->training));
+      resume_.reset();
+    }
+    TrainingStage stage(StageOptions(dense_comparison), &loop, evaluator.get(), &reporter_,
+                        observer_, clock_, &record_);
+    RETURN_IF_ERROR(stage.Run());
+    loop.RefreshEffectiveWeights();
+    RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
+    if (!dense_comparison && spec_.target.has_value()) {
+      reporter_.EnterPhase("batch_norm");
+      RETURN_IF_ERROR(
+          loop.ReestimateBatchNorm(spec_.target->batch_norm_batches, reporter_.checker()));
+    }
+    reporter_.EnterPhase("evaluate");
+    ASSIGN_OR_RETURN(trained.metrics, evaluator->Evaluate(reporter_.checker()));
+    reporter_.set_metrics(trained.metrics);
+    return trained;
+  }
+
+  TrainingStage::Options StageOptions(bool dense_comparison) const {
+    TrainingStage::Options options;
+    options.method = std::string(MethodName(spec_.method));
+    options.dense_comparison = dense_comparison;
+    options.plan_digest = key_->plan_digest;
+    options.work_folder = attempt_.work_folder;
+    options.all_elements = job_.all_elements;
+    options.checkpoint_interval = options_.checkpoint_interval;
+    options.keep_last_checkpoint = spec_.outputs.keep_checkpoint && !dense_comparison;
+    return options;
+  }
+
+  absl::Status TrainDenseComparison() {
+    ASSIGN_OR_RETURN(const Trained trained, Train(/*dense_comparison=*/true));
+    record_.dense_metrics = trained.metrics;
+    // The history is that of the training to come.
+    record_.history.clear();
+    record_.loss_sum = 0;
+    record_.loss_steps = 0;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<JobOutcome> TrainAndExport(ResultFiles* files) {
+    ASSIGN_OR_RETURN(const Trained trained, Train(/*dense_comparison=*/false));
+    reporter_.EnterPhase("export");
+    const Method& method = trained.loop->method();
+    const std::vector<PrunedWeight> pruned = PrunedWeightsOf(method);
+    ASSIGN_OR_RETURN(const Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
+    if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
+    if (spec_.outputs.block_sparse && !pruned.empty()) {
+      RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
+    }
+    if (spec_.outputs.keep_checkpoint) files->AddCheckpoint();
+    job_.graph = model.Clone();
+    phases_ = method.plan().phases();
+    return Finish(files, pruned, trained.metrics);
+  }
+
+  // Report and outcome. `job_.graph` is the model that the job leaves behind.
+  absl::StatusOr<JobOutcome> Finish(ResultFiles* files, const std::vector<PrunedWeight>& pruned,
+                                    const MetricValues& trained_metrics) {
+    if (predictions_.has_value()) RETURN_IF_ERROR(files->AddPredictions(*predictions_));
+    ReportInput input;
+    input.spec = &spec_;
+    input.job = &job_;
+    input.record = &record_;
+    input.pruned = &pruned;
+    input.trained_metrics = trained_metrics;
+    input.phases = phases_;
+    input.backend = backend_->info();
+    input.plan_digest = key_->plan_digest;
+    input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
+    return WriteReport(input, files);
+  }
+
+  const JobAttempt& attempt_;
+  const JobSpec& spec_;
+  JobObserver* const observer_;
+  Clock* const clock_;
+  const PipelineOptions options_;
+  JobReporter reporter_;
+  const absl::Time began_;
+
+  LoadedJob job_;
+  std::unique_ptr<Backend> backend_;
+  std::optional<Checkpoint> resume_;  // Until the training it belongs to takes it over.
+  JobRecord record_;
+  std::optional<DeterminismKey> key_;
+  std::optional<Tensor> predictions_;
+  std::vector<Phase> phases_;
+};
+
+}  // namespace
+
+PipelineRunner::PipelineRunner(BackendFactory backends, Clock* clock,
+                               const PipelineOptions& options)
+    : backends_(std::move(backends)), clock_(clock), options_(options) {}
+
+absl::StatusOr<JobOutcome> PipelineRunner::Run(const JobAttempt& attempt, JobObserver* observer) {
+  return JobRun(attempt, observer, clock_, options_).Run(backends_);
+}
+
+}  // namespace topiary

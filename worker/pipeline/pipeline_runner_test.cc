@@ -1,0 +1,450 @@
+#include "worker/pipeline/pipeline_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "common/digest.h"
+#include "common/fake_clock.h"
+#include "common/file.h"
+#include "common/status_matchers.h"
+#include "worker/export/block_sparse_file.h"
+#include "worker/model/onnx_import.h"
+#include "worker/pipeline/checkpoint.h"
+#include "worker/pipeline/pipeline_test_util.h"
+
+namespace topiary {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class RunningJobs : public testing::Test {
+ protected:
+  absl::StatusOr<JobOutcome> Run(const JobSpec& spec, JobObserver* observer = nullptr,
+                                 const std::string& checkpoint = "") {
+    JobAttempt attempt;
+    attempt.spec = spec;
+    attempt.work_folder = NewTestFolder();
+    attempt.checkpoint_path = checkpoint;
+    attempt.required_key = required_key_;
+    RecordingObserver quiet;
+    PipelineRunner runner(NewReferenceBackend, &clock_);
+    return runner.Run(attempt, observer != nullptr ? observer : &quiet);
+  }
+
+  static const JobFile* Find(const JobOutcome& outcome, JobFile::Kind kind) {
+    for (const JobFile& file : outcome.files) {
+      if (file.kind == kind) return &file;
+    }
+    return nullptr;
+  }
+  static std::string DigestOf(const JobOutcome& outcome, JobFile::Kind kind) {
+    const JobFile* file = Find(outcome, kind);
+    return file == nullptr ? "no file" : Sha256HexOfFile(file->path).value();
+  }
+  static nlohmann::json ReportOf(const JobOutcome& outcome) {
+    return nlohmann::json::parse(ReadFile(Find(outcome, JobFile::Kind::kReport)->path).value());
+  }
+  // Without what may differ from run to run.
+  static nlohmann::json ComparableReport(const JobOutcome& outcome) {
+    nlohmann::json report = ReportOf(outcome);
+    report.erase("costs");
+    report.erase("environment");
+    return report;
+  }
+
+  FakeClock clock_;
+  std::optional<DeterminismKey> required_key_;
+  const std::string folder_ = NewTestFolder();
+};
+
+TEST_F(RunningJobs, DenseTrainsAndReportsBothModels) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = DenseSpec();
+  spec.target.reset();
+  spec.outputs.block_sparse = false;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_GT(outcome.dense_metrics.at("accuracy"), 0.8);
+  EXPECT_GT(outcome.dense_metrics.at("accuracy"), outcome.given_metrics.at("accuracy"));
+  EXPECT_TRUE(outcome.pruned_metrics.empty());
+  EXPECT_FALSE(outcome.sparsity_requested.has_value());
+  EXPECT_EQ(*outcome.sparsity_reached, 0);
+  EXPECT_NE(Find(outcome, JobFile::Kind::kOnnx), nullptr);
+  EXPECT_EQ(Find(outcome, JobFile::Kind::kBlockSparse), nullptr);
+}
+
+TEST_F(RunningJobs, EvaluateMeasuresAndTrainsNothing) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = EvaluateSpec{true};
+  spec.target.reset();
+  spec.outputs.onnx = false;
+  spec.outputs.block_sparse = false;
+  RecordingObserver observer;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
+  EXPECT_EQ(outcome.given_metrics.count("accuracy"), 1u);
+  EXPECT_TRUE(outcome.dense_metrics.empty());
+  EXPECT_EQ(observer.keys.size(), 1u);
+  ASSERT_NE(Find(outcome, JobFile::Kind::kPredictions), nullptr);
+  const std::string npz = ReadFile(Find(outcome, JobFile::Kind::kPredictions)->path).value();
+  EXPECT_THAT(npz, AllOf(HasSubstr("predictions.npy"), HasSubstr("(32, 3, )")));
+  EXPECT_EQ(ReportOf(outcome)["task"]["steps"], 0);
+}
+
+TEST_F(RunningJobs, SequentialAttentionReachesTheSparsityAskedFor) {
+  const JobSpec spec = SmallJob(folder_, MlpGraph());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json report = ReportOf(outcome);
+  // fc1: 8 x 32 in 4 x 4 blocks is 16, fc2: 48, head: 24 x 3 is 6 (ragged).
+  EXPECT_EQ(report["layers"][0]["blocks_total"], 16);
+  EXPECT_EQ(report["layers"][0]["blocks_live"], 4);
+  EXPECT_EQ(report["layers"][1]["blocks_live"], 12);
+  EXPECT_EQ(report["layers"][2]["blocks_total"], 6);
+  EXPECT_EQ(report["layers"][2]["blocks_live"], 2);
+  EXPECT_EQ(*outcome.sparsity_requested, 0.75);
+  EXPECT_NEAR(*outcome.sparsity_reached, 0.75, 0.02);
+  EXPECT_GT(outcome.pruned_metrics.at("accuracy"), 0.5);
+  EXPECT_EQ(report["phases"].size(), 3u);
+  EXPECT_EQ(report["phases"][1]["begin"], 6);
+  EXPECT_EQ(report["phases"][1]["end"], 21);
+  EXPECT_EQ(report["history"].size(), 5u);
+  EXPECT_TRUE(outcome.bit_exact);
+}
+
+TEST_F(RunningJobs, WritesTheSameWeightsToOnnxAndToTheBlockSparseFile) {
+  const JobSpec spec = SmallJob(folder_, ConvGraph());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  ASSERT_OK_AND_ASSIGN(const Graph graph, ImportOnnx(Find(outcome, JobFile::Kind::kOnnx)->path));
+  ASSERT_OK_AND_ASSIGN(const BlockSparseModel sparse,
+                       ReadBlockSparseFile(Find(outcome, JobFile::Kind::kBlockSparse)->path));
+  for (const Initializer& initializer : graph.initializers) {
+    ASSERT_EQ(sparse.weights.count(initializer.name), 1u) << initializer.name;
+    EXPECT_TRUE(BitwiseEqual(sparse.weights.at(initializer.name), initializer.value));
+  }
+  EXPECT_EQ(sparse.layouts.size(), 2u);  // c2 and head; c1 has 9 rows: 3 x 2 blocks.
+}
+
+TEST_F(RunningJobs, TheExportedModelMeasuresAsReported) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  JobSpec again = spec;
+  again.model_path = Find(outcome, JobFile::Kind::kOnnx)->path;
+  again.method = EvaluateSpec();
+  again.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(again));
+  EXPECT_EQ(measured.given_metrics, outcome.pruned_metrics);
+  EXPECT_DOUBLE_EQ(*measured.sparsity_reached, *outcome.sparsity_reached);
+}
+
+struct MethodCase {
+  std::string name;
+  MethodSpec method;
+};
+
+class EveryMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
+
+TEST_P(EveryMethod, GivesTheSameBitsTwice) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
+  EXPECT_EQ(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
+  EXPECT_EQ(DigestOf(first, JobFile::Kind::kBlockSparse),
+            DigestOf(second, JobFile::Kind::kBlockSparse));
+  EXPECT_EQ(ComparableReport(first), ComparableReport(second));
+}
+
+TEST_P(EveryMethod, AnotherSeedGivesOtherBits) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
+  spec.task.seed = 1;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
+  EXPECT_NE(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
+}
+
+MagnitudeSpec OneShot(double at) {
+  MagnitudeSpec spec;
+  spec.gradual = false;
+  spec.at_fraction = at;
+  return spec;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Methods, EveryMethod,
+    testing::Values(MethodCase{"dense", DenseSpec()},
+                    MethodCase{"magnitude_gradual", MagnitudeSpec()},
+                    MethodCase{"magnitude_one_shot", OneShot(0.5)},
+                    MethodCase{"sequential_attention_pp", SequentialAttentionPlusPlusSpec()}),
+    [](const testing::TestParamInfo<MethodCase>& info) { return info.param.name; });
+
+TEST_F(RunningJobs, DenseComparisonIsTheDenseMethodOnTheSameJob) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.outputs.train_dense_comparison = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome both, Run(spec));
+  JobSpec dense = spec;
+  dense.method = DenseSpec();
+  dense.target.reset();
+  dense.outputs = OutputsSpec();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome alone, Run(dense));
+  EXPECT_EQ(both.dense_metrics, alone.dense_metrics);
+  EXPECT_EQ(both.given_metrics, alone.given_metrics);
+  spec.outputs.train_dense_comparison = false;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome without, Run(spec));
+  EXPECT_EQ(DigestOf(both, JobFile::Kind::kOnnx), DigestOf(without, JobFile::Kind::kOnnx));
+  EXPECT_TRUE(without.dense_metrics.empty());
+}
+
+// ---- Stopping and going on
+// -----------------------------------------------------------------------
+
+TEST_F(RunningJobs, StopsWithCancelledWhenTold) {
+  RecordingObserver observer;
+  observer.act_after = 12;
+  observer.action = JobControl::kStop;
+  EXPECT_THAT(Run(SmallJob(folder_, MlpGraph()), &observer).status(),
+              StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(RunningJobs, HandsBackWithACheckpointOfTheStepReached) {
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  observer.act_after = 15;
+  observer.action = JobControl::kHandBack;
+  EXPECT_THAT(Run(SmallJob(folder_, MlpGraph()), &observer).status(),
+              StatusIs(absl::StatusCode::kAborted));
+  ASSERT_FALSE(observer.checkpoint_steps.empty());
+}
+
+TEST_F(RunningJobs, WritesCheckpointsAtPhaseEnds) {
+  RecordingObserver observer;
+  ASSERT_OK(Run(SmallJob(folder_, MlpGraph()), &observer).status());
+  EXPECT_THAT(observer.checkpoint_steps, testing::ElementsAre(6, 21, 30));
+}
+
+TEST_F(RunningJobs, GoesOnWhenACheckpointCannotBeStored) {
+  RecordingObserver observer;
+  observer.checkpoint_status = absl::UnavailableError("no coordinator");
+  EXPECT_OK(Run(SmallJob(folder_, MlpGraph()), &observer).status());
+}
+
+// Each step takes a second; a checkpoint is due after each.
+class TickingObserver : public RecordingObserver {
+ public:
+  explicit TickingObserver(FakeClock* clock) : clock_(clock) {}
+  JobControl Control() override {
+    clock_->Advance(absl::Seconds(61));
+    return RecordingObserver::Control();
+  }
+
+ private:
+  FakeClock* clock_;
+};
+
+struct ResumeCase {
+  std::string name;
+  std::function<Graph()> graph;
+  MethodSpec method;
+  OptimizerSpec::Kind optimizer;
+  bool dense_comparison;
+};
+
+class ResumingJobs : public RunningJobs, public testing::WithParamInterface<ResumeCase> {};
+
+// A checkpoint after every step, and a fresh run from some of them: in each phase, at boundaries,
+// inside epochs.
+TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
+  JobSpec spec = SmallJob(folder_, GetParam().graph());
+  spec.method = GetParam().method;
+  spec.task.optimizer.kind = GetParam().optimizer;
+  if (GetParam().optimizer != OptimizerSpec::Kind::kSgd) spec.task.learning_rate.base = 0.005;
+  spec.task.optimizer.weight_decay = 0.01;
+  spec.task.clip_gradient_norm = 1.0;
+  spec.outputs.train_dense_comparison = GetParam().dense_comparison;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  ASSERT_GE(observer.checkpoint_steps.size(), 30u);
+  for (const int64_t step : {1, 6, 7, 13, 20, 21, 22, 29, 30}) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
+        << "from step " << step;
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kBlockSparse),
+              DigestOf(straight, JobFile::Kind::kBlockSparse));
+    EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight)) << "from step " << step;
+  }
+}
+
+SequentialAttentionPlusPlusSpec Cycles() {
+  SequentialAttentionPlusPlusSpec spec;
+  spec.preset = SequentialAttentionPlusPlusSpec::Preset::kPaperImagenet;
+  return spec;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Jobs, ResumingJobs,
+    testing::Values(
+        ResumeCase{"sa_pp_sgd_dropout", MlpGraph, SequentialAttentionPlusPlusSpec(),
+                   OptimizerSpec::Kind::kSgd, false},
+        ResumeCase{"sa_pp_adam_batch_norm", ConvGraph, SequentialAttentionPlusPlusSpec(),
+                   OptimizerSpec::Kind::kAdam, false},
+        ResumeCase{"sa_pp_cycles_adamw", MlpGraph, Cycles(), OptimizerSpec::Kind::kAdamW, false},
+        ResumeCase{"magnitude_adamw_batch_norm", ConvGraph, MagnitudeSpec(),
+                   OptimizerSpec::Kind::kAdamW, false},
+        ResumeCase{"dense_adam_dropout", MlpGraph, DenseSpec(), OptimizerSpec::Kind::kAdam, false}),
+    [](const testing::TestParamInfo<ResumeCase>& info) { return info.param.name; });
+
+TEST_F(RunningJobs, ResumesInsideTheDenseComparisonToo) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.outputs.train_dense_comparison = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec));
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  observer.act_after = 30;
+  observer.action = JobControl::kHandBack;
+  ASSERT_THAT(Run(spec, &observer).status(), StatusIs(absl::StatusCode::kAborted));
+  const int64_t step = observer.checkpoint_steps.back();
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(step)));
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
+}
+
+TEST_F(RunningJobs, RefusesTheCheckpointOfAnotherMethod) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK(Run(spec, &observer).status());
+  spec.method = MagnitudeSpec();
+  RecordingObserver quiet;
+  EXPECT_THAT(Run(spec, &quiet, observer.CheckpointPath(6)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("checkpoint")));
+}
+
+TEST_F(RunningJobs, KeepsTheLastCheckpointWhenAsked) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.outputs.keep_checkpoint = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const JobFile* file = Find(outcome, JobFile::Kind::kCheckpoint);
+  ASSERT_NE(file, nullptr);
+  EXPECT_OK(ReadCheckpoint(file->path).status());
+}
+
+TEST_F(RunningJobs, AnotherDeterminismKeyIsNotBitExactAnyMore) {
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  const JobSpec spec = SmallJob(folder_, MlpGraph());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec, &observer));
+  EXPECT_TRUE(first.bit_exact);
+  required_key_ = observer.keys.at(0);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome same, Run(spec));
+  EXPECT_TRUE(same.bit_exact);
+  required_key_->isa = "avx512_core_amx";
+  ASSERT_OK_AND_ASSIGN(const JobOutcome other, Run(spec, &observer, observer.CheckpointPath(6)));
+  EXPECT_FALSE(other.bit_exact);
+  EXPECT_EQ(ReportOf(other)["bit_exact"], false);
+}
+
+TEST_F(RunningJobs, ReportsProgressWithSparsityAndMetrics) {
+  RecordingObserver observer;
+  TickingObserver ticking(&clock_);
+  ASSERT_OK(Run(SmallJob(folder_, MlpGraph()), &ticking).status());
+  EXPECT_EQ(ticking.progress.front().phase, "load");
+  EXPECT_EQ(ticking.progress.back().phase, "export");
+  std::vector<std::string> phases;
+  for (const JobProgress& p : ticking.progress) {
+    if (phases.empty() || phases.back() != p.phase) phases.push_back(p.phase);
+  }
+  EXPECT_THAT(phases, testing::ElementsAre("load", "evaluate", "dense", "sparsification", "sparse",
+                                           "batch_norm", "evaluate", "export"));
+  const JobProgress& last = ticking.progress.back();
+  EXPECT_EQ(last.step, 30);
+  EXPECT_EQ(last.total_steps, 30);
+  EXPECT_NEAR(*last.sparsity, 0.75, 0.02);
+  EXPECT_EQ(last.metrics.count("accuracy"), 1u);
+  EXPECT_GT(*last.samples_per_second, 0);
+}
+
+// ---- Errors
+// ----------------------------------------------------------------------------------------
+
+TEST_F(RunningJobs, DivergenceNamesStepAndRemedy) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.task.learning_rate.base = 1e30;
+  spec.method = DenseSpec();
+  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                           AllOf(HasSubstr("diverged"), HasSubstr("step"),
+                                                 HasSubstr("learning_rate"))));
+}
+
+TEST_F(RunningJobs, AMemoryLimitIsRefusedWithFigures) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.memory_limit_bytes = 1000;
+  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("")));
+  spec.memory_limit_bytes = 20000;  // Enough for model and data, not for training.
+  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                           AllOf(HasSubstr("MiB"), HasSubstr("memory_bytes"))));
+}
+
+struct BadJob {
+  std::string name;
+  std::function<void(JobSpec*)> change;
+  absl::StatusCode code;
+  std::string message;
+};
+
+class JobsThatAreWrong : public RunningJobs, public testing::WithParamInterface<BadJob> {};
+
+TEST_P(JobsThatAreWrong, FailBeforeTheyTrain) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  GetParam().change(&spec);
+  RecordingObserver observer;
+  EXPECT_THAT(Run(spec, &observer).status(),
+              StatusIs(GetParam().code, HasSubstr(GetParam().message)));
+  EXPECT_TRUE(observer.checkpoint_steps.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, JobsThatAreWrong,
+    testing::Values(BadJob{"NoTarget", [](JobSpec* s) { s->target.reset(); },
+                           absl::StatusCode::kInvalidArgument, "spec.target"},
+                    BadJob{"PatternMatchesNothing",
+                           [](JobSpec* s) { s->target->exclude_layers = {"conv*"}; },
+                           absl::StatusCode::kInvalidArgument, "exclude_layers[0]"},
+                    BadJob{"LayersTooSmall", [](JobSpec* s) { s->target->min_blocks = 1000; },
+                           absl::StatusCode::kInvalidArgument, "min_blocks"},
+                    BadJob{"NoSuchModel", [](JobSpec* s) { s->model_path += "x"; },
+                           absl::StatusCode::kNotFound, "in.onnx"},
+                    BadJob{"WrongFeatureCount",
+                           [](JobSpec* s) {
+                             WriteClassCsv(std::get<CsvSourceSpec>(s->data.train).path, 20, 7);
+                           },
+                           absl::StatusCode::kInvalidArgument, "spec.data.train"},
+                    BadJob{"LabelOutOfRange",
+                           [](JobSpec* s) {
+                             std::ofstream(std::get<CsvSourceSpec>(*s->data.evaluation).path)
+                                 << "a,b,c,d,e,f,g,h,label\n1,2,3,4,5,6,7,8,3\n";
+                           },
+                           absl::StatusCode::kInvalidArgument, "spec.data.evaluation"},
+                    BadJob{"LossThatDoesNotFit",
+                           [](JobSpec* s) { s->task.loss = LossSpec::kBinaryCrossEntropy; },
+                           absl::StatusCode::kInvalidArgument, ""},
+                    BadJob{"WarmUpLongerThanTheRun",
+                           [](JobSpec* s) { s->task.learning_rate.warmup_steps = 1000; },
+                           absl::StatusCode::kInvalidArgument, "warmup_steps"},
+                    BadJob{"LastPhaseDense",
+                           [](JobSpec* s) {
+                             SequentialAttentionPlusPlusSpec method;
+                             method.phases = {{PhaseSpec::Kind::kDense, 1}};
+                             s->method = method;
+                           },
+                           absl::StatusCode::kInvalidArgument, "phase"}),
+    [](const testing::TestParamInfo<BadJob>& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace topiary

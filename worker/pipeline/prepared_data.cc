@@ -1,0 +1,201 @@
+#include "worker/pipeline/prepared_data.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/data/readers.h"
+#include "worker/data/scaling.h"
+#include "worker/model/shape_inference.h"
+
+namespace topiary {
+namespace {
+
+std::string ColumnName(const std::variant<std::string, int>& column) {
+  if (const auto* name = std::get_if<std::string>(&column)) return *name;
+  return absl::StrCat(std::get<int>(column));
+}
+
+CsvSource CsvSourceOf(const CsvSourceSpec& spec, LossSpec loss, const std::string& input) {
+  CsvSource source;
+  source.path = spec.path;
+  source.has_header = spec.header;
+  source.delimiter = spec.delimiter;
+  source.input = input;
+  source.labels_are_classes = loss == LossSpec::kCrossEntropy;
+  for (const CsvColumnSpec& column : spec.columns) {
+    switch (column.role) {
+      case CsvColumnSpec::Role::kFeature:
+        break;  // What has no other role is a feature.
+      case CsvColumnSpec::Role::kLabel:
+        source.label_column = ColumnName(column.column);
+        break;
+      case CsvColumnSpec::Role::kIgnore:
+        source.ignored_columns.push_back(ColumnName(column.column));
+        break;
+    }
+  }
+  if (source.label_column.empty()) source.label_column = "-1";
+  return source;
+}
+
+absl::StatusOr<Dataset> Read(const DataSourceSpec& spec, LossSpec loss, const std::string& input,
+                             const std::vector<std::string>& class_names,
+                             const ReadLimits& limits) {
+  if (const auto* npz = std::get_if<NpzSourceSpec>(&spec)) {
+    NpzSource source;
+    source.path = npz->path;
+    source.inputs.push_back({npz->input_array, input, false});
+    source.labels = npz->label_array;
+    return ReadNpz(source, limits);
+  }
+  if (const auto* idx = std::get_if<IdxSourceSpec>(&spec)) {
+    return ReadIdx({idx->images_path, idx->labels_path, input}, limits);
+  }
+  CsvSource source = CsvSourceOf(std::get<CsvSourceSpec>(spec), loss, input);
+  source.class_names = class_names;
+  return ReadCsv(source, limits);
+}
+
+absl::Status CheckBinary(const std::string& source, const Tensor& targets) {
+  const absl::Span<const float> values = targets.span<float>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] != 0 && values[i] != 1) {
+      return absl::InvalidArgumentError(absl::StrCat(source, ": label ", values[i], " (number ", i,
+                                                     ") is neither 0 nor 1, as ",
+                                                     "binary_cross_entropy needs"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Dataset> ReadAndConform(const std::string& source, const DataSourceSpec& spec,
+                                       LossSpec loss, const DataRequirements& requirements,
+                                       const std::vector<std::string>& class_names,
+                                       const ReadLimits& limits) {
+  ASSIGN_OR_RETURN(Dataset data,
+                   Read(spec, loss, requirements.inputs[0].name, class_names, limits));
+  if (!data.has_labels()) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ": there are no labels"));
+  }
+  RETURN_IF_ERROR(ConformDataset(source, requirements, data));
+  if (loss == LossSpec::kBinaryCrossEntropy) {
+    RETURN_IF_ERROR(CheckBinary(source, data.labels.values));
+  }
+  return data;
+}
+
+ScalingOptions ScalingOptionsOf(const DataSpec& spec) {
+  ScalingOptions options;
+  options.divide_by = spec.divide_by;
+  switch (spec.normalization.kind) {
+    case NormalizationSpec::Kind::kNone:
+      break;
+    case NormalizationSpec::Kind::kGiven:
+      options.normalize = ScalingOptions::Normalize::kConstant;
+      options.mean = spec.normalization.mean;
+      options.standard_deviation = spec.normalization.standard_deviation;
+      break;
+    case NormalizationSpec::Kind::kFitted:
+      switch (spec.normalization.axis) {
+        case NormalizationSpec::Axis::kAll:
+          options.normalize = ScalingOptions::Normalize::kFitOverall;
+          break;
+        case NormalizationSpec::Axis::kChannel:
+          options.normalize = ScalingOptions::Normalize::kFitPerChannel;
+          break;
+        case NormalizationSpec::Axis::kFeature:
+          options.normalize = ScalingOptions::Normalize::kFitPerFeature;
+          break;
+      }
+      break;
+  }
+  return options;
+}
+
+int64_t BytesOf(const Dataset& data) {
+  auto bytes = static_cast<int64_t>(data.labels.values.byte_size());
+  for (const DataArray& input : data.inputs) {
+    bytes += static_cast<int64_t>(input.values.byte_size());
+  }
+  return bytes;
+}
+
+absl::StatusOr<Shape> OutputShape(const Graph& graph) {
+  ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, input_shapes));
+  const std::string& name = graph.outputs[0].name;
+  const auto found = inferred.values.find(name);
+  if (found == inferred.values.end() || found->second.dtype != DType::kFloat32 ||
+      found->second.shape.rank() < 1 || found->second.shape[0] != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output '", name, "' is not float32 with the batch as its first axis"));
+  }
+  return found->second.shape;
+}
+
+}  // namespace
+
+absl::StatusOr<DataRequirements> RequirementsOf(const Graph& graph, LossSpec loss) {
+  if (graph.inputs.size() != 1 || graph.outputs.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat("the model has ", graph.inputs.size(),
+                                                   " inputs and ", graph.outputs.size(),
+                                                   " outputs: it must have one of each"));
+  }
+  const ValueInfo& input = graph.inputs[0];
+  if (input.dtype != DType::kFloat32) {
+    return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' is ",
+                                                   DTypeName(input.dtype), ": it must be float32"));
+  }
+  ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const Shape output, OutputShape(graph));
+  DataRequirements requirements;
+  const absl::Span<const int64_t> dims(input_shapes.at(input.name).dims());
+  requirements.inputs.push_back({input.name, DType::kFloat32, Shape(dims.subspan(1))});
+  const absl::Span<const int64_t> outputs(output.dims());
+  if (loss != LossSpec::kCrossEntropy) {
+    requirements.target_shape = Shape(outputs.subspan(1));
+    return requirements;
+  }
+  if (output.rank() < 2 || output.element_count() != output[1] || output[1] < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output '", graph.outputs[0].name, "' has shape ", output.ToString(),
+                     " for one example: cross_entropy needs [1, classes] with 2 classes or more"));
+  }
+  requirements.class_count = output[1];
+  return requirements;
+}
+
+int64_t PreparedData::bytes() const { return BytesOf(train) + BytesOf(evaluation); }
+
+absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, uint64_t seed,
+                                         const DataRequirements& requirements,
+                                         int64_t memory_limit_bytes) {
+  ReadLimits limits;
+  if (memory_limit_bytes > 0) limits.max_bytes = std::min(limits.max_bytes, memory_limit_bytes);
+  PreparedData data;
+  ASSIGN_OR_RETURN(data.train,
+                   ReadAndConform("spec.data.train", spec.train, loss, requirements, {}, limits));
+  if (spec.evaluation.has_value()) {
+    // Class names of the training data say which index a name has.
+    ASSIGN_OR_RETURN(data.evaluation, ReadAndConform("spec.data.evaluation", *spec.evaluation, loss,
+                                                     requirements, data.train.class_names, limits));
+  } else {
+    ASSIGN_OR_RETURN(const SplitRows rows,
+                     SplitBySeed(data.train.size(), spec.validation_fraction, seed));
+    data.evaluation = SelectRows(data.train, rows.holdout);
+    data.train = SelectRows(data.train, rows.train);
+  }
+  ASSIGN_OR_RETURN(const Scaling scaling,
+                   FitScaling(data.train, requirements.inputs[0].name, ScalingOptionsOf(spec)));
+  RETURN_IF_ERROR(ApplyScaling(scaling, data.train));
+  RETURN_IF_ERROR(ApplyScaling(scaling, data.evaluation));
+  return data;
+}
+
+}  // namespace topiary

@@ -1,0 +1,35 @@
+// A job's examples: read, split, scaled and checked against the model.
+#ifndef TOPIARY_WORKER_PIPELINE_PREPARED_DATA_H_
+#define TOPIARY_WORKER_PIPELINE_PREPARED_DATA_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "worker/data/dataset.h"
+#include "worker/model/graph.h"
+#include "worker/pipeline/job_spec.h"
+
+namespace topiary {
+
+// What `graph` under `loss` expects of its examples. INVALID_ARGUMENT where the model has not one
+// float32 input and one output, or the output does not fit the loss; UNIMPLEMENTED for an operator
+// that is not supported. The message names input, output or node.
+absl::StatusOr<DataRequirements> RequirementsOf(const Graph& graph, LossSpec loss);
+
+struct PreparedData {
+  Dataset train;
+  Dataset evaluation;
+  int64_t bytes() const;
+};
+
+// Reads what `spec` says. Without evaluation data a part of the training data is held out, drawn by
+// `seed`. Normalization is fitted on the examples that are trained on. At most `memory_limit_bytes`
+// (0: the readers' own limit) are read from each file: RESOURCE_EXHAUSTED beyond. INVALID_ARGUMENT,
+// naming file, array and row, for data that does not fit.
+absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, uint64_t seed,
+                                         const DataRequirements& requirements,
+                                         int64_t memory_limit_bytes);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_PREPARED_DATA_H_

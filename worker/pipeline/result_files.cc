@@ -1,0 +1,188 @@
+#include "worker/pipeline/result_files.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+#include "worker/export/npz_writer.h"
+#include "worker/model/inference_form.h"
+#include "worker/model/onnx_export.h"
+#include "worker/pipeline/finished_model.h"
+
+namespace topiary {
+namespace {
+
+std::string KindName(JobFile::Kind kind) {
+  switch (kind) {
+    case JobFile::Kind::kOnnx:
+      return "onnx";
+    case JobFile::Kind::kBlockSparse:
+      return "block_sparse";
+    case JobFile::Kind::kReport:
+      return "report";
+    case JobFile::Kind::kPredictions:
+      return "predictions";
+    case JobFile::Kind::kCheckpoint:
+      return "checkpoint";
+  }
+  return "";
+}
+
+std::string LossName(LossSpec loss) {
+  switch (loss) {
+    case LossSpec::kCrossEntropy:
+      return "cross_entropy";
+    case LossSpec::kBinaryCrossEntropy:
+      return "binary_cross_entropy";
+    case LossSpec::kMeanSquaredError:
+      return "mean_squared_error";
+  }
+  return "";
+}
+
+std::string OptimizerName(OptimizerSpec::Kind kind) {
+  switch (kind) {
+    case OptimizerSpec::Kind::kSgd:
+      return "sgd";
+    case OptimizerSpec::Kind::kAdam:
+      return "adam";
+    case OptimizerSpec::Kind::kAdamW:
+      return "adamw";
+  }
+  return "";
+}
+
+void DescribeTask(const ReportInput& input, JobReport* report) {
+  const JobSpec& spec = *input.spec;
+  report->method = std::string(MethodName(spec.method));
+  report->loss = LossName(spec.task.loss);
+  report->optimizer = OptimizerName(spec.task.optimizer.kind);
+  report->seed = spec.task.seed;
+  report->batch_size = input.job->batch;
+  report->train_examples = input.job->data.train.size();
+  report->evaluation_examples = input.job->data.evaluation.size();
+  if (!std::holds_alternative<EvaluateSpec>(spec.method)) {
+    report->steps = input.job->total_steps;
+    report->epochs = static_cast<double>(input.job->total_steps) /
+                     static_cast<double>(input.job->batches_per_epoch);
+  }
+}
+
+void DescribeSparsity(const ReportInput& input, JobReport* report) {
+  report->layers = DescribeLayers(input.job->graph, input.job->choices, *input.pruned);
+  if (input.pruned->empty()) return;
+  const PruningTargetSpec& target = *input.spec->target;
+  report->sparsity_requested = target.sparsity;
+  report->block = {target.block_rows, target.block_cols};
+  report->budget = target.budget == PruningTargetSpec::Budget::kGlobal ? "global" : "uniform";
+  report->warnings = WarningsAbout(report->layers, target.sparsity);
+}
+
+void DescribeMetrics(const ReportInput& input, JobReport* report) {
+  report->given_metrics = input.record->given_metrics;
+  report->dense_metrics = input.record->dense_metrics.value_or(MetricValues());
+  if (std::holds_alternative<DenseSpec>(input.spec->method)) {
+    report->dense_metrics = input.trained_metrics;
+  } else {
+    report->pruned_metrics = input.trained_metrics;
+  }
+  report->history = input.record->history;
+}
+
+void DescribeRun(const ReportInput& input, JobReport* report) {
+  for (const Phase& phase : input.phases) {
+    report->phases.push_back({std::string(PhaseKindName(phase.kind)), phase.begin, phase.end()});
+  }
+  report->bit_exact = input.record->bit_exact;
+  report->costs.steps = report->steps;
+  report->costs.samples = input.record->samples;
+  report->costs.training_seconds = input.record->training_seconds;
+  report->costs.evaluation_seconds = input.record->evaluation_seconds;
+  report->costs.total_seconds = input.total_seconds;
+  report->environment.topiary_version = kVersion;
+  report->environment.backend = input.backend.name;
+  report->environment.isa = input.backend.isa;
+  report->environment.threads = input.backend.threads;
+  report->environment.versions = input.backend.versions;
+  report->environment.plan_digest = input.plan_digest;
+}
+
+}  // namespace
+
+std::string ResultFiles::Add(JobFile::Kind kind, const std::string& filename) {
+  std::string path = absl::StrCat(folder_, "/", filename);
+  files_.push_back({kind, filename, path});
+  return path;
+}
+
+absl::Status ResultFiles::AddOnnx(const Graph& model) {
+  return ExportOnnx(model, Add(JobFile::Kind::kOnnx, "model.onnx"));
+}
+
+absl::Status ResultFiles::AddBlockSparse(const Graph& model,
+                                         const std::vector<PrunedWeight>& pruned) {
+  const std::string path = Add(JobFile::Kind::kBlockSparse, "model.safetensors");
+  ASSIGN_OR_RETURN(const Graph inference, InferenceForm(model));
+  RETURN_IF_ERROR(WriteBlockSparseFile(inference, pruned, path));
+  ASSIGN_OR_RETURN(const BlockSparseModel read, ReadBlockSparseFile(path));
+  for (const auto& [name, weight] : read.weights) {
+    if (!BitwiseEqual(weight, inference.FindInitializer(name)->value)) {
+      return absl::InternalError(
+          absl::StrCat("weight '", name, "' read back from '", path, "' is not what was written"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResultFiles::AddPredictions(const Tensor& predictions) {
+  return WriteNpz("predictions", predictions, Add(JobFile::Kind::kPredictions, "predictions.npz"));
+}
+
+void ResultFiles::AddCheckpoint() { Add(JobFile::Kind::kCheckpoint, "checkpoint"); }
+
+absl::Status ResultFiles::AddReport(const std::string& json) {
+  return WriteFileAtomically(Add(JobFile::Kind::kReport, "report.json"), json);
+}
+
+absl::StatusOr<std::vector<FileReport>> ResultFiles::Describe() const {
+  std::vector<FileReport> reports;
+  for (const JobFile& file : files_) {
+    FileReport report;
+    report.name = file.filename;
+    report.kind = KindName(file.kind);
+    std::error_code error;
+    report.bytes = static_cast<int64_t>(std::filesystem::file_size(file.path, error));
+    if (error) return absl::InternalError(absl::StrCat(file.path, ": ", error.message()));
+    ASSIGN_OR_RETURN(report.sha256, Sha256HexOfFile(file.path));
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+absl::StatusOr<JobOutcome> WriteReport(const ReportInput& input, ResultFiles* files) {
+  JobReport report;
+  DescribeTask(input, &report);
+  DescribeSparsity(input, &report);
+  DescribeMetrics(input, &report);
+  DescribeRun(input, &report);
+  ASSIGN_OR_RETURN(report.files, files->Describe());
+  RETURN_IF_ERROR(files->AddReport(ReportJson(report)));
+
+  JobOutcome outcome;
+  outcome.files = files->files();
+  outcome.given_metrics = report.given_metrics;
+  outcome.dense_metrics = report.dense_metrics;
+  outcome.pruned_metrics = report.pruned_metrics;
+  outcome.sparsity_requested = report.sparsity_requested;
+  outcome.sparsity_reached = SparsityReached(report.layers);
+  outcome.bit_exact = report.bit_exact;
+  return outcome;
+}
+
+}  // namespace topiary

@@ -1,0 +1,210 @@
+#include "worker/pipeline/task.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "worker/prune/phases.h"
+
+namespace topiary {
+namespace {
+
+struct MetricNames {
+  MetricSpec metric;
+  const char* reported;
+  const char* engine;
+};
+constexpr MetricNames kMetrics[] = {
+    {MetricSpec::kAccuracy, "accuracy", "accuracy"},
+    {MetricSpec::kTop5Accuracy, "top5_accuracy", "top_5"},
+    {MetricSpec::kLogLoss, "log_loss", "log_loss"},
+    {MetricSpec::kAuc, "auc", "auc"},
+    {MetricSpec::kMeanSquaredError, "mean_squared_error", "mse"},
+    {MetricSpec::kR2, "r2", "r2"},
+};
+
+const MetricNames& NamesOf(MetricSpec metric) {
+  for (const MetricNames& names : kMetrics) {
+    if (names.metric == metric) return names;
+  }
+  CHECK(false) << "unknown metric " << static_cast<int>(metric);
+  return kMetrics[0];
+}
+
+MagnitudeOptions OptionsOf(const MagnitudeSpec& spec) {
+  MagnitudeOptions options;
+  options.schedule =
+      spec.gradual ? MagnitudeOptions::Schedule::kGradual : MagnitudeOptions::Schedule::kOneShot;
+  options.at_fraction = spec.at_fraction;
+  options.begin_fraction = spec.begin_fraction;
+  options.end_fraction = spec.end_fraction;
+  options.refresh_steps = spec.refresh_steps;
+  return options;
+}
+
+PhaseKind KindOf(PhaseSpec::Kind kind) {
+  switch (kind) {
+    case PhaseSpec::Kind::kDense:
+      return PhaseKind::kDense;
+    case PhaseSpec::Kind::kSparsification:
+      return PhaseKind::kSparsify;
+    case PhaseSpec::Kind::kSparse:
+      return PhaseKind::kSparse;
+  }
+  return PhaseKind::kDense;
+}
+
+absl::string_view NameOf(SequentialAttentionPlusPlusSpec::Preset preset) {
+  switch (preset) {
+    case SequentialAttentionPlusPlusSpec::Preset::kSingle:
+      return "single";
+    case SequentialAttentionPlusPlusSpec::Preset::kPaperImagenet:
+      return "paper_imagenet";
+    case SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo:
+      return "paper_criteo";
+  }
+  return "single";
+}
+
+SequentialAttentionPlusPlusOptions OptionsOf(const SequentialAttentionPlusPlusSpec& spec) {
+  SequentialAttentionPlusPlusOptions options;
+  for (const PhaseSpec& phase : spec.phases) {
+    options.phases.push_back({KindOf(phase.kind), phase.fraction});
+  }
+  if (options.phases.empty()) options.phases = PhasePreset(NameOf(spec.preset)).value();
+  options.logits_learning_rate_multiplier = spec.logits_learning_rate_multiplier;
+  options.logits_weight_decay = spec.logits_weight_decay;
+  options.schedule_constant = spec.schedule_constant;
+  options.clip_attention = spec.clip_attention;
+  options.mask_refresh_steps = spec.mask_refresh_steps;
+  options.reset_optimizer_at_phases = spec.reset_optimizer_at_phases;
+  return options;
+}
+
+}  // namespace
+
+LossKind LossKindOf(LossSpec loss) {
+  switch (loss) {
+    case LossSpec::kCrossEntropy:
+      return LossKind::kSoftmaxCrossEntropy;
+    case LossSpec::kBinaryCrossEntropy:
+      return LossKind::kBinaryCrossEntropy;
+    case LossSpec::kMeanSquaredError:
+      return LossKind::kMeanSquaredError;
+  }
+  return LossKind::kNone;
+}
+
+OptimizerOptions OptimizerOptionsOf(const OptimizerSpec& optimizer) {
+  OptimizerOptions options;
+  switch (optimizer.kind) {
+    case OptimizerSpec::Kind::kSgd:
+      options.kind = OptimizerKind::kSgd;
+      options.momentum = static_cast<float>(optimizer.momentum);
+      options.nesterov = optimizer.nesterov;
+      break;
+    case OptimizerSpec::Kind::kAdam:
+      options.kind = OptimizerKind::kAdam;
+      break;
+    case OptimizerSpec::Kind::kAdamW:
+      options.kind = OptimizerKind::kAdamW;
+      break;
+  }
+  options.beta1 = static_cast<float>(optimizer.beta1);
+  options.beta2 = static_cast<float>(optimizer.beta2);
+  options.epsilon = static_cast<float>(optimizer.epsilon);
+  options.weight_decay = static_cast<float>(optimizer.weight_decay);
+  options.decay_vectors = false;
+  return options;
+}
+
+LearningRateSchedule LearningRateScheduleOf(const LearningRateSpec& spec, int64_t total_steps) {
+  LearningRateSchedule schedule;
+  switch (spec.schedule) {
+    case LearningRateSpec::Schedule::kConstant:
+      schedule.kind = LearningRateKind::kConstant;
+      break;
+    case LearningRateSpec::Schedule::kStep:
+      schedule.kind = LearningRateKind::kStep;
+      break;
+    case LearningRateSpec::Schedule::kCosine:
+      schedule.kind = LearningRateKind::kCosine;
+      break;
+    case LearningRateSpec::Schedule::kLinear:
+      schedule.kind = LearningRateKind::kLinear;
+      break;
+  }
+  schedule.base = spec.base;
+  schedule.warmup_steps = spec.warmup_steps;
+  schedule.total_steps = total_steps;
+  schedule.factor = spec.step_factor;
+  schedule.milestones = spec.step_milestones;
+  schedule.final_fraction = spec.final_fraction;
+  return schedule;
+}
+
+std::vector<MetricSpec> MetricsOrDefaults(const std::vector<MetricSpec>& metrics, LossSpec loss) {
+  if (!metrics.empty()) return metrics;
+  switch (loss) {
+    case LossSpec::kCrossEntropy:
+      return {MetricSpec::kAccuracy, MetricSpec::kLogLoss};
+    case LossSpec::kBinaryCrossEntropy:
+      return {MetricSpec::kAccuracy, MetricSpec::kLogLoss, MetricSpec::kAuc};
+    case LossSpec::kMeanSquaredError:
+      return {MetricSpec::kMeanSquaredError, MetricSpec::kR2};
+  }
+  return {};
+}
+
+absl::string_view MetricName(MetricSpec metric) { return NamesOf(metric).reported; }
+
+std::unique_ptr<Metric> NewMetricOf(MetricSpec metric) {
+  absl::StatusOr<std::unique_ptr<Metric>> made = NewMetric(NamesOf(metric).engine);
+  CHECK_OK(made.status());
+  return *std::move(made);
+}
+
+absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epoch) {
+  constexpr int64_t kMaxSteps = 1'000'000'000'000;
+  if (task.steps > 0 && task.steps <= kMaxSteps) return task.steps;
+  if (task.steps > kMaxSteps || task.epochs < 1 || task.epochs > kMaxSteps / batches_per_epoch) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("spec.task: ", task.epochs, " epochs of ", batches_per_epoch, " batches or ",
+                     task.steps, " steps are not between 1 and ", kMaxSteps, " steps"));
+  }
+  return task.epochs * batches_per_epoch;
+}
+
+absl::string_view MethodName(const MethodSpec& method) {
+  constexpr absl::string_view kNames[] = {"dense", "evaluate", "magnitude",
+                                          "sequential_attention_pp"};
+  return kNames[method.index()];
+}
+
+MethodOptions MethodOptionsOf(const MethodSpec& method) {
+  MethodOptions options;
+  options.name = std::string(MethodName(method));
+  if (const auto* magnitude = std::get_if<MagnitudeSpec>(&method)) {
+    options.magnitude = OptionsOf(*magnitude);
+  }
+  if (const auto* attention = std::get_if<SequentialAttentionPlusPlusSpec>(&method)) {
+    options.sequential_attention_pp = OptionsOf(*attention);
+  }
+  return options;
+}
+
+PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
+  PruningTarget out;
+  out.sparsity = target.sparsity;
+  out.block = {target.block_rows, target.block_cols};
+  out.budget = target.budget == PruningTargetSpec::Budget::kGlobal ? BudgetKind::kGlobal
+                                                                   : BudgetKind::kUniform;
+  out.include_layers = target.include_layers;
+  out.exclude_layers = target.exclude_layers;
+  out.min_blocks = target.min_blocks;
+  return out;
+}
+
+}  // namespace topiary

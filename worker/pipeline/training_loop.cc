@@ -1,0 +1,255 @@
+#include "worker/pipeline/training_loop.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "worker/engine/gradient_clipping.h"
+#include "worker/pipeline/batch_feed.h"
+#include "worker/pipeline/task.h"
+
+namespace topiary {
+namespace {
+
+Tensor VectorTensor(const float* values, int64_t size) {
+  Tensor tensor(DType::kFloat32, Shape({size}));
+  std::copy(values, values + size, tensor.data<float>());
+  return tensor;
+}
+
+absl::StatusOr<const Tensor*> FindVector(const MethodState& state, const std::string& key,
+                                         DType dtype, int64_t size) {
+  const auto found = state.find(key);
+  if (found == state.end() || found->second.dtype() != dtype ||
+      found->second.element_count() != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("training state '", key, "' is missing or does not have ", size, " ",
+                     DTypeName(dtype), " entries: the checkpoint belongs to another job"));
+  }
+  return &found->second;
+}
+
+}  // namespace
+
+StoreWeightReader::StoreWeightReader(const ParameterStore& store,
+                                     absl::Span<const MethodLayer> layers) {
+  for (const MethodLayer& layer : layers) parameters_.push_back(store.Find(layer.weight));
+}
+
+absl::Span<const float> StoreWeightReader::RawWeights(int index) {
+  const Parameter& parameter = *parameters_[index];
+  return {parameter.value, static_cast<size_t>(parameter.size)};
+}
+
+absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const Graph& graph,
+                                                                   Backend* backend,
+                                                                   const Dataset& train,
+                                                                   const TaskSpec& task,
+                                                                   std::unique_ptr<Method> method) {
+  CHECK(backend->host_accessible()) << "training state is read by the host";
+  auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop());
+  loop->train_ = &train;
+  loop->seed_ = task.seed;
+  loop->clip_norm_ = task.clip_gradient_norm.value_or(0);
+  loop->method_ = std::move(method);
+  loop->learning_rate_ = LearningRateScheduleOf(task.learning_rate, loop->total_steps());
+  RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
+  RETURN_IF_ERROR(loop->Attach(graph, backend, task));
+  RETURN_IF_ERROR(loop->CreateOptimizer(task));
+  LoaderOptions options;
+  options.batch_size = loop->program_->batch();
+  options.seed = task.seed;
+  ASSIGN_OR_RETURN(loop->loader_, Loader::Create(train, options));
+  return loop;
+}
+
+absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const TaskSpec& task) {
+  ASSIGN_OR_RETURN(store_, ParameterStore::Create(graph, backend));
+  for (const MethodLayer& layer : method_->layers()) {
+    RETURN_IF_ERROR(store_->Reparameterize(layer.weight, layer.partition->runs()));
+    layers_.push_back(store_->Find(layer.weight));
+  }
+  weights_ = std::make_unique<StoreWeightReader>(*store_, method_->layers());
+  ProgramOptions options;
+  options.batch = std::min(task.batch_size, train_->size());
+  options.loss = LossKindOf(task.loss);
+  options.seed = task.seed;
+  ASSIGN_OR_RETURN(program_, Program::Build(graph, store_.get(), backend, options));
+  if (!layers_.empty()) {
+    ASSIGN_OR_RETURN(scaling_, BlockScaling::Create(store_.get()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::CreateOptimizer(const TaskSpec& task) {
+  const std::vector<TrainableState> state = method_->trainable_state();
+  std::vector<AuxiliaryParameter> auxiliary;
+  for (const TrainableState& s : state) {
+    AuxiliaryParameter parameter;
+    parameter.name = s.name;
+    parameter.size = s.size;
+    parameter.value = s.value;
+    parameter.gradient = s.gradient;
+    parameter.learning_rate_multiplier = static_cast<float>(s.learning_rate_multiplier);
+    if (s.weight_decay.has_value()) parameter.weight_decay = static_cast<float>(*s.weight_decay);
+    auxiliary.push_back(std::move(parameter));
+  }
+  const OptimizerOptions options = OptimizerOptionsOf(task.optimizer);
+  RETURN_IF_ERROR(ValidateOptimizerOptions(options));
+  ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(options, store_.get(), auxiliary));
+  if (clip_norm_ > 0) {
+    ASSIGN_OR_RETURN(norm_, TrainedGradientNorm::Create(store_.get(), state));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
+  CHECK_LT(next_step_, total_steps());
+  const StepActions actions = method_->BeginStep(next_step_, *weights_);
+  if (actions.reset_optimizer) optimizer_->Reset();
+  ApplyScales();
+  FeedBatch(loader_->Next(), *program_);
+  program_->set_step(static_cast<uint64_t>(next_step_));
+  program_->ForwardBackward();
+  StepResult result;
+  result.loss = program_->loss();
+  result.changed_blocks = actions.changed_blocks;
+  if (!std::isfinite(result.loss)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "training diverged: the loss is ", result.loss, " at step ", next_step_, " of ",
+        total_steps(), ", learning rate ", LearningRateAt(learning_rate_, next_step_),
+        ": lower spec.task.learning_rate.base, add warm-up steps, set "
+        "spec.task.clip_gradient_norm, or normalize the data"));
+  }
+  SendInnerProducts();
+  optimizer_->Step(static_cast<float>(LearningRateAt(learning_rate_, next_step_)),
+                   ClipFactorOfStep());
+  result.phase_ended = method_->plan().At(next_step_).phase.end() == next_step_ + 1;
+  ++next_step_;
+  return result;
+}
+
+void TrainingLoop::ApplyScales() {
+  if (scaling_ == nullptr) return;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const absl::Span<const float> scales = method_->scales(static_cast<int>(i));
+    std::copy(scales.begin(), scales.end(), layers_[i]->block_scale);
+  }
+  scaling_->ApplyScales();
+}
+
+void TrainingLoop::SendInnerProducts() {
+  if (!method_->wants_inner_products()) return;
+  scaling_->ComputeInnerProducts();
+  std::vector<absl::Span<const float>> products;
+  products.reserve(layers_.size());
+  for (const Parameter* layer : layers_) {
+    products.emplace_back(layer->block_inner_product, layer->runs->block_count);
+  }
+  method_->EndStep(products);
+}
+
+float TrainingLoop::ClipFactorOfStep() {
+  return norm_ == nullptr ? 1.0F : ClipFactor(norm_->Compute(), clip_norm_);
+}
+
+void TrainingLoop::RefreshEffectiveWeights() {
+  method_->RefreshScales();
+  ApplyScales();
+}
+
+absl::Status TrainingLoop::ReestimateBatchNorm(int64_t batches,
+                                               const std::function<absl::Status()>& check) {
+  const absl::Span<const Parameter> parameters = store_->parameters();
+  const bool has_statistics = std::any_of(parameters.begin(), parameters.end(),
+                                          [](const Parameter& p) { return !p.trainable; });
+  if (!has_statistics || batches == 0) return absl::OkStatus();
+  LoaderOptions options;
+  options.batch_size = program_->batch();
+  options.seed = Random(seed_, kStreamBatchNormReestimate, 0).Next();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(*train_, options));
+  for (int64_t i = 0; i < batches; ++i) {
+    RETURN_IF_ERROR(check());
+    FeedBatch(loader->Next(), *program_);
+    program_->set_step(static_cast<uint64_t>(total_steps() + i));
+    program_->set_running_momentum(static_cast<float>(i) / static_cast<float>(i + 1));
+    program_->Forward();
+  }
+  program_->set_running_momentum(-1);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::CheckWeightsAreFinite() const {
+  for (const Parameter& parameter : store_->parameters()) {
+    for (int64_t i = 0; i < parameter.size; ++i) {
+      if (std::isfinite(parameter.effective[i])) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "training diverged: weight '", parameter.name, "' is not finite after step ", next_step_,
+          ": lower spec.task.learning_rate.base or set "
+          "spec.task.clip_gradient_norm"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+MethodState TrainingLoop::Save() const {
+  MethodState state;
+  for (const Parameter& parameter : store_->parameters()) {
+    state.emplace(absl::StrCat("weights/", parameter.name),
+                  VectorTensor(parameter.value, parameter.size));
+  }
+  const OptimizerState optimizer = optimizer_->Save();
+  for (const auto& [name, values] : optimizer.slots) {
+    state.emplace(absl::StrCat("optimizer/", name),
+                  VectorTensor(values.data(), static_cast<int64_t>(values.size())));
+  }
+  for (auto& [name, tensor] : method_->Save()) {
+    state.emplace(absl::StrCat("method/", name), tensor.Clone());
+  }
+  state.emplace("steps", Tensor::FromVector<int64_t>(Shape({2}), {next_step_, optimizer.steps}));
+  return state;
+}
+
+absl::Status TrainingLoop::Load(const MethodState& state) {
+  ASSIGN_OR_RETURN(const Tensor* steps, FindVector(state, "steps", DType::kInt64, 2));
+  const int64_t step = steps->data<int64_t>()[0];
+  if (step < 0 || step > total_steps()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("training state: step ", step, " is outside this run's ", total_steps()));
+  }
+  OptimizerState optimizer;
+  optimizer.steps = steps->data<int64_t>()[1];
+  MethodState method;
+  for (const auto& [key, tensor] : state) {
+    constexpr absl::string_view kOptimizer = "optimizer/";
+    constexpr absl::string_view kMethod = "method/";
+    const absl::string_view name = key;
+    if (name.substr(0, kOptimizer.size()) == kOptimizer && tensor.dtype() == DType::kFloat32) {
+      const absl::Span<const float> values = tensor.span<float>();
+      optimizer.slots[std::string(name.substr(kOptimizer.size()))].assign(values.begin(),
+                                                                          values.end());
+    } else if (name.substr(0, kMethod.size()) == kMethod) {
+      method.emplace(std::string(name.substr(kMethod.size())), tensor.Clone());
+    }
+  }
+  for (const Parameter& parameter : store_->parameters()) {
+    ASSIGN_OR_RETURN(const Tensor* values,
+                     FindVector(state, absl::StrCat("weights/", parameter.name), DType::kFloat32,
+                                parameter.size));
+    std::copy(values->data<float>(), values->data<float>() + parameter.size, parameter.value);
+  }
+  store_->MarkChanged();
+  RETURN_IF_ERROR(optimizer_->Load(optimizer));
+  RETURN_IF_ERROR(method_->Load(method));
+  next_step_ = step;
+  loader_->Seek(step / batches_per_epoch(), step % batches_per_epoch());
+  RefreshEffectiveWeights();
+  return absl::OkStatus();
+}
+
+}  // namespace topiary

@@ -1,0 +1,114 @@
+#ifndef TOPIARY_WORKER_PIPELINE_TRAINING_LOOP_H_
+#define TOPIARY_WORKER_PIPELINE_TRAINING_LOOP_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "worker/data/dataset.h"
+#include "worker/data/loader.h"
+#include "worker/engine/block_scaling.h"
+#include "worker/engine/learning_rate.h"
+#include "worker/engine/optimizer.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/engine/program.h"
+#include "worker/model/graph.h"
+#include "worker/pipeline/gradient_norm.h"
+#include "worker/pipeline/job_spec.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// The raw weights of a method's layers, read from a store in host memory.
+class StoreWeightReader : public WeightReader {
+ public:
+  StoreWeightReader(const ParameterStore& store, absl::Span<const MethodLayer> layers);
+  absl::Span<const float> RawWeights(int index) override;
+
+ private:
+  std::vector<const Parameter*> parameters_;
+};
+
+// One training run: program, optimizer, method and data brought together, a step at a time. Whoever
+// owns it decides when to stop, report, evaluate and save: between two steps the whole state is
+// what Save() gives, and a loop that loads it goes on with the same bits.
+//
+// One thread at a time.
+class TrainingLoop {
+ public:
+  // The weights of `graph` are where training starts. `backend` (host-accessible) and `train`
+  // outlive the loop; `graph` need not. The method must plan TotalSteps() of the data.
+  // Errors as Program::Build() and ParameterStore::Create().
+  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const Graph& graph, Backend* backend,
+                                                              const Dataset& train,
+                                                              const TaskSpec& task,
+                                                              std::unique_ptr<Method> method);
+
+  // The step to be run next; total_steps() when training is over.
+  int64_t next_step() const { return next_step_; }
+  int64_t total_steps() const { return method_->plan().total_steps(); }
+  int64_t batches_per_epoch() const { return loader_->batches_per_epoch(); }
+  int64_t batch_size() const { return program_->batch(); }
+
+  struct StepResult {
+    float loss = 0;
+    bool phase_ended = false;  // The step was the last of its phase.
+    int64_t changed_blocks = 0;
+  };
+  // Runs step next_step(). FAILED_PRECONDITION, naming step and remedy, where the loss is not a
+  // finite number; the weights are of no use then.
+  absl::StatusOr<StepResult> Step();
+
+  // Makes effective weights from raw weights and the method's newest scales: before the weights of
+  // a moment are evaluated, saved or exported. Training goes on as if nothing had happened.
+  void RefreshEffectiveWeights();
+
+  // Replaces the running statistics of BatchNormalization by their means over `batches` batches
+  // drawn from the seed, with the effective weights of the moment. Does nothing where there are
+  // none. `check` as in Evaluator.
+  absl::Status ReestimateBatchNorm(int64_t batches, const std::function<absl::Status()>& check);
+
+  // FAILED_PRECONDITION, naming the weight, where a weight is not a finite number.
+  absl::Status CheckWeightsAreFinite() const;
+
+  // State of optimizer, weights, statistics, method and place in the data, by name.
+  MethodState Save() const;
+  // INVALID_ARGUMENT, naming the entry, where `state` is not of a loop like this one; the loop is
+  // of no use then.
+  absl::Status Load(const MethodState& state);
+
+  ParameterStore* store() { return store_.get(); }
+  const Method& method() const { return *method_; }
+  const Program& program() const { return *program_; }
+
+ private:
+  TrainingLoop() = default;
+  absl::Status Attach(const Graph& graph, Backend* backend, const TaskSpec& task);
+  absl::Status CreateOptimizer(const TaskSpec& task);
+  void ApplyScales();
+  void SendInnerProducts();
+  float ClipFactorOfStep();
+
+  const Dataset* train_ = nullptr;
+  uint64_t seed_ = 0;
+  double clip_norm_ = 0;  // 0: none.
+  LearningRateSchedule learning_rate_;
+  std::unique_ptr<Method> method_;
+  std::unique_ptr<ParameterStore> store_;
+  std::unique_ptr<StoreWeightReader> weights_;
+  std::vector<const Parameter*> layers_;  // Of the method's layers.
+  std::unique_ptr<Program> program_;
+  std::unique_ptr<BlockScaling> scaling_;      // Null where nothing is pruned.
+  std::unique_ptr<TrainedGradientNorm> norm_;  // Null where nothing is clipped.
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Loader> loader_;
+  int64_t next_step_ = 0;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_TRAINING_LOOP_H_

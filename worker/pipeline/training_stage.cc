@@ -1,0 +1,148 @@
+#include "worker/pipeline/training_stage.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/logging.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+namespace {
+
+constexpr int64_t kMeasurements = 20;
+
+std::string ProgressPhase(PhaseKind kind) {
+  switch (kind) {
+    case PhaseKind::kDense:
+      return "dense";
+    case PhaseKind::kSparsify:
+      return "sparsification";
+    case PhaseKind::kSparse:
+      return "sparse";
+  }
+  return "";
+}
+
+}  // namespace
+
+double SparsityOf(const Method& method, int64_t all_elements) {
+  int64_t zero = 0;
+  for (size_t i = 0; i < method.layers().size(); ++i) {
+    const Support& support = method.support(static_cast<int>(i));
+    for (size_t block = 0; block < support.size(); ++block) {
+      if (support[block] != 0) continue;
+      zero += method.layers()[i].partition->ElementsIn(static_cast<int64_t>(block));
+    }
+  }
+  return all_elements == 0 ? 0 : static_cast<double>(zero) / static_cast<double>(all_elements);
+}
+
+TrainingStage::TrainingStage(const Options& options, TrainingLoop* loop, Evaluator* evaluator,
+                             JobReporter* reporter, JobObserver* observer, Clock* clock,
+                             JobRecord* record)
+    : options_(options),
+      loop_(loop),
+      evaluator_(evaluator),
+      reporter_(reporter),
+      observer_(observer),
+      clock_(clock),
+      record_(record) {}
+
+absl::Status TrainingStage::Run() {
+  reporter_->BeginTraining(loop_->next_step());
+  last_checkpoint_ = accounted_ = clock_->Now();
+  while (loop_->next_step() < loop_->total_steps()) {
+    const JobControl control = observer_->Control();
+    if (control == JobControl::kHandBack) RETURN_IF_ERROR(SaveCheckpoint());
+    if (control != JobControl::kContinue) return reporter_->Check();
+    ASSIGN_OR_RETURN(const TrainingLoop::StepResult result, loop_->Step());
+    RETURN_IF_ERROR(AfterStep(result));
+  }
+  AccountTo(&record_->training_seconds);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingStage::AfterStep(const TrainingLoop::StepResult& result) {
+  const int64_t done = loop_->next_step();
+  record_->loss_sum += result.loss;
+  ++record_->loss_steps;
+  record_->samples += loop_->batch_size();
+  JobReporter::TrainingPoint point;
+  point.phase = options_.dense_comparison
+                    ? "dense_comparison"
+                    : ProgressPhase(loop_->method().plan().At(done - 1).phase.kind);
+  point.step = done;
+  point.total_steps = loop_->total_steps();
+  point.batches_per_epoch = loop_->batches_per_epoch();
+  point.batch_size = loop_->batch_size();
+  point.loss = result.loss;
+  reporter_->OnStep(point, [this] { return SparsityOf(loop_->method(), options_.all_elements); });
+  if (MeasuresAt(done)) RETURN_IF_ERROR(Measure());
+  const bool due = clock_->Now() - last_checkpoint_ >= options_.checkpoint_interval;
+  return due || result.phase_ended ? SaveCheckpoint() : absl::OkStatus();
+}
+
+bool TrainingStage::MeasuresAt(int64_t step) const {
+  const int64_t per_epoch = loop_->batches_per_epoch();
+  const int64_t epochs = loop_->total_steps() / per_epoch;
+  const int64_t every = (epochs + kMeasurements - 1) / kMeasurements;
+  return epochs > 0 && step % per_epoch == 0 && step / per_epoch % every == 0;
+}
+
+absl::Status TrainingStage::Measure() {
+  AccountTo(&record_->training_seconds);
+  loop_->RefreshEffectiveWeights();
+  HistoryEntry entry;
+  // Not interrupted: a checkpoint has the whole measurement or none of it.
+  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate([] { return absl::OkStatus(); }));
+  entry.step = loop_->next_step();
+  entry.epoch = static_cast<double>(entry.step) / static_cast<double>(loop_->batches_per_epoch());
+  entry.loss = record_->loss_sum / static_cast<double>(std::max<int64_t>(1, record_->loss_steps));
+  entry.sparsity = SparsityOf(loop_->method(), options_.all_elements);
+  record_->loss_sum = 0;
+  record_->loss_steps = 0;
+  reporter_->set_metrics(entry.metrics);
+  record_->history.push_back(std::move(entry));
+  AccountTo(&record_->evaluation_seconds);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingStage::SaveCheckpoint() {
+  AccountTo(&record_->training_seconds);
+  Checkpoint checkpoint;
+  checkpoint.method = options_.method;
+  checkpoint.dense_comparison = options_.dense_comparison;
+  checkpoint.step = loop_->next_step();
+  checkpoint.record = *record_;
+  checkpoint.plan_digest = options_.plan_digest;
+  checkpoint.training = loop_->Save();
+  const std::string path = LastCheckpointPath();
+  RETURN_IF_ERROR(WriteCheckpoint(checkpoint, path));
+  const absl::Status handed_over = observer_->OnCheckpoint(path, checkpoint.step);
+  if (!handed_over.ok()) {
+    // The next one may get through; until then a lost worker costs more steps.
+    LogWarning("checkpoint was not stored",
+               {{"step", absl::StrCat(checkpoint.step)}, {"error", handed_over.ToString()}});
+  }
+  if (!options_.keep_last_checkpoint) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+  last_checkpoint_ = accounted_ = clock_->Now();
+  return absl::OkStatus();
+}
+
+std::string TrainingStage::LastCheckpointPath() const {
+  return absl::StrCat(options_.work_folder, "/checkpoint");
+}
+
+void TrainingStage::AccountTo(double* seconds) {
+  const absl::Time now = clock_->Now();
+  *seconds += absl::ToDoubleSeconds(now - accounted_);
+  accounted_ = now;
+}
+
+}  // namespace topiary

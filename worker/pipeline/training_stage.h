@@ -1,0 +1,70 @@
+#ifndef TOPIARY_WORKER_PIPELINE_TRAINING_STAGE_H_
+#define TOPIARY_WORKER_PIPELINE_TRAINING_STAGE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "worker/pipeline/checkpoint.h"
+#include "worker/pipeline/evaluator.h"
+#include "worker/pipeline/job_reporter.h"
+#include "worker/pipeline/job_runner.h"
+#include "worker/pipeline/training_loop.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// Elements of pruned blocks over `all_elements`: the sparsity of the moment.
+double SparsityOf(const Method& method, int64_t all_elements);
+
+// Runs one training from where it stands to its end: reports, measures now and then on the held-out
+// examples (after whole epochs, at most 20 times), and writes a checkpoint at the end of each
+// phase, whenever `checkpoint_interval` has passed, and when the job is handed back.
+//
+// Where it may be interrupted and resumed does not change a bit of weights or history.
+// One thread at a time.
+class TrainingStage {
+ public:
+  struct Options {
+    std::string method;
+    bool dense_comparison = false;
+    std::string plan_digest;
+    std::string work_folder;   // Checkpoints lie there for as long as the observer looks at them.
+    int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.
+    absl::Duration checkpoint_interval = absl::Seconds(60);
+    bool keep_last_checkpoint = false;  // Leaves LastCheckpointPath() behind.
+  };
+
+  // All of them outlive it.
+  TrainingStage(const Options& options, TrainingLoop* loop, Evaluator* evaluator,
+                JobReporter* reporter, JobObserver* observer, Clock* clock, JobRecord* record);
+
+  // CANCELLED or ABORTED where the observer wants it; else as TrainingLoop::Step().
+  absl::Status Run();
+
+  std::string LastCheckpointPath() const;
+
+ private:
+  absl::Status AfterStep(const TrainingLoop::StepResult& result);
+  absl::Status Measure();
+  absl::Status SaveCheckpoint();
+  bool MeasuresAt(int64_t step) const;
+  // Adds the time since the last call to `seconds`.
+  void AccountTo(double* seconds);
+
+  const Options options_;
+  TrainingLoop* const loop_;
+  Evaluator* const evaluator_;
+  JobReporter* const reporter_;
+  JobObserver* const observer_;
+  Clock* const clock_;
+  JobRecord* const record_;
+  absl::Time last_checkpoint_;
+  absl::Time accounted_;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_TRAINING_STAGE_H_
