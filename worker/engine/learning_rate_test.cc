@@ -63,9 +63,8 @@ TEST(LearningRate, StepsFallAtTheirMilestones) {
 }
 
 TEST(LearningRate, ARunOfOneStepIsFinite) {
-  for (const LearningRateKind kind :
-       {LearningRateKind::kConstant, LearningRateKind::kStep, LearningRateKind::kCosine,
-        LearningRateKind::kLinear}) {
+  for (const LearningRateKind kind : {LearningRateKind::kConstant, LearningRateKind::kStep,
+                                      LearningRateKind::kCosine, LearningRateKind::kLinear}) {
     EXPECT_TRUE(std::isfinite(LearningRateAt(Schedule(kind, 1), 0)));
   }
 }
@@ -93,7 +92,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"warmup_steps", [](auto* s) { s->warmup_steps = 100; }},
                     Bad{"total_steps", [](auto* s) { s->total_steps = 0; }},
                     Bad{"factor", [](auto* s) { s->factor = 0; }},
-                    Bad{"milestone", [](auto* s) { s->milestones = {0.5, 0.5}; }},
+                    Bad{"milestone",
+                        [](auto* s) {
+                          s->milestones = {0.5, 0.5};
+                        }},
                     Bad{"milestone", [](auto* s) { s->milestones = {1.0}; }},
                     Bad{"final_fraction", [](auto* s) { s->final_fraction = 2; }}));
 
