@@ -4,13 +4,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "worker/kernels/cpu/block_chunks.h"
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/parallel.h"
 
 namespace topiary {
 namespace {
 
-constexpr int64_t kGrain = 16384;
+constexpr int64_t kGrain = 16384;  // Elements for which a second thread starts to pay.
 constexpr int64_t kLine = 16;
 
 absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
@@ -21,90 +22,91 @@ absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
   return absl::OkStatus();
 }
 
-// Calls body(first run, count, thread) so that each thread has about as many elements, planned as
-// if runs had equal lengths.
+SgdStep SgdStepOf(const OptimizerParameters& p) {
+  return {p.scalars->learning_rate * p.learning_rate_multiplier, p.scalars->gradient_scale,
+          p.momentum, p.nesterov, p.weight_decay};
+}
+
+AdamStep AdamStepOf(const OptimizerParameters& p) {
+  return {p.scalars->learning_rate * p.learning_rate_multiplier,
+          p.scalars->gradient_scale,
+          p.beta1,
+          p.beta2,
+          p.epsilon,
+          p.weight_decay,
+          p.kind == OptimizerKind::kAdamW,
+          p.scalars->bias_correction_1,
+          p.scalars->bias_correction_2};
+}
+
+// Calls body(begin, count, scales of the elements) over the chunks.
 template <typename Body>
-void ParallelRuns(int threads, const BlockRuns& runs, int64_t elements, Body body) {
-  const int64_t count = static_cast<int64_t>(runs.runs.size());
-  const int64_t grain = std::max<int64_t>(1, kGrain * count / std::max<int64_t>(1, elements));
-  ParallelFor(threads, count, grain, 1, [&](int64_t begin, int64_t end, int thread) {
-    body(runs.runs.data() + begin, end - begin, thread);
-  });
+void ForEachScaledChunk(const CpuContext& context, const BlockChunks& chunks,
+                        const float* block_scale, float* scratch, Body body) {
+  ParallelFor(context.threads, chunks.size(), chunks.Grain(kGrain), 1,
+              [&](int64_t begin, int64_t end, int thread) {
+                float* scale = scratch + thread * chunks.array_size();
+                for (int64_t i = begin; i < end; ++i) {
+                  const BlockChunk& chunk = chunks.at(i);
+                  if (i == begin || !chunk.like_previous) {
+                    context.simd->expand_scales(chunks.runs().runs.data() + chunk.first_run,
+                                                chunk.last_run - chunk.first_run, block_scale,
+                                                chunk.begin, scale);
+                  }
+                  body(chunk.begin, chunk.end - chunk.begin, scale);
+                }
+              });
 }
 
 struct OptimizerKernel {
   CpuContext context;
   OptimizerParameters p;
+  std::shared_ptr<const BlockChunks> chunks;  // Null without runs.
   int64_t n;
 
   void operator()(const KernelMemory& memory) const {
-    float* value = memory.At(0);
-    const float* gradient = memory.At(1);
+    if (chunks != nullptr) {
+      const float* block_scale = memory.At(2 + OptimizerSlotCount(p));
+      ForEachScaledChunk(context, *chunks, block_scale, memory.Scratch(),
+                         [&](int64_t begin, int64_t count, const float* scale) {
+                           Update(memory, begin, count, scale);
+                         });
+      return;
+    }
+    ParallelFor(context.threads, n, kGrain, kLine, [&](int64_t begin, int64_t end, int) {
+      Update(memory, begin, end - begin, nullptr);
+    });
+  }
+
+  void Update(const KernelMemory& memory, int64_t begin, int64_t count, const float* scale) const {
     const int slots = OptimizerSlotCount(p);
-    float* first = slots > 0 ? memory.At(2) : nullptr;
-    float* second = slots > 1 ? memory.At(3) : nullptr;
-    const float* block_scale = p.runs != nullptr ? memory.At(2 + slots) : nullptr;
+    float* value = memory.At(0) + begin;
+    const float* gradient = memory.At(1) + begin;
+    float* first = slots > 0 ? memory.At(2) + begin : nullptr;
     if (p.kind == OptimizerKind::kSgd) {
-      RunSgd(value, gradient, first, block_scale);
+      context.simd->sgd(SgdStepOf(p), count, scale, value, gradient, first);
     } else {
-      RunAdam(value, gradient, first, second, block_scale);
+      context.simd->adam(AdamStepOf(p), count, scale, value, gradient, first, memory.At(3) + begin);
     }
-  }
-
-  void RunSgd(float* value, const float* gradient, float* momentum,
-              const float* block_scale) const {
-    const SgdStep step = {p.scalars->learning_rate * p.learning_rate_multiplier,
-                          p.scalars->gradient_scale, p.momentum, p.nesterov, p.weight_decay};
-    if (block_scale != nullptr) {
-      ParallelRuns(context.threads, *p.runs, n, [&](const BlockRun* runs, int64_t count, int) {
-        context.simd->sgd_runs(step, runs, count, block_scale, value, gradient, momentum);
-      });
-      return;
-    }
-    ParallelFor(context.threads, n, kGrain, kLine, [&](int64_t begin, int64_t end, int) {
-      context.simd->sgd(step, end - begin, value + begin, gradient + begin,
-                        momentum != nullptr ? momentum + begin : nullptr);
-    });
-  }
-
-  void RunAdam(float* value, const float* gradient, float* first, float* second,
-               const float* block_scale) const {
-    const AdamStep step = {p.scalars->learning_rate * p.learning_rate_multiplier,
-                           p.scalars->gradient_scale,
-                           p.beta1,
-                           p.beta2,
-                           p.epsilon,
-                           p.weight_decay,
-                           p.kind == OptimizerKind::kAdamW,
-                           p.scalars->bias_correction_1,
-                           p.scalars->bias_correction_2};
-    if (block_scale != nullptr) {
-      ParallelRuns(context.threads, *p.runs, n, [&](const BlockRun* runs, int64_t count, int) {
-        context.simd->adam_runs(step, runs, count, block_scale, value, gradient, first, second);
-      });
-      return;
-    }
-    ParallelFor(context.threads, n, kGrain, kLine, [&](int64_t begin, int64_t end, int) {
-      context.simd->adam(step, end - begin, value + begin, gradient + begin, first + begin,
-                         second + begin);
-    });
   }
 };
 
 struct InnerProductsKernel {
   CpuContext context;
-  std::shared_ptr<const BlockRuns> runs;
-  int64_t n;
+  std::shared_ptr<const BlockChunks> chunks;
 
+  // Products of chunks alike are added up element by element before they are summed by block.
   // Each thread adds to blocks of its own array; the arrays are added in order.
   void operator()(const KernelMemory& memory) const {
-    const int64_t blocks = runs->block_count;
+    const int64_t blocks = chunks->runs().block_count;
     float* partials = memory.Scratch();
-    std::fill(partials, partials + blocks * context.threads, 0.0f);
-    ParallelRuns(context.threads, *runs, n, [&](const BlockRun* first, int64_t count, int thread) {
-      context.simd->inner_products(first, count, memory.At(0), memory.At(1),
-                                   partials + blocks * thread);
-    });
+    float* products = partials + blocks * context.threads;
+    std::fill(partials, products, 0.0f);
+    ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
+                [&](int64_t begin, int64_t end, int thread) {
+                  SumChunks(memory, begin, end, products + thread * chunks->array_size(),
+                            partials + blocks * thread);
+                });
     float* dst = memory.At(2);
     std::memcpy(dst, partials, blocks * sizeof(float));
     for (int thread = 1; thread < context.threads; ++thread) {
@@ -112,30 +114,57 @@ struct InnerProductsKernel {
                            partials + blocks * thread, 1, dst);
     }
   }
+
+  void SumChunks(const KernelMemory& memory, int64_t begin, int64_t end, float* products,
+                 float* totals) const {
+    for (int64_t i = begin; i < end; ++i) {
+      const BlockChunk& chunk = chunks->at(i);
+      const float* a = memory.At(0) + chunk.begin;
+      const float* b = memory.At(1) + chunk.begin;
+      const int64_t n = chunk.end - chunk.begin;
+      if (i == begin || !chunk.like_previous) {
+        context.simd->binary({BinaryFunction::kMul, false}, n, a, 1, b, 1, products);
+      } else {
+        context.simd->add_products(n, a, b, products);
+      }
+      if (i + 1 < end && chunks->at(i + 1).like_previous) continue;
+      context.simd->sum_runs(chunks->runs().runs.data() + chunk.first_run,
+                             chunk.last_run - chunk.first_run, chunk.begin, products, totals);
+    }
+  }
 };
+
+size_t ArrayBytes(const CpuContext& context, const BlockChunks& chunks) {
+  return static_cast<size_t>(chunks.array_size() * context.threads) * sizeof(float);
+}
 
 }  // namespace
 
 KernelOr PlanScaleBlocks(const CpuContext& context, const OpDescription& op) {
-  const auto& p = std::get<BlockParameters>(op.parameters);
   std::vector<TensorDescription> operands = op.operands;
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
-  const int64_t n = operands[0].shape.element_count();
-  return MakeOwnKernel(
-      std::move(operands), 0, [context, runs = p.runs, n](const KernelMemory& memory) {
-        ParallelRuns(context.threads, *runs, n, [&](const BlockRun* first, int64_t count, int) {
-          context.simd->scale_runs(first, count, memory.At(1), memory.At(0), memory.At(2));
-        });
-      });
+  const auto chunks =
+      std::make_shared<const BlockChunks>(std::get<BlockParameters>(op.parameters).runs);
+  const size_t bytes = ArrayBytes(context, *chunks);
+  return MakeOwnKernel(std::move(operands), bytes, [context, chunks](const KernelMemory& memory) {
+    ForEachScaledChunk(context, *chunks, memory.At(1), memory.Scratch(),
+                       [&](int64_t begin, int64_t count, const float* scale) {
+                         context.simd->binary({BinaryFunction::kMul, false}, count,
+                                              memory.At(0) + begin, 1, scale, 1,
+                                              memory.At(2) + begin);
+                       });
+  });
 }
 
 KernelOr PlanBlockInnerProducts(const CpuContext& context, const OpDescription& op) {
-  const auto& p = std::get<BlockParameters>(op.parameters);
   std::vector<TensorDescription> operands = op.operands;
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
-  const int64_t n = operands[0].shape.element_count();
-  const size_t bytes = static_cast<size_t>(context.threads * p.runs->block_count) * sizeof(float);
-  return MakeOwnKernel(std::move(operands), bytes, InnerProductsKernel{context, p.runs, n});
+  const auto chunks =
+      std::make_shared<const BlockChunks>(std::get<BlockParameters>(op.parameters).runs);
+  const size_t totals =
+      static_cast<size_t>(context.threads * chunks->runs().block_count) * sizeof(float);
+  return MakeOwnKernel(std::move(operands), totals + ArrayBytes(context, *chunks),
+                       InnerProductsKernel{context, chunks});
 }
 
 KernelOr PlanOptimizerUpdate(const CpuContext& context, const OpDescription& op) {
@@ -143,7 +172,10 @@ KernelOr PlanOptimizerUpdate(const CpuContext& context, const OpDescription& op)
   std::vector<TensorDescription> operands = op.operands;
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
   const int64_t n = operands[0].shape.element_count();
-  return MakeOwnKernel(std::move(operands), 0, OptimizerKernel{context, p, n});
+  std::shared_ptr<const BlockChunks> chunks;
+  if (p.runs != nullptr) chunks = std::make_shared<const BlockChunks>(p.runs);
+  const size_t bytes = chunks != nullptr ? ArrayBytes(context, *chunks) : 0;
+  return MakeOwnKernel(std::move(operands), bytes, OptimizerKernel{context, p, chunks, n});
 }
 
 }  // namespace topiary

@@ -51,6 +51,9 @@ struct NormGradient {
   const float* d_dst_2;
 };
 
+// Floats beyond its result that expand_scales() may write.
+inline constexpr int64_t kExpandSlack = 16;
+
 // Parameters named factor, offset, shift... have one value per column of the panel.
 struct SimdKernels {
   CpuIsa isa;
@@ -90,21 +93,21 @@ struct SimdKernels {
   // dst = exp(src - shift); returns the sum of dst. dst may be null.
   float (*exp_shifted)(int64_t n, const float* src, float shift, float* dst);
 
-  // --- Parameters.
-  void (*sgd)(const SgdStep& step, int64_t n, float* value, const float* gradient, float* momentum);
-  void (*adam)(const AdamStep& step, int64_t n, float* value, const float* gradient, float* first,
-               float* second);
-  // The same over the elements of `runs`; elements with block_scale 0 are left alone.
-  void (*sgd_runs)(const SgdStep& step, const BlockRun* runs, int64_t count,
-                   const float* block_scale, float* value, const float* gradient, float* momentum);
-  void (*adam_runs)(const AdamStep& step, const BlockRun* runs, int64_t count,
-                    const float* block_scale, float* value, const float* gradient, float* first,
-                    float* second);
-  void (*scale_runs)(const BlockRun* runs, int64_t count, const float* block_scale,
-                     const float* value, float* dst);
-  // totals[block of run] += <a, b> over the run, run by run.
-  void (*inner_products)(const BlockRun* runs, int64_t count, const float* a, const float* b,
-                         float* totals);
+  // --- Parameters. `scale`, unless null, has the block scale of each element: it multiplies the
+  // gradient, and an element of scale 0 is left alone.
+  void (*sgd)(const SgdStep& step, int64_t n, const float* scale, float* value,
+              const float* gradient, float* momentum);
+  void (*adam)(const AdamStep& step, int64_t n, const float* scale, float* value,
+               const float* gradient, float* first, float* second);
+  // dst[i] = block_scale[block of element origin + i] for the elements of `runs`. May write
+  // kExpandSlack floats beyond the last of them.
+  void (*expand_scales)(const BlockRun* runs, int64_t count, const float* block_scale,
+                        int64_t origin, float* dst);
+  // sums += a * b.
+  void (*add_products)(int64_t n, const float* a, const float* b, float* sums);
+  // totals[block of run] += the sum of the run's elements; src[0] is element `origin`.
+  void (*sum_runs)(const BlockRun* runs, int64_t count, int64_t origin, const float* src,
+                   float* totals);
 };
 
 // The kernels for `isa`, which this processor must have.

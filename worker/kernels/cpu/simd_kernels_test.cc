@@ -339,7 +339,7 @@ TEST_P(SimdKernelsTest, SgdWithoutRunsIsPyTorchsFormula) {
         m[i] = 0.9f * momentum[i] + g;
         w[i] = value[i] - 0.1f * (nesterov ? g + 0.9f * m[i] : m[i]);
       }
-      simd_.sgd({0.1f, 0.5f, 0.9f, nesterov, 0.01f}, n, value.data(), gradient.data(),
+      simd_.sgd({0.1f, 0.5f, 0.9f, nesterov, 0.01f}, n, nullptr, value.data(), gradient.data(),
                 momentum.data());
       ExpectNear(value, w, 1e-6);
       ExpectNear(momentum, m, 1e-6);
@@ -362,50 +362,64 @@ std::vector<int> BlockOfElement() {
   return block;
 }
 
-TEST_P(SimdKernelsTest, RunsOfScaleZeroAreLeftAloneByTheOptimizers) {
-  const std::vector<BlockRun> runs = SomeRuns();
-  const int64_t count = static_cast<int64_t>(runs.size());
-  const GuardedFloats scale(5), value(kRunElements, 1), gradient(kRunElements, 2),
-      first(kRunElements, 3), second(kRunElements, 4);
-  for (int64_t i = 0; i < kRunElements; ++i) second[i] = std::fabs(second[i]);
-  const float scales[] = {0, 1, 2, 0, 0.5f};
-  std::copy(scales, scales + 5, scale.data());
-  const std::vector<float> old_value = value.Copy(), old_first = first.Copy();
-  const std::vector<int> block = BlockOfElement();
+TEST_P(SimdKernelsTest, ElementsOfScaleZeroAreLeftAloneByTheOptimizers) {
+  for (const int64_t n : kLengths) {
+    const GuardedFloats scale(n), value(n, 1), gradient(n, 2), first(n, 3), second(n, 4);
+    const float scales[] = {0, 1, 2, 0, 0.5f};
+    for (int64_t i = 0; i < n; ++i) {
+      scale[i] = scales[i / 3 % 5];
+      second[i] = std::fabs(second[i]);
+    }
+    const std::vector<float> old_value = value.Copy(), old_first = first.Copy();
+    simd_.sgd({0.1f, 1, 0.9f, false, 0}, n, scale.data(), value.data(), gradient.data(),
+              first.data());
+    for (int64_t i = 0; i < n; ++i) {
+      const float s = scale[i];
+      const float m = s == 0 ? old_first[i] : 0.9f * old_first[i] + s * gradient[i];
+      EXPECT_NEAR(first[i], m, 1e-6) << i;
+      EXPECT_NEAR(value[i], s == 0 ? old_value[i] : old_value[i] - 0.1f * m, 1e-6) << i;
+    }
 
-  simd_.sgd_runs({0.1f, 1, 0.9f, false, 0}, runs.data(), count, scale.data(), value.data(),
-                 gradient.data(), first.data());
-  for (int64_t i = 0; i < kRunElements; ++i) {
-    const float s = scales[block[i]];
-    const float m = s == 0 ? old_first[i] : 0.9f * old_first[i] + s * gradient[i];
-    EXPECT_NEAR(first[i], m, 1e-6) << i;
-    EXPECT_NEAR(value[i], s == 0 ? old_value[i] : old_value[i] - 0.1f * m, 1e-6) << i;
-  }
-
-  const std::vector<float> before = value.Copy();
-  const AdamStep adam = {0.1f, 1, 0.9f, 0.999f, 1e-8f, 0.1f, true, 0.5f, 0.5f};
-  simd_.adam_runs(adam, runs.data(), count, scale.data(), value.data(), gradient.data(),
-                  first.data(), second.data());
-  for (int64_t i = 0; i < kRunElements; ++i) {
-    EXPECT_EQ(value[i] == before[i], scales[block[i]] == 0) << i;
+    const std::vector<float> before = value.Copy(), second_before = second.Copy();
+    const AdamStep adam = {0.1f, 1, 0.9f, 0.999f, 1e-8f, 0.1f, true, 0.5f, 0.5f};
+    simd_.adam(adam, n, scale.data(), value.data(), gradient.data(), first.data(), second.data());
+    for (int64_t i = 0; i < n; ++i) {
+      EXPECT_EQ(value[i] == before[i], scale[i] == 0) << i;
+      EXPECT_EQ(second[i] == second_before[i], scale[i] == 0) << i;
+    }
   }
 }
 
-TEST_P(SimdKernelsTest, BlocksAreScaledAndMultiplied) {
+TEST_P(SimdKernelsTest, ScalesReachEveryElementOfTheirRuns) {
   const std::vector<BlockRun> runs = SomeRuns();
-  const int64_t count = static_cast<int64_t>(runs.size());
-  const GuardedFloats scale(5, 1), a(kRunElements, 2), b(kRunElements, 3), dst(kRunElements),
-      products(5);
-  simd_.scale_runs(runs.data(), count, scale.data(), a.data(), dst.data());
-  simd_.inner_products(runs.data(), count, a.data(), b.data(), products.data());
-  std::vector<double> scaled(kRunElements), expected(5);
   const std::vector<int> block = BlockOfElement();
-  for (int64_t i = 0; i < kRunElements; ++i) {
-    scaled[i] = static_cast<double>(scale[block[i]]) * a[i];
-    expected[block[i]] += static_cast<double>(a[i]) * b[i];
+  const GuardedFloats scale(5, 1);
+  // All runs, among them strided ones, and the first three, which are dense.
+  for (const auto& [count, elements] : {std::pair<int64_t, int64_t>{8, 200}, {3, 54}}) {
+    const GuardedFloats dst(elements + kExpandSlack);
+    simd_.expand_scales(runs.data(), count, scale.data(), 0, dst.data());
+    for (int64_t i = 0; i < elements; ++i) EXPECT_EQ(dst[i], scale[block[i]]) << i;
   }
-  ExpectNear(dst, scaled, 1e-6);
-  ExpectNear(products, expected, 1e-5);
+}
+
+TEST_P(SimdKernelsTest, ProductsAreAddedElementByElement) {
+  for (const int64_t n : kLengths) {
+    const GuardedFloats a(n, 1), b(n, 2), sums(n, 3);
+    std::vector<double> expected(n);
+    for (int64_t i = 0; i < n; ++i) expected[i] = sums[i] + static_cast<double>(a[i]) * b[i];
+    simd_.add_products(n, a.data(), b.data(), sums.data());
+    ExpectNear(sums, expected, 1e-6);
+  }
+}
+
+TEST_P(SimdKernelsTest, RunsAreSummedPerBlock) {
+  const std::vector<BlockRun> runs = SomeRuns();
+  const GuardedFloats src(kRunElements, 2), totals(5);
+  simd_.sum_runs(runs.data(), static_cast<int64_t>(runs.size()), 0, src.data(), totals.data());
+  std::vector<double> expected(5);
+  const std::vector<int> block = BlockOfElement();
+  for (int64_t i = 0; i < kRunElements; ++i) expected[block[i]] += src[i];
+  ExpectNear(totals, expected, 1e-5);
 }
 
 TEST_P(SimdKernelsTest, AdamIsPyTorchsFormula) {
@@ -426,7 +440,7 @@ TEST_P(SimdKernelsTest, AdamIsPyTorchsFormula) {
       v[i] = 0.99 * second[i] + 0.01 * g * g;
       w[i] = x - 0.01 * (m[i] / 0.3) / (std::sqrt(v[i] / 0.2) + 1e-3);
     }
-    simd_.adam(step, n, value.data(), gradient.data(), first.data(), second.data());
+    simd_.adam(step, n, nullptr, value.data(), gradient.data(), first.data(), second.data());
     ExpectNear(value, w, 1e-6);
     ExpectNear(first, m, 1e-6);
     ExpectNear(second, v, 1e-5);

@@ -38,6 +38,8 @@ inline Vec SelectGreater(Vec a, Vec b, Vec x, Vec y) {
 inline Vec RoundToInteger(Vec a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
+// The sum of all lanes, in a fixed order.
+inline float Total(Vec a) { return _mm512_reduce_add_ps(a.v); }
 // a * 2^n for integral n in [-126, 127].
 inline Vec TimesPowerOfTwo(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 

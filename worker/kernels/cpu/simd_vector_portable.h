@@ -60,6 +60,7 @@ inline Vec SelectGreater(Vec a, Vec b, Vec x, Vec y) {
 inline Vec RoundToInteger(Vec a) {
   return Vec::Make([&](int i) { return __builtin_rintf(a.v[i]); });
 }
+inline float Total(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline Vec TimesPowerOfTwo(Vec a, Vec n) {
   return Vec::Make([&](int i) { return __builtin_ldexpf(a.v[i], static_cast<int>(n.v[i])); });
 }
