@@ -12,7 +12,7 @@
 namespace topiary {
 namespace {
 
-constexpr size_t kChunk = size_t{1} << 18;
+constexpr size_t kChunk = size_t{1} << 16;
 constexpr int kGzip = 16 + MAX_WBITS;
 constexpr int kRaw = -MAX_WBITS;
 
