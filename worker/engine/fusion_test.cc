@@ -1,0 +1,103 @@
+#include "worker/engine/fusion.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/status_matchers.h"
+#include "worker/engine/testing/gradient_case.h"
+
+namespace topiary {
+namespace {
+
+// "Conv+relu" and so on, in order.
+std::vector<std::string> Fused(const GradientCase& test_case,
+                               const std::set<std::string>& kept = {"y"}) {
+  const Graph& graph = test_case.graph;
+  const auto shapes = InputShapesForBatch(graph, test_case.batch);
+  EXPECT_OK(shapes.status());
+  const auto inferred = InferShapes(graph, *shapes);
+  EXPECT_OK(inferred.status());
+  std::vector<std::string> names;
+  for (const FusedNode& fused : FuseNodes(graph, *inferred, kept)) {
+    names.push_back(graph.nodes[fused.index].op_type + (fused.residual.empty() ? "" : "+add") +
+                    (fused.relu ? "+relu" : ""));
+  }
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+GradientGraph ConvThenRelu() {
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, 2, 4, 4})
+      .Weight("w", {2, 2, 1, 1})
+      .Node("Conv", {"x", "w"}, "c")
+      .Node("Relu", {"c"}, "r");
+  return graph;
+}
+
+GradientGraph Normalized() {
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, 2, 4, 4})
+      .Weight("s", {2})
+      .Weight("b", {2})
+      .Statistics("m", "v", 2)
+      .Node("BatchNormalization", {"x", "s", "b", "m", "v"}, "n");
+  return graph;
+}
+
+TEST(Fusion, AReluJoinsTheConvolutionBeforeIt) {
+  GradientGraph graph = ConvThenRelu();
+  graph.Node("Sigmoid", {"r"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"Conv+relu", "Sigmoid"}));
+}
+
+TEST(Fusion, AValueWithASecondUseStays) {
+  GradientGraph graph = ConvThenRelu();
+  graph.Node("Mul", {"r", "c"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"Conv", "Relu", "Mul"}));
+}
+
+TEST(Fusion, AnOutputOfTheGraphStays) {
+  GradientGraph graph = ConvThenRelu();
+  graph.Node("Sigmoid", {"r"}, "y").Output("y").Output("c");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2), {"y", "c"}),
+            (Names{"Conv", "Relu", "Sigmoid"}));
+}
+
+TEST(Fusion, BatchNormTakesTheSumAndTheRelu) {
+  GradientGraph graph = Normalized();
+  graph.Node("Tanh", {"x"}, "t").Node("Add", {"t", "n"}, "a").Node("Relu", {"a"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"Tanh", "BatchNormalization+add+relu"}));
+}
+
+TEST(Fusion, ASumWithoutReluIsLeftAlone) {
+  GradientGraph graph = Normalized();
+  graph.Node("Add", {"x", "n"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"BatchNormalization", "Add"}));
+}
+
+TEST(Fusion, AStretchedSumKeepsItsOwnRelu) {
+  GradientGraph graph = Normalized();
+  graph.Weight("o", {2, 1, 1}).Node("Add", {"n", "o"}, "a").Node("Relu", {"a"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"BatchNormalization", "Add+relu"}));
+}
+
+TEST(Fusion, OperandsStillComeBeforeTheirUsers) {
+  // The residual is computed after the batch normalization that it is fused with.
+  GradientGraph graph = Normalized();
+  graph.Node("Sigmoid", {"x"}, "s1")
+      .Node("Tanh", {"s1"}, "late")
+      .Node("Add", {"n", "late"}, "a")
+      .Node("Relu", {"a"}, "y")
+      .Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"Sigmoid", "Tanh", "BatchNormalization+add+relu"}));
+}
+
+}  // namespace
+}  // namespace topiary
