@@ -74,8 +74,8 @@ class JobEvents {
   void Remove(const JobName& name, const std::shared_ptr<JobWatch::Slot>& slot);
 
   JobStore* const store_;
-  mutable Mutex mu_;
-  std::map<JobName, std::set<std::shared_ptr<JobWatch::Slot>>> slots_;
+  mutable Mutex mutex_;
+  std::map<JobName, std::set<std::shared_ptr<JobWatch::Slot>>> slots_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace topiary

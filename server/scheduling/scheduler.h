@@ -1,9 +1,9 @@
 #ifndef TOPIARY_SERVER_SCHEDULING_SCHEDULER_H_
 #define TOPIARY_SERVER_SCHEDULING_SCHEDULER_H_
 
+#include <atomic>
 #include <functional>
-#include <list>
-#include <memory>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,7 +12,9 @@
 #include "absl/time/time.h"
 #include "common/mutex.h"
 #include "server/jobs/job_store.h"
+#include "server/scheduling/lease_granter.h"
 #include "server/scheduling/parked_polls.h"
+#include "server/scheduling/report_recorder.h"
 #include "server/scheduling/scheduler_observer.h"
 #include "server/scheduling/worker.h"
 #include "server/scheduling/worker_registry.h"
@@ -25,8 +27,10 @@ struct SchedulerOptions {
   absl::Duration max_poll = absl::Seconds(60);  // longest an answer is held
   // How long a repeated job waits for a worker that matches its determinism key.
   absl::Duration same_key_wait = absl::Minutes(10);
+  absl::Duration reclaim_interval = absl::Seconds(1);
   // A worker silent for this long is forgotten by ListWorkers.
   absl::Duration forget_worker = absl::Hours(1);
+  size_t max_workers = 10000;  // remembered for ListWorkers
 };
 
 // The decisions behind WorkerService.Synchronize and the clockwork beside it. It holds no job
@@ -38,13 +42,16 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   using Done = std::function<void(absl::StatusOr<WorkerOrders>)>;
-  // Runs a closure on another thread soon. False: full, the scheduler tries again at its next Tick.
-  // It must not run the closure before it returns.
+  // Runs a closure on another thread soon, never before it returns. False: full, and the call that
+  // it was for is answered UNAVAILABLE.
   using Post = std::function<bool(std::function<void()>)>;
 
   // `new_token` makes unguessable lease tokens. Pointers must outlive the scheduler.
   Scheduler(SchedulerOptions options, JobStore* store, Post post,
             std::function<std::string()> new_token, SchedulerObserver* observer);
+
+  // Answers what still waits. The executor must have run, or dropped, what was posted to it.
+  ~Scheduler();
 
   // Obeys a worker's report and answers with its orders. Blocks on the store. `done` is called
   // exactly once: before this returns or, where the report allows it and there is nothing to say,
@@ -80,22 +87,39 @@ class Scheduler {
   absl::StatusOr<WorkerInfo> DrainWorker(const std::string& worker);
 
  private:
-  struct Call;
+  using Call = ParkedPolls::Call;
 
-  void Process(std::shared_ptr<Call> call);
-  absl::StatusOr<WorkerOrders> Obey(const WorkerReport& report);
-  absl::Status GrantLeases(const WorkerReport& report, WorkerOrders* orders);
-  bool HasNews(const WorkerReport& report, const WorkerOrders& orders) const;
-  void WakeAll();
+  // The calls of one worker follow one another: while one is looked at, the next one waits here.
+  struct Lane {
+    int64_t newest = 0;  // sequence of the newest call that entered
+    Call next;
+  };
+
+  void Enter(Call call);
+  void RunLane(Call call);
+  void Process(const Call& call);
+  absl::StatusOr<WorkerOrders> Obey(PollCall* call, absl::Time now);
+  bool MayPark(const PollCall& call, const WorkerOrders& orders, absl::Time now) const;
+  void Answer(const Call& call, absl::StatusOr<WorkerOrders> orders);
+  void AnswerSuperseded(const Call& call);
+  void LookAgain(const std::vector<Call>& calls);
   absl::Status Reclaim(absl::Time now);
 
   const SchedulerOptions options_;
   JobStore* const store_;
   const Post post_;
-  const std::function<std::string()> new_token_;
   SchedulerObserver* const observer_;
   const absl::Time reclaim_from_;
   WorkerRegistry workers_;
+  ParkedPolls parked_;
+  ReportRecorder recorder_;
+  LeaseGranter granter_;
+  std::atomic<bool> draining_{false};
+  std::atomic<int64_t> next_sequence_{1};
+
+  Mutex mutex_;
+  std::map<std::string, Lane> lanes_ ABSL_GUARDED_BY(mutex_);  // of workers with a call in work
+  absl::Time next_reclaim_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 };
 
 }  // namespace topiary
