@@ -1,0 +1,39 @@
+// Runs one benchmark: see tools/bench.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "bench/rows.h"
+#include "bench/training_step.h"
+#include "common/file.h"
+
+int main(int argc, char** argv) {
+  topiary::TrainingStepOptions options;
+  std::string name, json;
+  CLI::App app("Benchmarks: ours beside a peer, in one run.");
+  app.add_option("name", name, "training-step")
+      ->required()
+      ->check(CLI::IsMember({"training-step"}));
+  app.add_option("--json", json, "also write the rows to this file");
+  app.add_option("--models", options.models, "of the reference models")->delimiter(',');
+  app.add_option("--pairs", options.pairs, "interleaved pairs")->check(CLI::Range(5, 1000));
+  app.add_option("--threads", options.threads, "of both sides")->check(CLI::Range(1, 1024));
+  app.add_option("--python", options.python, "with PyTorch");
+  app.add_option("--peer-script", options.peer_script, "torch_peer.py");
+  app.add_option("--work-dir", options.work_dir, "for models and batches");
+  CLI11_PARSE(app, argc, argv);
+
+  const auto run = topiary::RunTrainingStep(options);
+  if (!run.ok()) {
+    std::fprintf(stderr, "bench: %s\n", run.status().ToString().c_str());
+    return 1;
+  }
+  std::fputs(topiary::ToTable(*run).c_str(), stdout);
+  if (json.empty()) return 0;
+  const absl::Status written = topiary::WriteFileAtomically(json, topiary::ToJson(*run));
+  if (!written.ok()) {
+    std::fprintf(stderr, "bench: %s\n", written.ToString().c_str());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,129 @@
+#include "bench/train_stepper.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/model/layers.h"
+#include "worker/prune/budget.h"
+#include "worker/prune/sequential_attention_pp.h"
+
+namespace topiary {
+namespace {
+
+constexpr float kLearningRate = 0.01f;
+constexpr int64_t kTotalSteps = 1000000000;  // The first fifth is the dense phase.
+
+// The dense phase never asks for raw weights.
+class NoWeights : public WeightReader {
+ public:
+  absl::Span<const float> RawWeights(int) override { return {}; }
+};
+
+std::vector<AuxiliaryParameter> AuxiliaryOf(Method* method) {
+  std::vector<AuxiliaryParameter> result;
+  for (const TrainableState& state : method->trainable_state()) {
+    AuxiliaryParameter parameter;
+    parameter.name = state.name;
+    parameter.size = state.size;
+    parameter.value = state.value;
+    parameter.gradient = state.gradient;
+    parameter.learning_rate_multiplier = static_cast<float>(state.learning_rate_multiplier);
+    result.push_back(std::move(parameter));
+  }
+  return result;
+}
+
+absl::Status CopyInto(const StagedTensor& tensor, const std::string& bytes) {
+  if (tensor.bytes() != bytes.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(tensor.name, " takes ", tensor.bytes(), " bytes, not ", bytes.size()));
+  }
+  std::memcpy(tensor.data, bytes.data(), bytes.size());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& graph,
+                                                                   Backend* backend,
+                                                                   const Options& options) {
+  std::unique_ptr<TrainStepper> stepper(new TrainStepper);
+  ASSIGN_OR_RETURN(stepper->store_, ParameterStore::Create(graph, backend));
+  std::vector<AuxiliaryParameter> auxiliary;
+  if (options.attention) {
+    RETURN_IF_ERROR(stepper->CreateMethod(graph));
+    auxiliary = AuxiliaryOf(stepper->method_.get());
+  }
+  ProgramOptions program;
+  program.batch = options.batch;
+  program.loss = LossKind::kSoftmaxCrossEntropy;
+  ASSIGN_OR_RETURN(stepper->program_,
+                   Program::Build(graph, stepper->store_.get(), backend, program));
+  if (options.attention) {
+    ASSIGN_OR_RETURN(stepper->scaling_, BlockScaling::Create(stepper->store_.get()));
+  }
+  OptimizerOptions optimizer;
+  optimizer.kind = OptimizerKind::kSgd;
+  optimizer.momentum = 0.9f;
+  ASSIGN_OR_RETURN(stepper->optimizer_,
+                   Optimizer::Create(optimizer, stepper->store_.get(), auxiliary));
+  return stepper;
+}
+
+absl::Status TrainStepper::CreateMethod(const Graph& graph) {
+  std::set<std::string> trainable;
+  for (const Parameter& parameter : store_->parameters()) {
+    if (parameter.trainable) trainable.insert(parameter.name);
+  }
+  const PruningTarget target;
+  ASSIGN_OR_RETURN(const std::vector<LayerChoice> choices,
+                   ChooseLayers(FindPrunableLayers(graph), trainable, target));
+  std::vector<MethodLayer> layers;
+  for (const LayerChoice& choice : choices) {
+    if (choice.partition == nullptr) continue;
+    RETURN_IF_ERROR(store_->Reparameterize(choice.layer.weight, choice.partition->runs()));
+    layers.push_back({choice.layer.weight, choice.partition});
+  }
+  for (const MethodLayer& layer : layers) layers_.push_back(store_->Find(layer.weight));
+  ASSIGN_OR_RETURN(method_, NewSequentialAttentionPlusPlus({}, target, layers, kTotalSteps));
+  weights_ = std::make_unique<NoWeights>();
+  return absl::OkStatus();
+}
+
+absl::Status TrainStepper::SetBatch(const std::string& inputs, const std::string& labels) {
+  RETURN_IF_ERROR(CopyInto(program_->inputs()[0], inputs));
+  return CopyInto(program_->labels(), labels);
+}
+
+void TrainStepper::Step() {
+  if (method_ != nullptr) BeginAttention();
+  program_->ForwardBackward();
+  if (method_ != nullptr) EndAttention();
+  optimizer_->Step(kLearningRate);
+  ++step_;
+}
+
+void TrainStepper::BeginAttention() {
+  if (method_->BeginStep(step_, *weights_).reset_optimizer) optimizer_->Reset();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const absl::Span<const float> scales = method_->scales(static_cast<int>(i));
+    std::copy(scales.begin(), scales.end(), layers_[i]->block_scale);
+  }
+  scaling_->ApplyScales();
+}
+
+void TrainStepper::EndAttention() {
+  scaling_->ComputeInnerProducts();
+  std::vector<absl::Span<const float>> products;
+  products.reserve(layers_.size());
+  for (const Parameter* layer : layers_) {
+    products.emplace_back(layer->block_inner_product, layer->runs->block_count);
+  }
+  method_->EndStep(products);
+}
+
+}  // namespace topiary

@@ -1,0 +1,61 @@
+// Our side of a training step: a model on a resident batch.
+#ifndef TOPIARY_BENCH_TRAIN_STEPPER_H_
+#define TOPIARY_BENCH_TRAIN_STEPPER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/engine/block_scaling.h"
+#include "worker/engine/optimizer.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/engine/program.h"
+#include "worker/kernels/backend.h"
+#include "worker/model/graph.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// What the peers' step is too: forward, cross-entropy, backward, SGD with learning rate 0.01 and
+// momentum 0.9. With `attention`, a step of SequentialAttention++'s dense phase with its defaults:
+// besides, block scales from the logits, effective weights, inner products, the logits' update.
+// One thread at a time. The backend outlives it.
+class TrainStepper {
+ public:
+  struct Options {
+    int64_t batch = 1;
+    bool attention = false;
+  };
+  static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(const Graph& graph, Backend* backend,
+                                                              const Options& options);
+
+  // Copies raw bytes into the first input and the labels.
+  // INVALID_ARGUMENT where their sizes differ.
+  absl::Status SetBatch(const std::string& inputs, const std::string& labels);
+
+  void Step();
+  float loss() const { return program_->loss(); }
+  const ProgramStatistics& statistics() const { return program_->statistics(); }
+
+ private:
+  TrainStepper() = default;
+  absl::Status CreateMethod(const Graph& graph);
+  void BeginAttention();
+  void EndAttention();
+
+  std::unique_ptr<ParameterStore> store_;
+  std::unique_ptr<Program> program_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Method> method_;  // Null without attention, as the rest.
+  std::unique_ptr<BlockScaling> scaling_;
+  std::unique_ptr<WeightReader> weights_;
+  std::vector<const Parameter*> layers_;
+  int64_t step_ = 0;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_BENCH_TRAIN_STEPPER_H_

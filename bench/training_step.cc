@@ -1,0 +1,132 @@
+#include "bench/training_step.h"
+
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bench/machine.h"
+#include "bench/measure.h"
+#include "bench/peer_process.h"
+#include "bench/train_stepper.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "worker/kernels/cpu/cpu_backend.h"
+#include "worker/model/onnx_import.h"
+
+namespace topiary {
+namespace {
+
+constexpr int kWarmUps = 3;
+constexpr absl::Duration kPeerStart = absl::Minutes(3);  // PyTorch loads 5 GB of libraries.
+
+// PyTorch on one model.
+struct Peer {
+  std::unique_ptr<PeerProcess> process;
+  std::string name;
+  int64_t batch = 0;
+  double first_loss = 0;
+  int steps = 1;  // Of one side of a pair.
+};
+
+absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process, absl::Duration timeout) {
+  ASSIGN_OR_RETURN(const std::string line, process->ReadLine(timeout));
+  nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return absl::UnavailableError(absl::StrCat("the peer says: ", line));
+  return json;
+}
+
+absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps) {
+  RETURN_IF_ERROR(process->WriteLine(absl::StrCat("step ", steps)));
+  ASSIGN_OR_RETURN(const nlohmann::json answer, ReadJson(process, kPeerStart));
+  return answer.value("seconds", 0.0);
+}
+
+absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::string& model,
+                               const std::string& files) {
+  Peer peer;
+  ASSIGN_OR_RETURN(
+      peer.process,
+      PeerProcess::Start({options.python, "-W", "ignore", options.peer_script, "serve", model,
+                          "--threads", absl::StrCat(options.threads), "--batch-file", files}));
+  ASSIGN_OR_RETURN(const nlohmann::json ready, ReadJson(peer.process.get(), kPeerStart));
+  peer.name = ready.value("peer", "");
+  peer.batch = ready.value("batch", 0);
+  peer.first_loss = ready.value("loss", 0.0);
+  ASSIGN_OR_RETURN(const double once, PeerSeconds(peer.process.get(), kWarmUps));
+  peer.steps = std::max(1, static_cast<int>(options.seconds_per_side / std::max(once, 1e-9)));
+  return peer;
+}
+
+absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Backend* backend,
+                                                        int64_t batch, bool attention,
+                                                        const std::string& files) {
+  TrainStepper::Options options;
+  options.batch = batch;
+  options.attention = attention;
+  ASSIGN_OR_RETURN(auto stepper, TrainStepper::Create(graph, backend, options));
+  ASSIGN_OR_RETURN(const std::string inputs, ReadFile(absl::StrCat(files, ".inputs")));
+  ASSIGN_OR_RETURN(const std::string labels, ReadFile(absl::StrCat(files, ".labels")));
+  RETURN_IF_ERROR(stepper->SetBatch(inputs, labels));
+  stepper->Step();
+  return stepper;
+}
+
+TimedSide TimedSteps(TrainStepper* stepper, double seconds) {
+  const auto step = [stepper] { stepper->Step(); };
+  for (int i = 1; i < kWarmUps; ++i) step();
+  const int count = StepsFor(seconds, step);
+  return [step, count]() -> absl::StatusOr<double> { return SecondsPerStep(count, step); };
+}
+
+BenchmarkRow RowOf(const std::string& name, const Comparison& c) {
+  return {name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread};
+}
+
+absl::Status RunModel(const TrainingStepOptions& options, const std::string& model,
+                      Backend* backend, BenchmarkRun* run) {
+  const std::string files = absl::StrCat(options.work_dir, "/", model);
+  const std::string path = absl::StrCat(files, ".onnx");
+  RETURN_IF_ERROR(
+      RunCommand({options.python, "-W", "ignore", options.peer_script, "export", model, path}));
+  ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
+  ASSIGN_OR_RETURN(Peer peer, StartPeer(options, model, files));
+  run->peer = peer.name;
+  ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer.batch, false, files));
+  if (!(std::fabs(dense->loss() - peer.first_loss) <= 1e-3 * std::fabs(peer.first_loss))) {
+    return absl::FailedPreconditionError(absl::StrCat(model, ": the first losses differ: ours ",
+                                                      dense->loss(), ", theirs ", peer.first_loss));
+  }
+  const TimedSide ours = TimedSteps(dense.get(), options.seconds_per_side);
+  const TimedSide theirs = [&] { return PeerSeconds(peer.process.get(), peer.steps); };
+  ASSIGN_OR_RETURN(const Comparison step, Compare(options.pairs, ours, theirs));
+  run->rows.push_back(RowOf(absl::StrCat(model, "/f32"), step));
+
+  ASSIGN_OR_RETURN(const auto attention, StartOurs(graph, backend, peer.batch, true, files));
+  ASSIGN_OR_RETURN(const Comparison overhead,
+                   Compare(options.pairs, TimedSteps(attention.get(), options.seconds_per_side),
+                           TimedSteps(dense.get(), options.seconds_per_side)));
+  run->rows.push_back(RowOf(absl::StrCat("sa_pp_overhead/", model), overhead));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BenchmarkRun> RunTrainingStep(const TrainingStepOptions& options) {
+  CpuBackendOptions backend_options;
+  backend_options.threads = options.threads;
+  ASSIGN_OR_RETURN(const auto backend, CpuBackend::Create(backend_options));
+  BenchmarkRun run;
+  run.benchmark = "training-step";
+  run.machine = DescribeMachine(backend->info());
+  ASSIGN_OR_RETURN(run.peak_gflops, PeakGflops(backend.get()));
+  ASSIGN_OR_RETURN(run.peak_gbytes_per_s, PeakGbytesPerSecond(backend.get()));
+  for (const std::string& model : options.models) {
+    RETURN_IF_ERROR(RunModel(options, model, backend.get(), &run));
+  }
+  return run;
+}
+
+}  // namespace topiary

@@ -1,0 +1,31 @@
+// Benchmark "training-step": a training step of the reference models beside PyTorch's.
+#ifndef TOPIARY_BENCH_TRAINING_STEP_H_
+#define TOPIARY_BENCH_TRAINING_STEP_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bench/rows.h"
+
+namespace topiary {
+
+struct TrainingStepOptions {
+  std::vector<std::string> models = {"mlp", "sa_mlp", "resnet20"};
+  std::string python = "python3";  // With PyTorch.
+  std::string peer_script = "bench/peers/torch_peer.py";
+  std::string work_dir = "out/bench";  // Models and batches; must exist.
+  int threads = 2;
+  int pairs = 9;
+  double seconds_per_side = 0.3;  // Of each of a pair.
+};
+
+// For each model a row "<model>/f32" against PyTorch eager, and a row "sa_pp_overhead/<model>":
+// our dense step (as peer) over our step in SequentialAttention++'s dense phase.
+// The peer writes model and batch, so that both sides do the same work on the same numbers;
+// FAILED_PRECONDITION where their first losses differ.
+absl::StatusOr<BenchmarkRun> RunTrainingStep(const TrainingStepOptions& options);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_BENCH_TRAINING_STEP_H_
