@@ -11,7 +11,9 @@
 namespace topiary {
 namespace {
 
-constexpr int64_t kGrain = 16384;  // Elements for which a second thread starts to pay.
+// Elements for which a second thread starts to pay. What one core's cache holds is better done by
+// that core: half of it would come from the cache of the other, where the gradient was written.
+constexpr int64_t kGrain = 65536;
 constexpr int64_t kLine = 16;
 
 absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
