@@ -13,6 +13,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
+namespace {
+
 UploadSession NewSession(const std::string& id, const std::string& digest) {
   UploadSession session;
   session.project = "p";
@@ -29,6 +31,8 @@ std::vector<std::string> Digests(const std::vector<Artifact>& artifacts) {
   for (const Artifact& artifact : artifacts) digests.push_back(artifact.digest);
   return digests;
 }
+
+}  // namespace
 
 TEST_P(ArtifactCatalogConformance, AnUploadBecomesAnArtifact) {
   ASSERT_OK(store_->BeginUpload(NewSession("u", Digest(1)), 10, now()));

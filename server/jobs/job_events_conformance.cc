@@ -12,11 +12,15 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
+namespace {
+
 std::vector<std::string> CheckpointDigests(const Job& job) {
   std::vector<std::string> digests;
   for (const Checkpoint& checkpoint : job.checkpoints) digests.push_back(checkpoint.digest);
   return digests;
 }
+
+}  // namespace
 
 TEST_P(JobEventsConformance, EachStateChangeIsAnEventWithItsReason) {
   Insert("j");
@@ -62,7 +66,7 @@ TEST_P(JobEventsConformance, ProgressIsThinnedStateChangesStayAndNumbersAreNotRe
   Insert("j");
   const AttemptName attempt = Acquire("j");
 
-  for (int i = 0; i < 1600; i += 100) {
+  for (int i = 0; i < 1200; i += 100) {
     for (int k = 0; k < 100; ++k) {
       AttemptUpdate update;
       update.attempt = attempt;
@@ -86,7 +90,7 @@ TEST_P(JobEventsConformance, ProgressIsThinnedStateChangesStayAndNumbersAreNotRe
   EXPECT_EQ(states, 3);
   EXPECT_EQ(events[0].sequence, 1);
   EXPECT_EQ(events[1].sequence, 2);
-  EXPECT_EQ(last, 1600 + 3);  // each report had its number, though most are gone
+  EXPECT_EQ(last, 1200 + 3);  // each report had its number, though most are gone
   EXPECT_EQ(Get("j").last_sequence, last);
 }
 

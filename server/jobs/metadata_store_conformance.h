@@ -56,6 +56,7 @@ class MetadataStoreTest : public testing::TestWithParam<MetadataStoreFactory> {
 };
 
 class JobStoreConformance : public MetadataStoreTest {};
+class LeaseConformance : public MetadataStoreTest {};
 class JobEventsConformance : public MetadataStoreTest {};
 class ArtifactCatalogConformance : public MetadataStoreTest {};
 class MetadataStoreModelTest : public MetadataStoreTest {};

@@ -11,6 +11,8 @@ namespace topiary {
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MetadataStoreModelTest);
 
+namespace {
+
 // What must be true of a job, told without leases, tokens or transitions of the real code.
 struct ModelJob {
   JobState state = JobState::kQueued;
@@ -77,11 +79,13 @@ class Model {
   }
 };
 
+}  // namespace
+
 TEST_P(MetadataStoreModelTest, AgreesWithTheModelAfterEachOfThousandsOfOperations) {
   Model model;
   Random random(20260101, 1, 0);
   std::vector<AttemptName> names;  // every attempt there ever was: most are stale
-  for (int step = 0; step < 3000; ++step) {
+  for (int step = 0; step < 2500; ++step) {
     const std::string id = absl::StrCat("j", random.Below(25));
     const auto op = random.Below(10);
     const bool known = model.jobs.count(id) == 1;

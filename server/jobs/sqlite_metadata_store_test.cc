@@ -244,6 +244,8 @@ TEST_F(MigrationsTest, TheEmbeddedOnesAreNumberedWithoutGaps) {
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, JobStoreConformance,
                          testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
+INSTANTIATE_TEST_SUITE_P(Sqlite, LeaseConformance,
+                         testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
 INSTANTIATE_TEST_SUITE_P(Sqlite, JobEventsConformance,
                          testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
 INSTANTIATE_TEST_SUITE_P(Sqlite, ArtifactCatalogConformance,
