@@ -49,6 +49,11 @@ int Executor::waiting() const {
   return static_cast<int>(queue_.size());
 }
 
+bool Executor::idle() const {
+  MutexLock lock(&mu_);
+  return queue_.empty() && running_ == 0;
+}
+
 void Executor::Loop() {
   while (true) {
     std::function<void()> closure;
@@ -58,8 +63,12 @@ void Executor::Loop() {
       if (queue_.empty()) return;
       closure = std::move(queue_.front());
       queue_.pop_front();
+      ++running_;
     }
     closure();
+    closure = nullptr;  // what it holds goes before it counts as done
+    MutexLock lock(&mu_);
+    --running_;
   }
 }
 

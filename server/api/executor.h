@@ -35,6 +35,9 @@ class Executor {
 
   int waiting() const;
 
+  // Whether nothing waits and nothing runs.
+  bool idle() const;
+
  private:
   void Loop();
 
@@ -42,6 +45,7 @@ class Executor {
   mutable Mutex mu_;
   CondVar changed_;
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  int running_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   Mutex join_mu_;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(join_mu_);

@@ -32,6 +32,7 @@ TEST(Executor, AFullQueueRefusesNewCallsButNotTheNextStepOfOldOnes) {
   Notification next_step_ran;
   executor.PostNextStep([&] { next_step_ran.Notify(); });
   EXPECT_EQ(executor.waiting(), 2);
+  EXPECT_FALSE(executor.idle());
   release.Notify();
   next_step_ran.WaitForNotification();
 }
@@ -47,6 +48,7 @@ TEST(Executor, StopRunsWhatWasPostedAndThenRefuses) {
     }));
   }
   executor.Stop();
+  EXPECT_TRUE(executor.idle());
   EXPECT_EQ(ran, 50);
   EXPECT_FALSE(executor.Post([] {}));
   executor.Stop();

@@ -1,0 +1,90 @@
+#include "server/metrics/server_metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace topiary {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ServerMetricsTest : public testing::Test {
+ protected:
+  std::string Text() const { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
+
+  prometheus::Registry registry_;
+  ServerMetrics metrics_{&registry_};
+};
+
+TEST_F(ServerMetricsTest, KnownLabelsAreThereFromTheStart) {
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs{state=\"queued\"} 0"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"lost\"} 0"));
+  EXPECT_THAT(Text(),
+              HasSubstr("topiary_jobs_submitted_total{method=\"sequential_attention_pp\"} 0"));
+}
+
+TEST_F(ServerMetricsTest, AJobThatEndsIsCountedOnceAndItsDeletionIsNot) {
+  metrics_.OnJobChange({{"a", "j"}, JobState::kRunning, false});
+  metrics_.OnJobChange({{"a", "j"}, JobState::kSucceeded, false});
+  metrics_.OnJobChange({{"a", "j"}, JobState::kSucceeded, true});
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs_finished_total{outcome=\"succeeded\"} 1"));
+}
+
+TEST_F(ServerMetricsTest, StatesWithoutJobsFallBackToZero) {
+  metrics_.SetJobs({{JobState::kQueued, 3}});
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs{state=\"queued\"} 3"));
+  metrics_.SetJobs({{JobState::kRunning, 1}});
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs{state=\"queued\"} 0"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs{state=\"running\"} 1"));
+}
+
+TEST_F(ServerMetricsTest, SlotsAreThoseOfWorkersThatTakeWork) {
+  WorkerInfo busy;
+  busy.state = WorkerInfo::State::kBusy;
+  busy.capabilities.slots = 3;
+  busy.jobs = {{"a", "j"}};
+  WorkerInfo silent;
+  silent.state = WorkerInfo::State::kSilent;
+  silent.capabilities.slots = 8;
+  metrics_.SetWorkers({busy, silent});
+  EXPECT_THAT(Text(), HasSubstr("topiary_worker_slots{state=\"used\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_worker_slots{state=\"free\"} 2"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_workers{state=\"silent\"} 1"));
+}
+
+TEST_F(ServerMetricsTest, ALeaseThatIsLostIsALostAttempt) {
+  metrics_.OnLeaseGranted(Lease(), absl::Seconds(2));
+  metrics_.OnLeaseLost({"a", "j"}, 1, "w");
+  EXPECT_THAT(Text(), HasSubstr("topiary_lease_events_total{event=\"granted\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_lease_events_total{event=\"lost\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"lost\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_queue_wait_seconds_sum 2"));
+}
+
+TEST_F(ServerMetricsTest, RunTimeIsThatOfFinishedJobsOnly) {
+  Job job;
+  job.state = JobState::kQueued;
+  job.start_time = absl::UnixEpoch();
+  metrics_.OnAttemptFinished(job, AttemptName(), AttemptOutcome::Kind::kFailed);
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_count 0"));
+  job.state = JobState::kSucceeded;
+  job.end_time = absl::UnixEpoch() + absl::Seconds(12);
+  metrics_.OnAttemptFinished(job, AttemptName(), AttemptOutcome::Kind::kSucceeded);
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_sum 12"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"failed\"} 1"));
+}
+
+TEST_F(ServerMetricsTest, LabelsAreABoundedSet) {
+  metrics_.CountSubmitted("something else");
+  metrics_.CountBackgroundError("something else");
+  EXPECT_THAT(Text(), Not(HasSubstr("something else")));
+}
+
+}  // namespace
+}  // namespace topiary
