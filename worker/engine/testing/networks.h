@@ -6,9 +6,9 @@
 
 namespace topiary {
 
-// Two residual blocks (the second strided, with a 1x1 convolution on its skip path), batch normalization,
-// max pooling, a grouped convolution, global pooling and a classifier of 10 classes. `channels` is that of
-// the first block; images are [3, 12, 12].
+// Two residual blocks (the second strided, with a 1x1 convolution on its skip path), batch
+// normalization, max pooling, a grouped convolution, global pooling and a classifier of 10 classes.
+// `channels` is that of the first block; images are [3, 12, 12].
 GradientCase ResidualNetwork(int64_t channels, int64_t batch);
 
 // Branches of 16 and 32 channels that meet in a Concat, then a convolution and a classifier.
