@@ -128,7 +128,7 @@ std::string JobText(const v1::Job& job, absl::TimeZone zone) {
     AddLine("progress", RenderProgressLine(view), &text);
   }
   if (job.has_error()) AddLine("error", Printable(job.error().message(), true), &text);
-  if (job.result().has_sparsity_reached()) {
+  if (job.result().has_sparsity_requested()) {
     AddLine("sparsity",
             absl::StrCat(FormatPercent(job.result().sparsity_reached()), " (requested ",
                          FormatPercent(job.result().sparsity_requested()), " of the blocks)"),

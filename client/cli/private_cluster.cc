@@ -136,8 +136,10 @@ absl::Status PrivateCluster::Check() {
 }
 
 PrivateCluster::~PrivateCluster() {
-  if (worker_ != nullptr) worker_->Stop(kStopGrace);
-  if (server_ != nullptr) server_->Stop(kStopGrace);
+  // What is thrown away need not be put in order first.
+  const absl::Duration grace = temporary_ ? absl::ZeroDuration() : kStopGrace;
+  if (worker_ != nullptr) worker_->Stop(grace);
+  if (server_ != nullptr) server_->Stop(grace);
   std::error_code ignored;
   if (temporary_) fs::remove_all(folder_, ignored);
 }
