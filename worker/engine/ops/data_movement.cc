@@ -58,12 +58,8 @@ absl::Status LowerConcat(Lowering& l, const FusedNode& fused) {
   Operation operation{OpKind::kConcat, p, {}, {}};
   for (const std::string& input : node.inputs) {
     ASSIGN_OR_RETURN(TensorRef src, l.Value(input));
-    // All in the layout of the first, which most backends can join.
-    const bool same_shape =
-        operation.inputs.empty() || src.shape() == operation.inputs[0].ref.shape();
-    const Layout layout = operation.inputs.empty() ? src.layout()
-                          : same_shape             ? operation.inputs[0].layout
-                                                   : src.layout();
+    // Each as it lies: the backend joins them if their layouts suit it.
+    const Layout layout = src.layout();
     operation.inputs.push_back({std::move(src), layout});
   }
   operation.outputs = {NewTensor(dst_shape, Layout::Any())};
