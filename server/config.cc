@@ -95,9 +95,11 @@ absl::Status ValidateConfig(const ServerConfig& config) {
   RETURN_IF_ERROR(
       Require(IsHostAndPort(config.listen) || IsUnixAddress(config.listen), "listen",
               absl::StrCat("must be host:port or unix:PATH, not \"", config.listen, "\"")));
-  RETURN_IF_ERROR(Require(
-      config.metrics_listen == "none" || IsHostAndPort(config.metrics_listen), "metrics-listen",
-      absl::StrCat("must be host:port or none, not \"", config.metrics_listen, "\"")));
+  RETURN_IF_ERROR(
+      Require(config.metrics_listen.empty() || config.metrics_listen == "none" ||
+                  IsHostAndPort(config.metrics_listen),
+              "metrics-listen",
+              absl::StrCat("must be host:port or none, not \"", config.metrics_listen, "\"")));
   RETURN_IF_ERROR(Require(!config.data_dir.empty(), "data-dir",
                           "is required: name a folder for the database and the artifacts"));
   RETURN_IF_ERROR(Require(Between(config.report_interval, absl::Milliseconds(10), absl::Minutes(1)),

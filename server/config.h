@@ -16,7 +16,7 @@ namespace topiary {
 struct ServerConfig {
   // host:port to serve gRPC at; port 0 takes a free one. Also unix:PATH.
   std::string listen = "127.0.0.1:7070";
-  // host:port to serve /metrics at; port 0 takes a free one; "none": nowhere.
+  // host:port to serve /metrics at; port 0 takes a free one; "none" or empty: nowhere.
   std::string metrics_listen = "127.0.0.1:7071";
   // Folder of the database and the artifacts; made if it is missing. Required.
   std::string data_dir;

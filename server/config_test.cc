@@ -53,6 +53,10 @@ TEST(ServerConfig, TheEnvironmentIsReadAndFlagsWin) {
   EXPECT_EQ(parsed->config.listen, "127.0.0.1:2");
 }
 
+TEST(ServerConfig, AnEmptyMetricsAddressMeansNowhere) {
+  EXPECT_OK(ParseServerCommandLine({"--data-dir=/d", "--metrics-listen", ""}));
+}
+
 TEST(ServerConfig, HelpAndVersionAreTexts) {
   ASSERT_OK_AND_ASSIGN(const ServerCommandLine help, ParseServerCommandLine({"--help"}));
   EXPECT_THAT(help.text, AllOf(HasSubstr("--data-dir"), HasSubstr("TOPIARY_DATA_DIR")));

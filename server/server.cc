@@ -136,16 +136,18 @@ class GrpcServer : public Server {
         // gRPC would wait for idle clients to hang up, which they may not notice for long.
         grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kLastAnswers));
         grpc_server_->Wait();
+        LogInfo("stopped");
       }
       coordinator_.StopBackground();
       exposer_.reset();
-      LogInfo("stopped");
     });
   }
 
  private:
   absl::Status ListenForMetrics() {
-    if (config_.metrics_listen == "none") return absl::OkStatus();
+    if (config_.metrics_listen.empty() || config_.metrics_listen == "none") {
+      return absl::OkStatus();
+    }
     AddBuildInfo(registry_.get(), {});
     ASSIGN_OR_RETURN(exposer_, MetricsExposer::Start(config_.metrics_listen, registry_));
     metrics_address_ = WithPort(config_.metrics_listen, exposer_->port());

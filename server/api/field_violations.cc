@@ -22,11 +22,14 @@ std::string Shorten(absl::string_view text) {
 }  // namespace
 
 void FieldViolations::Add(absl::string_view field, absl::string_view description) {
-  if (violations_.size() >= kMax) {
+  FieldViolation violation = {Shorten(field), Shorten(description)};
+  const size_t bytes = violation.field.size() + violation.description.size();
+  if (violations_.size() >= kMax || bytes_ + bytes > kMaxBytes) {
     ++left_out_;
     return;
   }
-  violations_.push_back({Shorten(field), Shorten(description)});
+  bytes_ += bytes;
+  violations_.push_back(std::move(violation));
 }
 
 bool FieldViolations::Check(bool ok, absl::string_view field, absl::string_view description) {

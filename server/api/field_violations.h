@@ -18,8 +18,10 @@ struct FieldViolation {
 // What is wrong with the fields of one request. Thread-compatible.
 class FieldViolations {
  public:
-  // At most so many are kept: an answer must fit into the trailers of a call.
+  // At most so many are kept, of so many bytes in all: an answer must fit into the trailers of a
+  // call.
   static constexpr int kMax = 16;
+  static constexpr size_t kMaxBytes = 3000;
 
   void Add(absl::string_view field, absl::string_view description);
 
@@ -35,6 +37,7 @@ class FieldViolations {
 
  private:
   std::vector<FieldViolation> violations_;
+  size_t bytes_ = 0;
   int left_out_ = 0;
 };
 
