@@ -69,6 +69,7 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
   OptimizerOptions optimizer;
   optimizer.kind = OptimizerKind::kSgd;
   optimizer.momentum = 0.9f;
+  optimizer.inner_products = options.attention;
   ASSIGN_OR_RETURN(stepper->optimizer_,
                    Optimizer::Create(optimizer, stepper->store_.get(), auxiliary));
   return stepper;
@@ -102,8 +103,9 @@ absl::Status TrainStepper::SetBatch(const std::string& inputs, const std::string
 void TrainStepper::Step() {
   if (method_ != nullptr) BeginAttention();
   program_->ForwardBackward();
+  optimizer_->StepStore(kLearningRate);
   if (method_ != nullptr) EndAttention();
-  optimizer_->Step(kLearningRate);
+  optimizer_->StepAuxiliary();
   ++step_;
 }
 
@@ -117,7 +119,6 @@ void TrainStepper::BeginAttention() {
 }
 
 void TrainStepper::EndAttention() {
-  scaling_->ComputeInnerProducts();
   std::vector<absl::Span<const float>> products;
   products.reserve(layers_.size());
   for (const Parameter* layer : layers_) {

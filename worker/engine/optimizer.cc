@@ -91,23 +91,30 @@ void Optimizer::AddSlots(const std::string& name, int64_t size, absl::Span<float
 
 absl::Status Optimizer::PlanUpdate(OptimizerParameters parameters, int64_t size, float* value,
                                    float* gradient, absl::Span<float* const> slots,
-                                   float* block_scale) {
+                                   const Parameter* blocks,
+                                   std::vector<std::unique_ptr<Kernel>>* kernels) {
   OpDescription op{OpKind::kOptimizerUpdate, {}, {Vector(size), Vector(size)}};
   std::vector<void*> operands = {value, gradient};
   for (float* slot : slots) {
     op.operands.push_back(Vector(size));
     operands.push_back(slot);
   }
-  if (parameters.runs != nullptr) {
-    op.operands.push_back(Vector(parameters.runs->block_count));
-    operands.push_back(block_scale);
+  if (blocks != nullptr) {
+    parameters.runs = blocks->runs;
+    parameters.inner_products = options_.inner_products;
+    op.operands.push_back(Vector(blocks->runs->block_count));
+    operands.push_back(blocks->block_scale);
+    if (parameters.inner_products) {
+      op.operands.push_back(Vector(blocks->runs->block_count));
+      operands.push_back(blocks->block_inner_product);
+    }
   }
   op.parameters = std::move(parameters);
   ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, store_->backend()->Plan(op));
   ASSIGN_OR_RETURN(Buffer scratch, store_->backend()->Allocate(kernel->scratch_bytes()));
   kernel->Bind(operands, scratch.data());
   buffers_.push_back(std::move(scratch));
-  kernels_.push_back(std::move(kernel));
+  kernels->push_back(std::move(kernel));
   return absl::OkStatus();
 }
 
@@ -116,18 +123,18 @@ absl::Status Optimizer::PlanUpdate(OptimizerParameters parameters, int64_t size,
 absl::Status Optimizer::PlanStore() {
   const int64_t extent = static_cast<int64_t>(store_->trainable_values().size());
   ASSIGN_OR_RETURN(const std::vector<float*> slots, AllocateSlots(extent));
-  const auto plan = [&](const OptimizerParameters& p, int64_t begin, int64_t end, float* scale) {
+  const auto plan = [&](bool decay, int64_t begin, int64_t end, const Parameter* blocks) {
     std::vector<float*> at(slots);
     for (float*& slot : at) slot += begin;
-    return PlanUpdate(p, end - begin, store_->trainable_values().data() + begin,
-                      store_->trainable_gradients().data() + begin, at, scale);
+    return PlanUpdate(ParametersFor(decay), end - begin, store_->trainable_values().data() + begin,
+                      store_->trainable_gradients().data() + begin, at, blocks, &store_kernels_);
   };
   int64_t begin = -1, end = -1;
   bool decayed = false;
   const auto flush = [&]() -> absl::Status {
     if (begin < 0) return absl::OkStatus();
     const int64_t start = std::exchange(begin, -1);
-    return plan(ParametersFor(decayed), start, end, nullptr);
+    return plan(decayed, start, end, nullptr);
   };
   for (const Parameter& parameter : store_->parameters()) {
     if (!parameter.trainable) continue;
@@ -135,9 +142,7 @@ absl::Status Optimizer::PlanStore() {
     const bool decay = IsDecayed(options_, parameter.shape);
     if (begin >= 0 && (parameter.runs != nullptr || decay != decayed)) RETURN_IF_ERROR(flush());
     if (parameter.runs != nullptr) {
-      OptimizerParameters p = ParametersFor(decay);
-      p.runs = parameter.runs;
-      RETURN_IF_ERROR(plan(p, offset, offset + parameter.size, parameter.block_scale));
+      RETURN_IF_ERROR(plan(decay, offset, offset + parameter.size, &parameter));
     } else {
       if (begin < 0) begin = offset;
       end = offset + parameter.size;
@@ -153,21 +158,30 @@ absl::Status Optimizer::PlanAuxiliary(const AuxiliaryParameter& parameter) {
   OptimizerParameters p = ParametersFor(true);
   p.weight_decay = parameter.weight_decay.value_or(options_.weight_decay);
   p.learning_rate_multiplier = parameter.learning_rate_multiplier;
-  RETURN_IF_ERROR(
-      PlanUpdate(p, parameter.size, parameter.value, parameter.gradient, slots, nullptr));
+  RETURN_IF_ERROR(PlanUpdate(p, parameter.size, parameter.value, parameter.gradient, slots,
+                             /*blocks=*/nullptr, &auxiliary_kernels_));
   AddSlots(parameter.name, parameter.size, slots, 0);
   return absl::OkStatus();
 }
 
 void Optimizer::Step(float learning_rate, float gradient_scale) {
+  StepStore(learning_rate, gradient_scale);
+  StepAuxiliary();
+}
+
+void Optimizer::StepStore(float learning_rate, float gradient_scale) {
   ++steps_;
   scalars_.learning_rate = learning_rate;
   scalars_.gradient_scale = gradient_scale;
   const double t = static_cast<double>(steps_);
   scalars_.bias_correction_1 = static_cast<float>(1 - std::pow(double{options_.beta1}, t));
   scalars_.bias_correction_2 = static_cast<float>(1 - std::pow(double{options_.beta2}, t));
-  for (const std::unique_ptr<Kernel>& kernel : kernels_) kernel->Run();
+  for (const std::unique_ptr<Kernel>& kernel : store_kernels_) kernel->Run();
   store_->MarkChanged();
+}
+
+void Optimizer::StepAuxiliary() {
+  for (const std::unique_ptr<Kernel>& kernel : auxiliary_kernels_) kernel->Run();
 }
 
 void Optimizer::Reset() {

@@ -30,6 +30,9 @@ struct OptimizerOptions {
   float weight_decay = 0;
   // False: parameters of rank 0 and 1 (biases, BatchNorm) are not decayed.
   bool decay_vectors = true;
+  // Updating a reparameterized parameter also writes its block_inner_product, of the values before
+  // the update: what BlockScaling::ComputeInnerProducts() does, without a pass of its own.
+  bool inner_products = false;
 };
 
 // INVALID_ARGUMENT naming the field that is out of its range or not finite.
@@ -68,6 +71,11 @@ class Optimizer {
   // reparameterized parameters are stale until BlockScaling::ApplyScales().
   void Step(float learning_rate, float gradient_scale = 1);
 
+  // Step() in two halves: the store, then `auxiliary`, whose gradients may thus be made of the
+  // inner products that the first half writes.
+  void StepStore(float learning_rate, float gradient_scale = 1);
+  void StepAuxiliary();
+
   // Slots to 0 and the step count to 0, as a new optimizer.
   void Reset();
 
@@ -89,7 +97,8 @@ class Optimizer {
   absl::Status PlanStore();
   absl::Status PlanAuxiliary(const AuxiliaryParameter& parameter);
   absl::Status PlanUpdate(OptimizerParameters parameters, int64_t size, float* value,
-                          float* gradient, absl::Span<float* const> slots, float* block_scale);
+                          float* gradient, absl::Span<float* const> slots, const Parameter* blocks,
+                          std::vector<std::unique_ptr<Kernel>>* kernels);
   absl::StatusOr<std::vector<float*>> AllocateSlots(int64_t size);
   void AddSlots(const std::string& name, int64_t size, absl::Span<float* const> slots,
                 int64_t offset);
@@ -99,7 +108,8 @@ class Optimizer {
   ParameterStore* store_;
   UpdateScalars scalars_;
   int64_t steps_ = 0;
-  std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<std::unique_ptr<Kernel>> store_kernels_;
+  std::vector<std::unique_ptr<Kernel>> auxiliary_kernels_;
   std::vector<Buffer> buffers_;
   std::vector<Slot> slots_;
 };

@@ -156,6 +156,36 @@ TEST_F(OptimizerTest, PrunedBlocksKeepTheirWeightsAndGradientsPassThroughTheScal
   EXPECT_FLOAT_EQ(state.slots.at("w/momentum")[3], 1.1f);
 }
 
+TEST_F(OptimizerTest, InnerProductsAreOfTheValuesBeforeTheUpdate) {
+  auto runs = std::make_shared<BlockRuns>();
+  runs->runs = {{0, 2, 1, 0}, {2, 4, 1, 1}};
+  runs->block_count = 2;
+  ASSERT_OK(store_->Reparameterize("w", runs));
+  OptimizerOptions options;
+  options.inner_products = true;
+  const auto optimizer = New(options);
+  store_->Find("w")->block_scale[0] = 0;  // Pruned blocks have inner products as well.
+  optimizer->Step(0.1f, 3);               // Which clipping does not scale.
+  EXPECT_FLOAT_EQ(store_->Find("w")->block_inner_product[0], 2 * 0.5f);
+  EXPECT_FLOAT_EQ(store_->Find("w")->block_inner_product[1], 4 * 0.5f);
+}
+
+TEST_F(OptimizerTest, TheTwoHalvesOfAStepAreAWholeOne) {
+  std::vector<float> value = {1}, gradient = {0};
+  AuxiliaryParameter logits;
+  logits.name = "logits";
+  logits.size = 1;
+  logits.value = value.data();
+  logits.gradient = gradient.data();
+  const auto optimizer = New({}, {logits});
+  optimizer->StepStore(0.1f, 2);
+  EXPECT_FLOAT_EQ(w(), 1 - 0.1f);
+  EXPECT_EQ(value[0], 1);
+  gradient[0] = 0.5f;  // Made between the halves.
+  optimizer->StepAuxiliary();
+  EXPECT_FLOAT_EQ(value[0], 1 - 0.1f);
+}
+
 TEST_F(OptimizerTest, AuxiliaryParametersHaveTheirOwnRates) {
   std::vector<float> value = {1, 1}, gradient = {0.5f, -0.5f};
   AuxiliaryParameter logits;

@@ -35,7 +35,9 @@ OperandAccess ConvolutionWeightsAccess(const ConvolutionParameters& p, int index
 }
 
 OperandAccess OptimizerAccess(const OptimizerParameters& p, int index) {
-  const bool slot = index >= 2 && index < 2 + OptimizerSlotCount(p);
+  const int block_scale = 2 + OptimizerSlotCount(p);
+  if (index > block_scale) return OperandAccess::kWrite;  // Inner products.
+  const bool slot = index >= 2 && index < block_scale;
   return index == 0 || slot ? OperandAccess::kReadWrite : OperandAccess::kRead;
 }
 

@@ -77,7 +77,8 @@
 //      value and dst equal shapes, scale [blocks]: dst = scale[block of element] * value.
 //  kBlockInnerProducts       gradient, value, dst                     BlockParameters
 //      dst [blocks]: the sum over the elements of a block of gradient * value.
-//  kOptimizerUpdate          value, gradient, slot_0 .. , [block_scale: runs]   OptimizerParameters
+//  kOptimizerUpdate          value, gradient, slot_0 .. , [block_scale: runs],  OptimizerParameters
+//                            [inner_products: inner_products]
 //      One axis. Slots: kSgd none, or the momentum buffer if momentum != 0; kAdam and kAdamW
 //      first and second moment. Changes value and slots; gradient is only read.
 //      Formulas at OptimizerParameters.
@@ -283,6 +284,9 @@ enum class OptimizerKind { kSgd, kAdam, kAdamW };
 //           m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
 //           w -= lr * (m / bias_correction_1) / (sqrt(v / bias_correction_2) + epsilon)
 // Elements of a block whose scale is 0 are masked: value and slots stay as they are.
+// With inner_products, which needs runs, the operand of that name gets, per block, the sum of
+// gradient * w before the update, of masked blocks too: what kBlockInnerProducts computes, without
+// a pass of its own.
 struct OptimizerParameters {
   OptimizerKind kind = OptimizerKind::kSgd;
   float momentum = 0;
@@ -292,7 +296,8 @@ struct OptimizerParameters {
   float epsilon = 1e-8f;
   float weight_decay = 0;
   float learning_rate_multiplier = 1;
-  std::shared_ptr<const BlockRuns> runs;   // May be null.
+  std::shared_ptr<const BlockRuns> runs;  // May be null.
+  bool inner_products = false;
   const UpdateScalars* scalars = nullptr;  // Outlives the kernel.
 };
 

@@ -99,7 +99,8 @@ absl::Status TrainingLoop::CreateOptimizer(const TaskSpec& task) {
     if (s.weight_decay.has_value()) parameter.weight_decay = static_cast<float>(*s.weight_decay);
     auxiliary.push_back(std::move(parameter));
   }
-  const OptimizerOptions options = OptimizerOptionsOf(task.optimizer);
+  OptimizerOptions options = OptimizerOptionsOf(task.optimizer);
+  options.inner_products = clip_norm_ == 0 && method_->wants_inner_products();
   RETURN_IF_ERROR(ValidateOptimizerOptions(options));
   ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(options, store_.get(), auxiliary));
   if (clip_norm_ > 0) {
@@ -126,9 +127,7 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
         ": lower spec.task.learning_rate.base, add warm-up steps, set "
         "spec.task.clip_gradient_norm, or normalize the data"));
   }
-  SendInnerProducts();
-  optimizer_->Step(static_cast<float>(LearningRateAt(learning_rate_, next_step_)),
-                   ClipFactorOfStep());
+  Update(static_cast<float>(LearningRateAt(learning_rate_, next_step_)));
   result.phase_ended = method_->plan().At(next_step_).phase.end() == next_step_ + 1;
   ++next_step_;
   return result;
@@ -143,19 +142,27 @@ void TrainingLoop::ApplyScales() {
   scaling_->ApplyScales();
 }
 
+void TrainingLoop::Update(float learning_rate) {
+  if (norm_ == nullptr) {
+    optimizer_->StepStore(learning_rate);  // Makes the inner products on its way.
+    SendInnerProducts();
+    optimizer_->StepAuxiliary();
+    return;
+  }
+  // Clipping needs the gradients of the method's state before anything is updated.
+  if (method_->wants_inner_products()) scaling_->ComputeInnerProducts();
+  SendInnerProducts();
+  optimizer_->Step(learning_rate, ClipFactor(norm_->Compute(), clip_norm_));
+}
+
 void TrainingLoop::SendInnerProducts() {
   if (!method_->wants_inner_products()) return;
-  scaling_->ComputeInnerProducts();
   std::vector<absl::Span<const float>> products;
   products.reserve(layers_.size());
   for (const Parameter* layer : layers_) {
     products.emplace_back(layer->block_inner_product, layer->runs->block_count);
   }
   method_->EndStep(products);
-}
-
-float TrainingLoop::ClipFactorOfStep() {
-  return norm_ == nullptr ? 1.0F : ClipFactor(norm_->Compute(), clip_norm_);
 }
 
 void TrainingLoop::RefreshEffectiveWeights() {

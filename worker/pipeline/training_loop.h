@@ -91,7 +91,7 @@ class TrainingLoop {
   absl::Status CreateOptimizer(const TaskSpec& task);
   void ApplyScales();
   void SendInnerProducts();
-  float ClipFactorOfStep();
+  void Update(float learning_rate);
 
   const Dataset* train_ = nullptr;
   uint64_t seed_ = 0;

@@ -88,6 +88,7 @@ void AddOptimizer(const std::string& name, OptimizerParameters p, int64_t size,
   if (blocks != nullptr) {
     builder.Read(Shape({blocks->block_count}), Fill::kPositive);
     builder.Prepare([slots](std::vector<Tensor>* t) { PruneEverySecond(&(*t)[2 + slots]); });
+    if (p.inner_products) builder.Write(Shape({blocks->block_count}));
   }
   cases->push_back(builder.KeepAlive(std::move(scalars)).Build());
 }
@@ -114,6 +115,11 @@ void AddParameterCases(ConformanceCases* cases) {
     AddOptimizer(name, parameters, 21 * 37, ragged, cases);
     AddOptimizer(absl::StrCat(name, "Strided"), parameters, 720, StridedBlocks(10), cases);
     AddOptimizer(absl::StrCat(name, "Long"), parameters, 50000, nullptr, cases);
+    OptimizerParameters with_products = parameters;
+    with_products.inner_products = true;
+    AddOptimizer(absl::StrCat(name, "Products"), with_products, 21 * 37, ragged, cases);
+    AddOptimizer(absl::StrCat(name, "ProductsStrided"), with_products, 720, StridedBlocks(10),
+                 cases);
   }
   for (const int64_t size : {int64_t{1}, int64_t{1000}, int64_t{100003}}) {
     cases->push_back(

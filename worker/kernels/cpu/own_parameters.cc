@@ -41,24 +41,70 @@ AdamStep AdamStepOf(const OptimizerParameters& p) {
           p.scalars->bias_correction_2};
 }
 
-// Calls body(begin, count, scales of the elements) over the chunks.
-template <typename Body>
-void ForEachScaledChunk(const CpuContext& context, const BlockChunks& chunks,
-                        const float* block_scale, float* scratch, Body body) {
-  ParallelFor(context.threads, chunks.size(), chunks.Grain(kGrain), 1,
-              [&](int64_t begin, int64_t end, int thread) {
-                float* scale = scratch + thread * chunks.array_size();
-                for (int64_t i = begin; i < end; ++i) {
-                  const BlockChunk& chunk = chunks.at(i);
-                  if (i == begin || !chunk.like_previous) {
-                    context.simd->expand_scales(chunks.runs().runs.data() + chunk.first_run,
-                                                chunk.last_run - chunk.first_run, block_scale,
-                                                chunk.begin, scale);
-                  }
-                  body(chunk.begin, chunk.end - chunk.begin, scale);
-                }
-              });
+// Makes `scale` the block scale of each element of chunk `i`. It is left as it is where it has the
+// chunk before and that is alike, unless `anew`.
+void ExpandScales(const CpuContext& context, const BlockChunks& chunks, int64_t i, bool anew,
+                  const float* block_scale, float* scale) {
+  const BlockChunk& chunk = chunks.at(i);
+  if (chunk.like_previous && !anew) return;
+  context.simd->expand_scales(chunks.runs().runs.data() + chunk.first_run,
+                              chunk.last_run - chunk.first_run, block_scale, chunk.begin, scale);
 }
+
+// Sums products by block while chunks are worked on: products of chunks alike are added up element
+// by element before they are summed by block. Each thread adds to blocks of its own array; Finish()
+// adds the arrays in order.
+class ProductSums {
+ public:
+  ProductSums(const CpuContext& context, const BlockChunks& chunks, float* scratch)
+      : context_(context),
+        chunks_(chunks),
+        totals_(scratch),
+        products_(scratch + context.threads * chunks.runs().block_count) {}
+
+  static size_t Bytes(const CpuContext& context, const BlockChunks& chunks) {
+    return static_cast<size_t>(context.threads *
+                               (chunks.runs().block_count + chunks.array_size())) *
+           sizeof(float);
+  }
+
+  void Start() const {
+    std::fill(totals_, totals_ + context_.threads * chunks_.runs().block_count, 0.0f);
+  }
+
+  // Adds a * b over chunk `i` of the thread's [begin, end).
+  void Add(int64_t i, int64_t begin, int64_t end, int thread, const float* a,
+           const float* b) const {
+    const BlockChunk& chunk = chunks_.at(i);
+    const int64_t n = chunk.end - chunk.begin;
+    float* products = products_ + thread * chunks_.array_size();
+    if (i == begin || !chunk.like_previous) {
+      context_.simd->binary({BinaryFunction::kMul, false}, n, a + chunk.begin, 1, b + chunk.begin,
+                            1, products);
+    } else {
+      context_.simd->add_products(n, a + chunk.begin, b + chunk.begin, products);
+    }
+    if (i + 1 < end && chunks_.at(i + 1).like_previous) return;
+    context_.simd->sum_runs(chunks_.runs().runs.data() + chunk.first_run,
+                            chunk.last_run - chunk.first_run, chunk.begin, products,
+                            totals_ + thread * chunks_.runs().block_count);
+  }
+
+  void Finish(float* dst) const {
+    const int64_t blocks = chunks_.runs().block_count;
+    std::memcpy(dst, totals_, blocks * sizeof(float));
+    for (int thread = 1; thread < context_.threads; ++thread) {
+      context_.simd->binary({BinaryFunction::kAdd, false}, blocks, dst, 1,
+                            totals_ + blocks * thread, 1, dst);
+    }
+  }
+
+ private:
+  const CpuContext& context_;
+  const BlockChunks& chunks_;
+  float* totals_;
+  float* products_;
+};
 
 struct OptimizerKernel {
   CpuContext context;
@@ -68,16 +114,32 @@ struct OptimizerKernel {
 
   void operator()(const KernelMemory& memory) const {
     if (chunks != nullptr) {
-      const float* block_scale = memory.At(2 + OptimizerSlotCount(p));
-      ForEachScaledChunk(context, *chunks, block_scale, memory.Scratch(),
-                         [&](int64_t begin, int64_t count, const float* scale) {
-                           Update(memory, begin, count, scale);
-                         });
-      return;
+      UpdateBlocks(memory);
+    } else {
+      ParallelFor(context.threads, n, kGrain, kLine, [&](int64_t begin, int64_t end, int) {
+        Update(memory, begin, end - begin, nullptr);
+      });
     }
-    ParallelFor(context.threads, n, kGrain, kLine, [&](int64_t begin, int64_t end, int) {
-      Update(memory, begin, end - begin, nullptr);
-    });
+  }
+
+  void UpdateBlocks(const KernelMemory& memory) const {
+    const int block_scale = 2 + OptimizerSlotCount(p);
+    float* scales = memory.Scratch();
+    const ProductSums sums(context, *chunks, scales + chunks->array_size() * context.threads);
+    if (p.inner_products) sums.Start();
+    ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
+                [&](int64_t begin, int64_t end, int thread) {
+                  float* scale = scales + thread * chunks->array_size();
+                  for (int64_t i = begin; i < end; ++i) {
+                    if (p.inner_products) {
+                      sums.Add(i, begin, end, thread, memory.At(1), memory.At(0));
+                    }
+                    const BlockChunk& chunk = chunks->at(i);
+                    ExpandScales(context, *chunks, i, i == begin, memory.At(block_scale), scale);
+                    Update(memory, chunk.begin, chunk.end - chunk.begin, scale);
+                  }
+                });
+    if (p.inner_products) sums.Finish(memory.At(block_scale + 1));
   }
 
   void Update(const KernelMemory& memory, int64_t begin, int64_t count, const float* scale) const {
@@ -97,42 +159,35 @@ struct InnerProductsKernel {
   CpuContext context;
   std::shared_ptr<const BlockChunks> chunks;
 
-  // Products of chunks alike are added up element by element before they are summed by block.
-  // Each thread adds to blocks of its own array; the arrays are added in order.
   void operator()(const KernelMemory& memory) const {
-    const int64_t blocks = chunks->runs().block_count;
-    float* partials = memory.Scratch();
-    float* products = partials + blocks * context.threads;
-    std::fill(partials, products, 0.0f);
+    const ProductSums sums(context, *chunks, memory.Scratch());
+    sums.Start();
     ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
                 [&](int64_t begin, int64_t end, int thread) {
-                  SumChunks(memory, begin, end, products + thread * chunks->array_size(),
-                            partials + blocks * thread);
+                  for (int64_t i = begin; i < end; ++i) {
+                    sums.Add(i, begin, end, thread, memory.At(0), memory.At(1));
+                  }
                 });
-    float* dst = memory.At(2);
-    std::memcpy(dst, partials, blocks * sizeof(float));
-    for (int thread = 1; thread < context.threads; ++thread) {
-      context.simd->binary({BinaryFunction::kAdd, false}, blocks, dst, 1,
-                           partials + blocks * thread, 1, dst);
-    }
+    sums.Finish(memory.At(2));
   }
+};
 
-  void SumChunks(const KernelMemory& memory, int64_t begin, int64_t end, float* products,
-                 float* totals) const {
-    for (int64_t i = begin; i < end; ++i) {
-      const BlockChunk& chunk = chunks->at(i);
-      const float* a = memory.At(0) + chunk.begin;
-      const float* b = memory.At(1) + chunk.begin;
-      const int64_t n = chunk.end - chunk.begin;
-      if (i == begin || !chunk.like_previous) {
-        context.simd->binary({BinaryFunction::kMul, false}, n, a, 1, b, 1, products);
-      } else {
-        context.simd->add_products(n, a, b, products);
-      }
-      if (i + 1 < end && chunks->at(i + 1).like_previous) continue;
-      context.simd->sum_runs(chunks->runs().runs.data() + chunk.first_run,
-                             chunk.last_run - chunk.first_run, chunk.begin, products, totals);
-    }
+struct ScaleKernel {
+  CpuContext context;
+  std::shared_ptr<const BlockChunks> chunks;
+
+  void operator()(const KernelMemory& memory) const {
+    ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
+                [&](int64_t begin, int64_t end, int thread) {
+                  float* scale = memory.Scratch() + thread * chunks->array_size();
+                  for (int64_t i = begin; i < end; ++i) {
+                    const BlockChunk& chunk = chunks->at(i);
+                    ExpandScales(context, *chunks, i, i == begin, memory.At(1), scale);
+                    context.simd->binary({BinaryFunction::kMul, false}, chunk.end - chunk.begin,
+                                         memory.At(0) + chunk.begin, 1, scale, 1,
+                                         memory.At(2) + chunk.begin);
+                  }
+                });
   }
 };
 
@@ -147,15 +202,8 @@ KernelOr PlanScaleBlocks(const CpuContext& context, const OpDescription& op) {
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
   const auto chunks =
       std::make_shared<const BlockChunks>(std::get<BlockParameters>(op.parameters).runs);
-  const size_t bytes = ArrayBytes(context, *chunks);
-  return MakeOwnKernel(std::move(operands), bytes, [context, chunks](const KernelMemory& memory) {
-    ForEachScaledChunk(context, *chunks, memory.At(1), memory.Scratch(),
-                       [&](int64_t begin, int64_t count, const float* scale) {
-                         context.simd->binary({BinaryFunction::kMul, false}, count,
-                                              memory.At(0) + begin, 1, scale, 1,
-                                              memory.At(2) + begin);
-                       });
-  });
+  return MakeOwnKernel(std::move(operands), ArrayBytes(context, *chunks),
+                       ScaleKernel{context, chunks});
 }
 
 KernelOr PlanBlockInnerProducts(const CpuContext& context, const OpDescription& op) {
@@ -163,9 +211,7 @@ KernelOr PlanBlockInnerProducts(const CpuContext& context, const OpDescription& 
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
   const auto chunks =
       std::make_shared<const BlockChunks>(std::get<BlockParameters>(op.parameters).runs);
-  const size_t totals =
-      static_cast<size_t>(context.threads * chunks->runs().block_count) * sizeof(float);
-  return MakeOwnKernel(std::move(operands), totals + ArrayBytes(context, *chunks),
+  return MakeOwnKernel(std::move(operands), ProductSums::Bytes(context, *chunks),
                        InnerProductsKernel{context, chunks});
 }
 
@@ -176,7 +222,8 @@ KernelOr PlanOptimizerUpdate(const CpuContext& context, const OpDescription& op)
   const int64_t n = operands[0].shape.element_count();
   std::shared_ptr<const BlockChunks> chunks;
   if (p.runs != nullptr) chunks = std::make_shared<const BlockChunks>(p.runs);
-  const size_t bytes = chunks != nullptr ? ArrayBytes(context, *chunks) : 0;
+  size_t bytes = chunks != nullptr ? ArrayBytes(context, *chunks) : 0;
+  if (p.inner_products) bytes += ProductSums::Bytes(context, *chunks);
   return MakeOwnKernel(std::move(operands), bytes, OptimizerKernel{context, p, chunks, n});
 }
 

@@ -17,6 +17,14 @@ void ForEachElementOfBlocks(const BlockRuns& runs, Visit visit) {
   }
 }
 
+// dst[block] = the sum of a * b over the block.
+void SumProducts(const BlockRuns& runs, const float* a, const float* b, float* dst) {
+  std::vector<double> sums(runs.block_count);
+  ForEachElementOfBlocks(runs,
+                         [&](int64_t i, int32_t block) { sums[block] += double{a[i]} * b[i]; });
+  for (size_t block = 0; block < sums.size(); ++block) dst[block] = static_cast<float>(sums[block]);
+}
+
 class Update {
  public:
   Update(const OptimizerParameters& p, Buffers buffers)
@@ -81,12 +89,8 @@ void ScaleBlocks(const OpDescription& op, Buffers buffers) {
 }
 
 void BlockInnerProducts(const OpDescription& op, Buffers buffers) {
-  const auto& p = std::get<BlockParameters>(op.parameters);
-  std::vector<double> sums(p.runs->block_count);
-  ForEachElementOfBlocks(*p.runs, [&](int64_t i, int32_t block) {
-    sums[block] += double{F32(buffers, 0)[i]} * F32(buffers, 1)[i];
-  });
-  for (size_t b = 0; b < sums.size(); ++b) F32(buffers, 2)[b] = static_cast<float>(sums[b]);
+  SumProducts(*std::get<BlockParameters>(op.parameters).runs, F32(buffers, 0), F32(buffers, 1),
+              F32(buffers, 2));
 }
 
 void OptimizerUpdate(const OpDescription& op, Buffers buffers) {
@@ -97,7 +101,11 @@ void OptimizerUpdate(const OpDescription& op, Buffers buffers) {
     for (int64_t i = 0; i < op.operands[0].shape.element_count(); ++i) update.Element(i, 1);
     return;
   }
-  const float* scale = F32(buffers, 2 + OptimizerSlotCount(p));
+  const int block_scale = 2 + OptimizerSlotCount(p);
+  const float* scale = F32(buffers, block_scale);
+  if (p.inner_products) {
+    SumProducts(*p.runs, F32(buffers, 1), F32(buffers, 0), F32(buffers, block_scale + 1));
+  }
   ForEachElementOfBlocks(*p.runs, [&](int64_t i, int32_t block) {
     if (scale[block] != 0) update.Element(i, scale[block]);
   });
