@@ -1,0 +1,66 @@
+"""Prints what the three jobs of tools/demo came to, and writes summary.json.
+
+usage: demo_summary.py FOLDER, with FOLDER/{dense,sa_pp,magnitude}.json (the jobs as `topiary get`
+gives them in JSON) and the downloaded files in folders of the same names.
+"""
+import datetime
+import json
+import pathlib
+import sys
+
+
+def seconds(text):
+    """A timestamp of protobuf's JSON ("2024-05-01T10:00:00.123456789Z") as whole seconds."""
+    whole = text.rstrip("Z").split(".")[0]
+    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp()
+
+
+def summarize(folder):
+    jobs = {name: json.loads((folder / f"{name}.json").read_text())
+            for name in ("dense", "sa_pp", "magnitude")}
+    starts = [seconds(job["start_time"]) for job in jobs.values()]
+    ends = [seconds(job["end_time"]) for job in jobs.values()]
+    result = jobs["sa_pp"]["result"]
+    return {
+        "dense_accuracy": jobs["dense"]["result"]["dense_metrics"]["accuracy"],
+        "sa_pp_accuracy": result["pruned_metrics"]["accuracy"],
+        "magnitude_accuracy": jobs["magnitude"]["result"]["pruned_metrics"]["accuracy"],
+        "sparsity_requested": result["sparsity_requested"],
+        "sparsity_reached": result["sparsity_reached"],
+        "checkpoint_bytes": (folder / "sa_pp" / "model.safetensors").stat().st_size,
+        "dense_bytes": (folder / "dense" / "model.onnx").stat().st_size,
+        "model_path": str(folder / "sa_pp" / "model.onnx"),
+        "jobs_seconds": max(ends) - min(starts),
+    }
+
+
+def print_table(summary):
+    ratio = summary["checkpoint_bytes"] / summary["dense_bytes"]
+    print("Fashion-MNIST, 10,000 test images, seed 0; fashion_cnn: its layers conv3 and fc1, 98 % of")
+    print("the weights, have hundreds of blocks of 16x16; the small layers stay dense.")
+    print()
+    print(f"{'model':<30}{'accuracy':>10}")
+    print("-" * 40)
+    for title, key in (("dense", "dense_accuracy"), ("SequentialAttention++", "sa_pp_accuracy"),
+                       ("gradual magnitude", "magnitude_accuracy")):
+        print(f"{title:<30}{100 * summary[key]:>8.2f} %")
+    print()
+    print(f"sparsity   {100 * summary['sparsity_requested']:.1f} % of the blocks requested, "
+          f"{100 * summary['sparsity_reached']:.1f} % of all weights reached")
+    print(f"size       {summary['checkpoint_bytes']:,} bytes pruned, {summary['dense_bytes']:,} "
+          f"dense: {ratio:.3f} of it")
+    print(f"time       {summary['jobs_seconds']:.0f} s for the three jobs, two at a time")
+    print(f"model      {summary['model_path']}")
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    summary = summarize(folder)
+    path = folder / "summary.json"
+    path.write_text(json.dumps(summary, indent=2) + "\n")
+    print_table(summary)
+    print(f"summary    {path}")
+
+
+if __name__ == "__main__":
+    main()
