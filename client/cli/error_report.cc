@@ -41,6 +41,12 @@ std::vector<Violation> Violations(const absl::Status& status) {
   return all;
 }
 
+// True if the message is nothing but this violation.
+bool Says(absl::string_view message, const Violation& violation) {
+  return message == violation.description ||
+         message == absl::StrCat(violation.subject, ": ", violation.description);
+}
+
 std::string Reason(const absl::Status& status) {
   const auto info = GetDetail<google::rpc::ErrorInfo>(status);
   return info.has_value() ? info->reason() : "";
@@ -81,6 +87,7 @@ std::string Headline(const absl::Status& status) {
 std::string ErrorText(const absl::Status& status, absl::string_view server) {
   std::string text = absl::StrCat("topiary: ", Printable(Headline(status), true), "\n");
   for (const Violation& violation : Violations(status)) {
+    if (Says(status.message(), violation)) continue;
     absl::StrAppend(&text, "  ", Printable(violation.subject), ": ",
                     Printable(violation.description), "\n");
   }

@@ -47,6 +47,15 @@ TEST(ErrorText, ListsEachWrongFieldOnItsLine) {
             "  spec.task.epochs: must be at least 1\n");
 }
 
+TEST(ErrorText, AViolationThatIsTheMessageIsNotRepeated) {
+  absl::Status status(absl::StatusCode::kInvalidArgument, "name: must not be empty");
+  google::rpc::BadRequest request;
+  request.add_field_violations()->set_field("name");
+  request.mutable_field_violations(0)->set_description("must not be empty");
+  Attach(request, &status);
+  EXPECT_EQ(ErrorText(status, "s"), "topiary: name: must not be empty\n");
+}
+
 TEST(ErrorText, AnUnreachableServerIsNamedWithTheWaysOut) {
   const std::string text = ErrorText(absl::UnavailableError("refused"), "localhost:7070");
   EXPECT_THAT(text, HasSubstr("cannot be reached"));
