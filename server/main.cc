@@ -16,6 +16,7 @@
 #include "common/status_macros.h"
 #include "server/artifacts/local_artifact_store.h"
 #include "server/config.h"
+#include "server/grpc_log.h"
 #include "server/jobs/sqlite_metadata_store.h"
 #include "server/server.h"
 
@@ -79,6 +80,7 @@ int Main(const std::vector<std::string>& flags) {
     return 0;
   }
   LogInit({command_line->config.log_format, command_line->config.log_level});
+  SendGrpcLogToOurs();
   const absl::Status status = Run(command_line->config);
   if (status.ok()) return 0;
   LogError("cannot serve", {{"error", status.ToString()}});

@@ -63,6 +63,8 @@ void CheckValue(const Value& value, absl::string_view path, FieldViolations* vio
 }
 
 bool MayHoldSomethingWrong(const FieldDescriptor& field) {
+  // A map is looked at through a copy of its entries, which is not worth it for plain values.
+  if (field.is_map()) return MayHoldSomethingWrong(*field.message_type()->map_value());
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_DOUBLE:
     case FieldDescriptor::CPPTYPE_FLOAT:
