@@ -386,7 +386,7 @@ INSTANTIATE_TEST_SUITE_P(
                      Weight(m).set_dims(0, 0);
                      Weight(m).set_dims(1, INT64_MAX);
                    },
-                   kInvalid, "too large"},
+                   kInvalid, "more than"},
         Corruption{"HugeTensorWithoutData",
                    [](M& m) {
                      Weight(m).clear_raw_data();

@@ -1,6 +1,6 @@
 // Result types of the operators that are only ever computed on constants.
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -58,10 +58,11 @@ Result Slice(const OpContext& op) {
 }
 
 Result Range(const OpContext& op) {
+  constexpr int64_t kLargest = int64_t{1} << 40;
   int64_t operands[3];
   for (size_t i = 0; i < 3; ++i) {
     ASSIGN_OR_RETURN(const std::vector<int64_t> values, IntegerValues(*op.constant(i)));
-    if (values.size() != 1 || std::abs(values[0]) > (int64_t{1} << 40)) {
+    if (values.size() != 1 || values[0] > kLargest || values[0] < -kLargest) {
       return absl::InvalidArgumentError("operands must be single integers below 2^40");
     }
     operands[i] = values[0];

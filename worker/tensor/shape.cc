@@ -16,8 +16,7 @@ int64_t Shape::element_count() const {
 }
 
 absl::StatusOr<int64_t> Shape::CheckedElementCount(int64_t limit) const {
-  // An extent of 0 makes the product 0 whatever the others are, so it is
-  // looked for first: [0, 2^62, 2^62] is empty, not too large.
+  // Extents of 0 count as 1 against the limit, or the strides of [0, 2^62, 2^62] would overflow.
   bool empty = false;
   for (int64_t d : dims_) {
     if (d < 0) {
@@ -26,16 +25,16 @@ absl::StatusOr<int64_t> Shape::CheckedElementCount(int64_t limit) const {
     }
     empty |= d == 0;
   }
-  if (empty) return 0;
   int64_t count = 1;
   for (int64_t d : dims_) {
+    if (d == 0) continue;
     if (d > limit / count) {
       return absl::InvalidArgumentError(
           absl::StrCat("shape ", ToString(), " has more than ", limit, " elements"));
     }
     count *= d;
   }
-  return count;
+  return empty ? 0 : count;
 }
 
 Shape::Dims Shape::Strides() const {

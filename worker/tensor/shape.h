@@ -35,8 +35,9 @@ class Shape {
   // extent is negative: use CheckedElementCount() on extents from a file.
   int64_t element_count() const;
 
-  // As element_count(); INVALID_ARGUMENT for a negative extent or a product
-  // above `limit`.
+  // As element_count(); INVALID_ARGUMENT for a negative extent or a product of
+  // the extents that are not 0 above `limit`: no product of some of them can
+  // then overflow.
   absl::StatusOr<int64_t> CheckedElementCount(int64_t limit = INT64_MAX) const;
 
   // Row-major strides in elements; the last is 1.

@@ -29,9 +29,10 @@ TEST(Shape, StridesAreRowMajor) {
   EXPECT_EQ(Shape({2, 3, 4}).ToString(), "[2,3,4]");
 }
 
-TEST(Shape, AnEmptyAxisMakesATensorEmptyHoweverLargeTheOthersAre) {
-  EXPECT_THAT(Shape({int64_t{1} << 62, int64_t{1} << 62, 0}).CheckedElementCount(),
-              IsOkAndHolds(0));
+TEST(Shape, AnEmptyAxisMakesATensorEmptyButHidesNoOverflow) {
+  EXPECT_THAT(Shape({int64_t{1} << 62, 0}).CheckedElementCount(), IsOkAndHolds(0));
+  EXPECT_THAT(Shape({int64_t{1} << 62, 0, int64_t{1} << 62}).CheckedElementCount(),
+              StatusIs(kInvalid));
 }
 
 TEST(Shape, AProductThatOverflowsIsRefused) {
