@@ -48,9 +48,9 @@ struct PrunedWeight {
 };
 
 // Writes the initializers of `graph`, those of `pruned` as blocks. Initializers that are neither
-// float32, int64, int32 nor uint8 (switches of operators, not weights) are left out. The file appears
-// whole or not at all. INTERNAL where a pruned block is not zero; INVALID_ARGUMENT where names
-// collide.
+// float32, int64, int32 nor uint8 (switches of operators, not weights) are left out. The file
+// appears whole or not at all. INTERNAL where a pruned block is not zero; INVALID_ARGUMENT where
+// names collide.
 absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWeight> pruned,
                                   const std::string& path);
 

@@ -122,7 +122,9 @@ class JobRun {
           loop.ReestimateBatchNorm(spec_.target->batch_norm_batches, reporter_.checker()));
     }
     reporter_.EnterPhase("evaluate");
+    const absl::Time began = clock_->Now();
     ASSIGN_OR_RETURN(trained.metrics, evaluator->Evaluate(reporter_.checker()));
+    record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
     reporter_.set_metrics(trained.metrics);
     return trained;
   }

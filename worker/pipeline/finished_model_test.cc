@@ -1,0 +1,143 @@
+#include "worker/pipeline/finished_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "common/status_matchers.h"
+#include "worker/model/layers.h"
+#include "worker/pipeline/memory_estimate.h"
+#include "worker/pipeline/pipeline_test_util.h"
+
+namespace topiary {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<LayerChoice> Choices(const Graph& graph, int64_t min_blocks) {
+  PruningTarget target;
+  target.block = {4, 4};
+  target.min_blocks = min_blocks;
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
+  std::set<std::string> names;
+  for (const PrunableLayer& layer : layers) names.insert(layer.weight);
+  return ChooseLayers(layers, names, target).value();
+}
+
+// Prunes all but the first `keep` blocks of each layer chosen.
+std::vector<PrunedWeight> KeepFirst(const std::vector<LayerChoice>& choices, int64_t keep) {
+  std::vector<PrunedWeight> pruned;
+  for (const LayerChoice& choice : choices) {
+    if (choice.partition == nullptr) continue;
+    Support support(choice.block_count, 0);
+    for (int64_t i = 0; i < keep; ++i) support[i] = 1;
+    pruned.push_back({choice.partition, support});
+  }
+  return pruned;
+}
+
+TEST(FoldWeights, WritesEffectiveWeightsAndExactZeros) {
+  const Graph graph = MlpGraph();
+  const std::vector<LayerChoice> choices = Choices(graph, 10);
+  const std::vector<PrunedWeight> pruned = KeepFirst(choices, 3);
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const auto store, ParameterStore::Create(graph, &backend));
+  const Parameter* p = store->Find("fc2.weight");
+  for (int64_t i = 0; i < p->size; ++i) p->effective[i] = -2;
+  ASSERT_OK_AND_ASSIGN(const Graph folded, FoldWeights(graph, *store, pruned));
+  int live = 0;
+  for (const float v : folded.FindInitializer("fc2.weight")->value.span<float>()) {
+    if (v == -2) {
+      ++live;
+    } else {
+      EXPECT_EQ(v, 0);
+      EXPECT_FALSE(std::signbit(v)) << "a pruned weight is -0";
+    }
+  }
+  EXPECT_EQ(live, 3 * 16);
+  // A layer that was not pruned keeps its values.
+  EXPECT_TRUE(BitwiseEqual(folded.FindInitializer("head.weight")->value,
+                           graph.FindInitializer("head.weight")->value));
+}
+
+TEST(DescribeLayers, CountsBlocksZerosAndBytesOfEachLayer) {
+  const Graph graph = MlpGraph();
+  const std::vector<LayerChoice> choices = Choices(graph, 10);
+  const std::vector<PrunedWeight> pruned = KeepFirst(choices, 4);
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const auto store, ParameterStore::Create(graph, &backend));
+  ASSERT_OK_AND_ASSIGN(const Graph folded, FoldWeights(graph, *store, pruned));
+  const std::vector<LayerReport> reports = DescribeLayers(folded, choices, pruned);
+  ASSERT_EQ(reports.size(), 3u);
+  EXPECT_TRUE(reports[0].pruned);
+  EXPECT_EQ(reports[0].blocks_live, 4);
+  EXPECT_EQ(reports[0].blocks_total, 16);
+  EXPECT_EQ(reports[0].zero_elements, 12 * 16);
+  EXPECT_EQ(reports[0].dense_bytes, 8 * 32 * 4);
+  // Four blocks, four column indices, and row pointers over 8 rows of blocks.
+  EXPECT_EQ(reports[0].stored_bytes, 4 * 16 * 4 + 4 * 4 + 9 * 4);
+  EXPECT_FALSE(reports[2].pruned);
+  EXPECT_THAT(reports[2].dense_reason, HasSubstr("fewer than 10"));
+  EXPECT_EQ(reports[2].stored_bytes, reports[2].dense_bytes);
+}
+
+TEST(DescribeLayers, WithoutPruningEveryLayerIsDenseWithoutAReason) {
+  const std::vector<LayerReport> reports = DescribeLayers(MlpGraph(), {}, {});
+  ASSERT_EQ(reports.size(), 3u);
+  for (const LayerReport& report : reports) {
+    EXPECT_FALSE(report.pruned);
+    EXPECT_TRUE(report.dense_reason.empty());
+    EXPECT_EQ(report.blocks_total, 0);
+  }
+}
+
+TEST(WarningsAbout, PointsOutALayerLeftWithOneBlock) {
+  LayerReport layer;
+  layer.name = "fc2.weight";
+  layer.pruned = true;
+  layer.blocks_total = 48;
+  layer.blocks_live = 1;
+  layer.elements = 100;
+  layer.zero_elements = 98;
+  EXPECT_THAT(WarningsAbout({layer}, 0.98),
+              testing::ElementsAre(HasSubstr("'fc2.weight' keeps 1 of 48")));
+}
+
+TEST(WarningsAbout, PointsOutThatDenseLayersLowerTheSparsity) {
+  LayerReport layer;
+  layer.elements = 100;
+  layer.zero_elements = 60;
+  EXPECT_THAT(WarningsAbout({layer}, 0.9), testing::ElementsAre(HasSubstr("0.600")));
+  EXPECT_TRUE(WarningsAbout({layer}, 0.6).empty());
+}
+
+TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
+  const Graph graph = ConvGraph();
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate one,
+                       EstimateTrainingMemory(graph, 1, OptimizerKind::kSgd, 500));
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate many,
+                       EstimateTrainingMemory(graph, 10, OptimizerKind::kAdam, 500));
+  EXPECT_EQ(many.activations, 10 * one.activations);
+  EXPECT_GT(many.weights, one.weights);
+  EXPECT_EQ(one.data, 500);
+  // At least the two feature maps after each convolution.
+  EXPECT_GT(one.activations, 2 * 8 * 36 * 4);
+}
+
+TEST(MemoryEstimate, TheLimitIsHeldWithFigures) {
+  MemoryEstimate estimate;
+  estimate.data = 3 << 20;
+  estimate.weights = 5 << 20;
+  estimate.activations = 8 << 20;
+  EXPECT_OK(CheckMemoryLimit(estimate, 0));
+  EXPECT_OK(CheckMemoryLimit(estimate, 16 << 20));
+  EXPECT_THAT(CheckMemoryLimit(estimate, 15 << 20),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       testing::AllOf(HasSubstr("16 MiB"), HasSubstr("activations 8 MiB"),
+                                      HasSubstr("15 MiB"))));
+}
+
+}  // namespace
+}  // namespace topiary
