@@ -13,6 +13,7 @@
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/onednn_util.h"
 #include "worker/kernels/cpu/own_kernel.h"
+#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/reference/reference_backend.h"
 
 namespace topiary {
@@ -204,6 +205,7 @@ absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
 
 absl::StatusOr<std::unique_ptr<Kernel>> CpuBackend::Plan(const OpDescription& op) {
   if (HasNoElements(op)) return state_->reference.Plan(op);
+  UseThreads(state_->onednn.threads);  // oneDNN divides the work when it plans.
   KernelOr kernel =
       OneDnnTry(absl::StrCat("planning ", OpKindName(op.kind)), [&] { return state_->Plan(op); });
   // Plain operands without a fusion must work; the reference has fusions as well, but slowly,

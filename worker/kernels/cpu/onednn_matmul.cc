@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/onednn_kernel.h"
+#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/operand_order.h"
 
 namespace topiary {
@@ -47,9 +48,19 @@ Attributes AttributesFor(const MatMulParameters& p, const dnnl::memory::desc& bi
   return result;
 }
 
+// Products of fewer multiplications stay on one core: a second one hardly helps them, and what
+// comes before and after, such as the update of the weights, would find half of its data in
+// the other core's cache.
+constexpr int64_t kOneCore = 4000000;
+
+int ThreadsFor(const MatMulParameters& p, const Shape& a, const Shape& dst, int threads) {
+  const int64_t inner = a[a.rank() - (p.transpose_a ? 2 : 1)];
+  return dst.element_count() * inner < kOneCore ? 1 : threads;
+}
+
 }  // namespace
 
-KernelOr PlanMatMul(const OneDnnContext& context, const OpDescription& op) {
+KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
   const auto& p = std::get<MatMulParameters>(op.parameters);
   const MatMulOrder order(p);
   std::vector<TensorDescription> operands = op.operands;
@@ -60,6 +71,10 @@ KernelOr PlanMatMul(const OneDnnContext& context, const OpDescription& op) {
           absl::StrCat("MatMul takes plain operands, not ", operand.layout.ToString()));
     }
   }
+  OneDnnContext context = shared;
+  context.threads =
+      ThreadsFor(p, operands[order.a].shape, operands[order.dst].shape, shared.threads);
+  UseThreads(context.threads);
   const auto a = MatrixDesc(operands[order.a].shape, p.transpose_a);
   const auto b = MatrixDesc(operands[order.b].shape, p.transpose_b);
   const auto dst = PlainDesc(operands[order.dst].shape);

@@ -41,19 +41,39 @@ AdamStep AdamStepOf(const OptimizerParameters& p) {
           p.scalars->bias_correction_2};
 }
 
-// Makes `scale` the block scale of each element of chunk `i`. It is left as it is where it has the
-// chunk before and that is alike, unless `anew`.
-void ExpandScales(const CpuContext& context, const BlockChunks& chunks, int64_t i, bool anew,
-                  const float* block_scale, float* scale) {
-  const BlockChunk& chunk = chunks.at(i);
-  if (chunk.like_previous && !anew) return;
-  context.simd->expand_scales(chunks.runs().runs.data() + chunk.first_run,
-                              chunk.last_run - chunk.first_run, block_scale, chunk.begin, scale);
-}
+// The scale of each element of the chunk that a thread works on.
+class ChunkScales {
+ public:
+  ChunkScales(const CpuContext& context, const BlockChunks& chunks, const float* block_scale,
+              float* scratch)
+      : context_(context), chunks_(chunks), block_scale_(block_scale), scale_(scratch) {}
 
-// Sums products by block while chunks are worked on: products of chunks alike are added up element
-// by element before they are summed by block. Each thread adds to blocks of its own array; Finish()
-// adds the arrays in order.
+  static size_t Bytes(const CpuContext& context, const BlockChunks& chunks) {
+    return static_cast<size_t>(chunks.array_size() * context.threads) * sizeof(float);
+  }
+
+  // To be called for neighbouring chunks, one after the other, `begin` being the first: chunks
+  // alike keep what the one before had.
+  void MoveTo(int64_t i, int64_t begin) {
+    const BlockChunk& chunk = chunks_.at(i);
+    if (i > begin && chunk.like_previous) return;
+    masked_ = context_.simd->expand_scales(chunks_.runs().runs.data() + chunk.first_run,
+                                           chunk.last_run - chunk.first_run, block_scale_,
+                                           chunk.begin, scale_);
+  }
+  const float* scale() const { return scale_; }
+  bool masked() const { return masked_; }
+
+ private:
+  const CpuContext& context_;
+  const BlockChunks& chunks_;
+  const float* block_scale_;
+  float* scale_;
+  bool masked_ = false;
+};
+
+// Sums products by block: products of chunks alike are added up element by element before they are
+// summed by block. Each thread adds to blocks of its own array; Finish() adds the arrays in order.
 class ProductSums {
  public:
   ProductSums(const CpuContext& context, const BlockChunks& chunks, float* scratch)
@@ -72,22 +92,23 @@ class ProductSums {
     std::fill(totals_, totals_ + context_.threads * chunks_.runs().block_count, 0.0f);
   }
 
-  // Adds a * b over chunk `i` of the thread's [begin, end).
-  void Add(int64_t i, int64_t begin, int64_t end, int thread, const float* a,
-           const float* b) const {
-    const BlockChunk& chunk = chunks_.at(i);
-    const int64_t n = chunk.end - chunk.begin;
+  // Where to add the products of chunk `i`, element by element. `begin` as in ChunkScales.
+  float* Products(int64_t i, int64_t begin, int thread) const {
     float* products = products_ + thread * chunks_.array_size();
+    const BlockChunk& chunk = chunks_.at(i);
     if (i == begin || !chunk.like_previous) {
-      context_.simd->binary({BinaryFunction::kMul, false}, n, a + chunk.begin, 1, b + chunk.begin,
-                            1, products);
-    } else {
-      context_.simd->add_products(n, a + chunk.begin, b + chunk.begin, products);
+      std::fill(products, products + (chunk.end - chunk.begin), 0.0f);
     }
+    return products;
+  }
+
+  // After the products of chunk `i` were added; the thread's chunks end before `end`.
+  void Sum(int64_t i, int64_t end, int thread) const {
     if (i + 1 < end && chunks_.at(i + 1).like_previous) return;
-    context_.simd->sum_runs(chunks_.runs().runs.data() + chunk.first_run,
-                            chunk.last_run - chunk.first_run, chunk.begin, products,
-                            totals_ + thread * chunks_.runs().block_count);
+    const BlockChunk& chunk = chunks_.at(i);
+    context_.simd->sum_runs(
+        chunks_.runs().runs.data() + chunk.first_run, chunk.last_run - chunk.first_run, chunk.begin,
+        products_ + thread * chunks_.array_size(), totals_ + thread * chunks_.runs().block_count);
   }
 
   void Finish(float* dst) const {
@@ -124,33 +145,37 @@ struct OptimizerKernel {
 
   void UpdateBlocks(const KernelMemory& memory) const {
     const int block_scale = 2 + OptimizerSlotCount(p);
-    float* scales = memory.Scratch();
-    const ProductSums sums(context, *chunks, scales + chunks->array_size() * context.threads);
+    float* scratch = memory.Scratch();
+    const ProductSums sums(context, *chunks, scratch + chunks->array_size() * context.threads);
     if (p.inner_products) sums.Start();
     ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
                 [&](int64_t begin, int64_t end, int thread) {
-                  float* scale = scales + thread * chunks->array_size();
+                  ChunkScales scales(context, *chunks, memory.At(block_scale),
+                                     scratch + thread * chunks->array_size());
                   for (int64_t i = begin; i < end; ++i) {
-                    if (p.inner_products) {
-                      sums.Add(i, begin, end, thread, memory.At(1), memory.At(0));
-                    }
+                    scales.MoveTo(i, begin);
+                    const BlockStep step = {
+                        scales.scale(), scales.masked(),
+                        p.inner_products ? sums.Products(i, begin, thread) : nullptr};
                     const BlockChunk& chunk = chunks->at(i);
-                    ExpandScales(context, *chunks, i, i == begin, memory.At(block_scale), scale);
-                    Update(memory, chunk.begin, chunk.end - chunk.begin, scale);
+                    Update(memory, chunk.begin, chunk.end - chunk.begin, &step);
+                    if (p.inner_products) sums.Sum(i, end, thread);
                   }
                 });
     if (p.inner_products) sums.Finish(memory.At(block_scale + 1));
   }
 
-  void Update(const KernelMemory& memory, int64_t begin, int64_t count, const float* scale) const {
+  void Update(const KernelMemory& memory, int64_t begin, int64_t count,
+              const BlockStep* blocks) const {
     const int slots = OptimizerSlotCount(p);
     float* value = memory.At(0) + begin;
     const float* gradient = memory.At(1) + begin;
     float* first = slots > 0 ? memory.At(2) + begin : nullptr;
     if (p.kind == OptimizerKind::kSgd) {
-      context.simd->sgd(SgdStepOf(p), count, scale, value, gradient, first);
+      context.simd->sgd(SgdStepOf(p), blocks, count, value, gradient, first);
     } else {
-      context.simd->adam(AdamStepOf(p), count, scale, value, gradient, first, memory.At(3) + begin);
+      context.simd->adam(AdamStepOf(p), blocks, count, value, gradient, first,
+                         memory.At(3) + begin);
     }
   }
 };
@@ -165,7 +190,11 @@ struct InnerProductsKernel {
     ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
                 [&](int64_t begin, int64_t end, int thread) {
                   for (int64_t i = begin; i < end; ++i) {
-                    sums.Add(i, begin, end, thread, memory.At(0), memory.At(1));
+                    const BlockChunk& chunk = chunks->at(i);
+                    context.simd->add_products(chunk.end - chunk.begin, memory.At(0) + chunk.begin,
+                                               memory.At(1) + chunk.begin,
+                                               sums.Products(i, begin, thread));
+                    sums.Sum(i, end, thread);
                   }
                 });
     sums.Finish(memory.At(2));
@@ -179,21 +208,18 @@ struct ScaleKernel {
   void operator()(const KernelMemory& memory) const {
     ParallelFor(context.threads, chunks->size(), chunks->Grain(kGrain), 1,
                 [&](int64_t begin, int64_t end, int thread) {
-                  float* scale = memory.Scratch() + thread * chunks->array_size();
+                  ChunkScales scales(context, *chunks, memory.At(1),
+                                     memory.Scratch() + thread * chunks->array_size());
                   for (int64_t i = begin; i < end; ++i) {
+                    scales.MoveTo(i, begin);
                     const BlockChunk& chunk = chunks->at(i);
-                    ExpandScales(context, *chunks, i, i == begin, memory.At(1), scale);
                     context.simd->binary({BinaryFunction::kMul, false}, chunk.end - chunk.begin,
-                                         memory.At(0) + chunk.begin, 1, scale, 1,
+                                         memory.At(0) + chunk.begin, 1, scales.scale(), 1,
                                          memory.At(2) + chunk.begin);
                   }
                 });
   }
 };
-
-size_t ArrayBytes(const CpuContext& context, const BlockChunks& chunks) {
-  return static_cast<size_t>(chunks.array_size() * context.threads) * sizeof(float);
-}
 
 }  // namespace
 
@@ -202,7 +228,7 @@ KernelOr PlanScaleBlocks(const CpuContext& context, const OpDescription& op) {
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
   const auto chunks =
       std::make_shared<const BlockChunks>(std::get<BlockParameters>(op.parameters).runs);
-  return MakeOwnKernel(std::move(operands), ArrayBytes(context, *chunks),
+  return MakeOwnKernel(std::move(operands), ChunkScales::Bytes(context, *chunks),
                        ScaleKernel{context, chunks});
 }
 
@@ -222,7 +248,7 @@ KernelOr PlanOptimizerUpdate(const CpuContext& context, const OpDescription& op)
   const int64_t n = operands[0].shape.element_count();
   std::shared_ptr<const BlockChunks> chunks;
   if (p.runs != nullptr) chunks = std::make_shared<const BlockChunks>(p.runs);
-  size_t bytes = chunks != nullptr ? ArrayBytes(context, *chunks) : 0;
+  size_t bytes = chunks != nullptr ? ChunkScales::Bytes(context, *chunks) : 0;
   if (p.inner_products) bytes += ProductSums::Bytes(context, *chunks);
   return MakeOwnKernel(std::move(operands), bytes, OptimizerKernel{context, p, chunks, n});
 }

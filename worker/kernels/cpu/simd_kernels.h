@@ -43,6 +43,16 @@ struct AdamStep {
   float bias_correction_2;
 };
 
+// What an update of weights in blocks does besides.
+struct BlockStep {
+  // The block scale of each element: it multiplies the gradient.
+  const float* scale = nullptr;
+  // Some scales may be 0: those elements are left alone.
+  bool masked = false;
+  // Unless null, sums += value * gradient, before the update, of each element.
+  float* sums = nullptr;
+};
+
 // What BatchNorm's backward pass reads at each element: the gradient is
 // d_dst (+ d_dst_2 unless null), where dst is null or dst > 0, otherwise 0.
 struct NormGradient {
@@ -93,15 +103,14 @@ struct SimdKernels {
   // dst = exp(src - shift); returns the sum of dst. dst may be null.
   float (*exp_shifted)(int64_t n, const float* src, float shift, float* dst);
 
-  // --- Parameters. `scale`, unless null, has the block scale of each element: it multiplies the
-  // gradient, and an element of scale 0 is left alone.
-  void (*sgd)(const SgdStep& step, int64_t n, const float* scale, float* value,
+  // --- Parameters. `blocks` may be null.
+  void (*sgd)(const SgdStep& step, const BlockStep* blocks, int64_t n, float* value,
               const float* gradient, float* momentum);
-  void (*adam)(const AdamStep& step, int64_t n, const float* scale, float* value,
+  void (*adam)(const AdamStep& step, const BlockStep* blocks, int64_t n, float* value,
                const float* gradient, float* first, float* second);
-  // dst[i] = block_scale[block of element origin + i] for the elements of `runs`. May write
-  // kExpandSlack floats beyond the last of them.
-  void (*expand_scales)(const BlockRun* runs, int64_t count, const float* block_scale,
+  // dst[i] = block_scale[block of element origin + i] for the elements of `runs`; returns whether
+  // one is 0. May write kExpandSlack floats beyond the last of them.
+  bool (*expand_scales)(const BlockRun* runs, int64_t count, const float* block_scale,
                         int64_t origin, float* dst);
   // sums += a * b.
   void (*add_products)(int64_t n, const float* a, const float* b, float* sums);

@@ -339,7 +339,7 @@ TEST_P(SimdKernelsTest, SgdWithoutRunsIsPyTorchsFormula) {
         m[i] = 0.9f * momentum[i] + g;
         w[i] = value[i] - 0.1f * (nesterov ? g + 0.9f * m[i] : m[i]);
       }
-      simd_.sgd({0.1f, 0.5f, 0.9f, nesterov, 0.01f}, n, nullptr, value.data(), gradient.data(),
+      simd_.sgd({0.1f, 0.5f, 0.9f, nesterov, 0.01f}, nullptr, n, value.data(), gradient.data(),
                 momentum.data());
       ExpectNear(value, w, 1e-6);
       ExpectNear(momentum, m, 1e-6);
@@ -364,25 +364,28 @@ std::vector<int> BlockOfElement() {
 
 TEST_P(SimdKernelsTest, ElementsOfScaleZeroAreLeftAloneByTheOptimizers) {
   for (const int64_t n : kLengths) {
-    const GuardedFloats scale(n), value(n, 1), gradient(n, 2), first(n, 3), second(n, 4);
+    const GuardedFloats scale(n), value(n, 1), gradient(n, 2), first(n, 3), second(n, 4), sums(n);
     const float scales[] = {0, 1, 2, 0, 0.5f};
     for (int64_t i = 0; i < n; ++i) {
       scale[i] = scales[i / 3 % 5];
       second[i] = std::fabs(second[i]);
     }
     const std::vector<float> old_value = value.Copy(), old_first = first.Copy();
-    simd_.sgd({0.1f, 1, 0.9f, false, 0}, n, scale.data(), value.data(), gradient.data(),
+    const BlockStep with_sums = {scale.data(), true, sums.data()};
+    simd_.sgd({0.1f, 1, 0.9f, false, 0}, &with_sums, n, value.data(), gradient.data(),
               first.data());
     for (int64_t i = 0; i < n; ++i) {
       const float s = scale[i];
       const float m = s == 0 ? old_first[i] : 0.9f * old_first[i] + s * gradient[i];
       EXPECT_NEAR(first[i], m, 1e-6) << i;
       EXPECT_NEAR(value[i], s == 0 ? old_value[i] : old_value[i] - 0.1f * m, 1e-6) << i;
+      EXPECT_NEAR(sums[i], old_value[i] * gradient[i], 1e-6) << i;
     }
 
     const std::vector<float> before = value.Copy(), second_before = second.Copy();
     const AdamStep adam = {0.1f, 1, 0.9f, 0.999f, 1e-8f, 0.1f, true, 0.5f, 0.5f};
-    simd_.adam(adam, n, scale.data(), value.data(), gradient.data(), first.data(), second.data());
+    const BlockStep without_sums = {scale.data(), true, nullptr};
+    simd_.adam(adam, &without_sums, n, value.data(), gradient.data(), first.data(), second.data());
     for (int64_t i = 0; i < n; ++i) {
       EXPECT_EQ(value[i] == before[i], scale[i] == 0) << i;
       EXPECT_EQ(second[i] == second_before[i], scale[i] == 0) << i;
@@ -397,8 +400,12 @@ TEST_P(SimdKernelsTest, ScalesReachEveryElementOfTheirRuns) {
   // All runs, among them strided ones, and the first three, which are dense.
   for (const auto& [count, elements] : {std::pair<int64_t, int64_t>{8, 200}, {3, 54}}) {
     const GuardedFloats dst(elements + kExpandSlack);
-    simd_.expand_scales(runs.data(), count, scale.data(), 0, dst.data());
+    EXPECT_FALSE(simd_.expand_scales(runs.data(), count, scale.data(), 0, dst.data()));
     for (int64_t i = 0; i < elements; ++i) EXPECT_EQ(dst[i], scale[block[i]]) << i;
+    const float kept = scale[2];
+    scale[2] = 0;
+    EXPECT_TRUE(simd_.expand_scales(runs.data(), count, scale.data(), 0, dst.data()));
+    scale[2] = kept;
   }
 }
 
@@ -440,7 +447,7 @@ TEST_P(SimdKernelsTest, AdamIsPyTorchsFormula) {
       v[i] = 0.99 * second[i] + 0.01 * g * g;
       w[i] = x - 0.01 * (m[i] / 0.3) / (std::sqrt(v[i] / 0.2) + 1e-3);
     }
-    simd_.adam(step, n, nullptr, value.data(), gradient.data(), first.data(), second.data());
+    simd_.adam(step, nullptr, n, value.data(), gradient.data(), first.data(), second.data());
     ExpectNear(value, w, 1e-6);
     ExpectNear(first, m, 1e-6);
     ExpectNear(second, v, 1e-5);
