@@ -58,7 +58,7 @@ class Compiler {
     RETURN_IF_ERROR(lowering_.LowerNodes(nodes));
     ASSIGN_OR_RETURN(const std::vector<TensorRef> outputs, PinOutputs());
     if (options_.loss != LossKind::kNone) RETURN_IF_ERROR(AddLoss(loss_input));
-    if (has_gradients()) RETURN_IF_ERROR(lowering_.LowerGradients());
+    if (has_gradients()) RETURN_IF_ERROR(AddGradients());
     program_->constants = lowering_.TakeConstants();
     ASSIGN_OR_RETURN(program_->memory, LayOutAndBind(backend_, &program_->steps));
     StageOutputs(outputs);
@@ -125,6 +125,13 @@ class Compiler {
     return LowerLoss(lowering_, options_.loss, input,
                      emitter.External(labels, program_->labels.data, false),
                      emitter.External(scalar, loss.data, false));
+  }
+
+  absl::Status AddGradients() {
+    RETURN_IF_ERROR(lowering_.LowerGradients());
+    if (!program_->steps.backward.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("nothing to train: output '", loss_output(),
+                                                   "' depends on no float32 weight"));
   }
 
   void Describe(const std::vector<FusedNode>& nodes) {

@@ -332,8 +332,14 @@ TEST(ProgramRefuses, BinaryCrossEntropyOfASoftmax) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs logits")));
 }
 
+TEST(ProgramRefuses, TrainingAModelWithoutWeights) {
+  const GradientCase model =
+      WithOutput({GraphBuilder::kBatch, 3}, "Tanh", LossKind::kMeanSquaredError);
+  EXPECT_THAT(BuildStatus(model),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("output 'y' depends on no")));
+}
+
 TEST(ProgramRefuses, InputsThatAreNotFloat) {
-  GradientGraph graph;
   GraphBuilder builder;
   builder.Input("ids", {GraphBuilder::kBatch, 3}, DType::kInt64)
       .Node("Identity", {"ids"}, {"y"})
