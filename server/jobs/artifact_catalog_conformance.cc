@@ -10,7 +10,6 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ArtifactCatalogConformance);
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::SizeIs;
 
 namespace {

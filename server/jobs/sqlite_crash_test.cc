@@ -1,18 +1,18 @@
 // A process that writes is killed with SIGKILL in the middle: what it acknowledged must be there.
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/clock.h"
 #include "common/status_matchers.h"
+#include "server/jobs/run_and_kill.h"
 #include "server/jobs/sqlite_connection.h"
 #include "server/jobs/sqlite_metadata_store.h"
 
@@ -21,43 +21,14 @@ namespace {
 
 constexpr char kWriter[] = "server/jobs/sqlite_crash_writer";
 
-// Runs the writer, kills it after it acknowledged `lines` writes, and returns all its output.
-std::string RunAndKill(const std::string& path, const std::string& prefix, int lines) {
-  int ends[2];
-  EXPECT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(ends[1], STDOUT_FILENO);
-    close(ends[0]);
-    close(ends[1]);
-    execl(kWriter, kWriter, path.c_str(), prefix.c_str(), nullptr);
-    _exit(127);
-  }
-  close(ends[1]);
-  std::string output;
-  bool killed = false;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = read(ends[0], buffer, sizeof(buffer))) > 0;) {
-    output.append(buffer, n);
-    if (!killed && std::count(output.begin(), output.end(), '\n') >= lines) {
-      kill(child, SIGKILL);
-      killed = true;
-    }
-  }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-  return output;
-}
-
 TEST(SqliteCrash, NothingAcknowledgedIsLostByASigkill) {
   const std::string path = absl::StrCat(testing::TempDir(), "/crash-", getpid(), ".db");
   std::map<std::string, std::string> last;  // of each job, the last acknowledged write
   size_t may_be_unacknowledged = 0;
   for (int round = 0; round < 6; ++round) {
-    const std::string output = RunAndKill(path, absl::StrCat("r", round), 37 + 50 * round);
-    for (const absl::string_view line : absl::StrSplit(output, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> lines =
+        RunAndKill({kWriter, path, absl::StrCat("r", round)}, 37 + 50 * round);
+    for (const std::string& line : lines) {
       const std::pair<std::string, std::string> parts = absl::StrSplit(line, ' ');
       last[parts.second] = parts.first;
     }

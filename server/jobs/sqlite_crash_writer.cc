@@ -34,7 +34,7 @@ void WriteForever(MetadataStore* store, const std::string& prefix) {
     Acknowledge("inserted", job.id);
     const absl::StatusOr<Job> started =
         store->Acquire(job.name(), "w", "t", store->Now() + absl::Hours(1), true, store->Now());
-    CHECK_OK(started.status());
+    CHECK(started.ok()) << started.status().ToString();
     Acknowledge("started", job.id);
     AttemptOutcome outcome;
     outcome.result = "done";
