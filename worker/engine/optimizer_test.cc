@@ -257,13 +257,6 @@ TEST_F(OptimizerTest, RefusesAnAuxiliaryParameterWithTheNameOfAWeight) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'w'")));
 }
 
-TEST_F(OptimizerTest, GradientNormIsOverAllParameters) {
-  SetAll("w", 0, 1);
-  SetAll("c", 0, 0.5f);
-  ASSERT_OK_AND_ASSIGN(const auto norm, GradientNorm::Create(store_.get()));
-  EXPECT_NEAR(norm->Compute(), std::sqrt(6 + 2 * 0.25), 1e-6);
-}
-
 TEST(ClipFactor, ShrinksOnlyWhatIsTooLong) {
   EXPECT_EQ(ClipFactor(0.5, 1), 1.0f);
   EXPECT_NEAR(ClipFactor(4, 1), 0.25, 1e-6);
