@@ -335,6 +335,21 @@ TEST_F(RunningJobs, KeepsTheLastCheckpointWhenAsked) {
   EXPECT_OK(ReadCheckpoint(file->path).status());
 }
 
+TEST_F(RunningJobs, KeepsACheckpointAlsoWhenResumedAfterTheLastStep) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.outputs.keep_checkpoint = true;
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(30)));
+  const JobFile* file = Find(resumed, JobFile::Kind::kCheckpoint);
+  ASSERT_NE(file, nullptr);
+  ASSERT_OK_AND_ASSIGN(const Checkpoint checkpoint, ReadCheckpoint(file->path));
+  EXPECT_EQ(checkpoint.step, 30);
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
+}
+
 TEST_F(RunningJobs, AnotherDeterminismKeyIsNotBitExactAnyMore) {
   RecordingObserver observer;
   observer.checkpoint_folder = NewTestFolder();

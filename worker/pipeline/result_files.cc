@@ -153,6 +153,8 @@ absl::Status ResultFiles::AddReport(const std::string& json) {
 absl::StatusOr<std::vector<FileReport>> ResultFiles::Describe() const {
   std::vector<FileReport> reports;
   for (const JobFile& file : files_) {
+    // A checkpoint has costs in it, so its bytes differ from run to run.
+    if (file.kind == JobFile::Kind::kCheckpoint) continue;
     FileReport report;
     report.name = file.filename;
     report.kind = KindName(file.kind);

@@ -34,7 +34,7 @@ class ResultFiles {
   absl::Status AddReport(const std::string& json);  // report.json
 
   const std::vector<JobFile>& files() const { return files_; }
-  // Size and digest of each file so far.
+  // Size and digest of each file so far but the checkpoint.
   absl::StatusOr<std::vector<FileReport>> Describe() const;
 
  private:

@@ -62,6 +62,10 @@ absl::Status TrainingStage::Run() {
     RETURN_IF_ERROR(AfterStep(result));
   }
   AccountTo(&record_->training_seconds);
+  // A run resumed after its last step has written none.
+  if (options_.keep_last_checkpoint && !std::filesystem::exists(LastCheckpointPath())) {
+    return SaveCheckpoint();
+  }
   return absl::OkStatus();
 }
 
