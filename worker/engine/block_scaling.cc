@@ -49,7 +49,8 @@ absl::StatusOr<std::unique_ptr<BlockScaling>> BlockScaling::Create(ParameterStor
 }
 
 void BlockScaling::ApplyScales() {
-  for (const std::unique_ptr<Kernel>& kernel : scale_) kernel->Run();
+  // The last first: an optimizer just updated it, and the first is read next, by the forward pass.
+  for (auto kernel = scale_.rbegin(); kernel != scale_.rend(); ++kernel) (*kernel)->Run();
   if (!scale_.empty()) store_->MarkChanged();
 }
 

@@ -1,6 +1,7 @@
 // The passes over parameters: block scales, inner products per block, optimizers.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -52,11 +53,12 @@ class ChunkScales {
     return static_cast<size_t>(chunks.array_size() * context.threads) * sizeof(float);
   }
 
-  // To be called for neighbouring chunks, one after the other, `begin` being the first: chunks
-  // alike keep what the one before had.
-  void MoveTo(int64_t i, int64_t begin) {
+  // Chunks that are alike keep what the one before had, in whatever order a thread takes them.
+  void MoveTo(int64_t i) {
     const BlockChunk& chunk = chunks_.at(i);
-    if (i > begin && chunk.like_previous) return;
+    const int64_t last = std::exchange(current_, i);
+    if (last >= 0 && i == last + 1 && chunk.like_previous) return;
+    if (last >= 0 && i == last - 1 && chunks_.at(last).like_previous) return;
     masked_ = context_.simd->expand_scales(chunks_.runs().runs.data() + chunk.first_run,
                                            chunk.last_run - chunk.first_run, block_scale_,
                                            chunk.begin, scale_);
@@ -69,6 +71,7 @@ class ChunkScales {
   const BlockChunks& chunks_;
   const float* block_scale_;
   float* scale_;
+  int64_t current_ = -1;
   bool masked_ = false;
 };
 
@@ -92,7 +95,8 @@ class ProductSums {
     std::fill(totals_, totals_ + context_.threads * chunks_.runs().block_count, 0.0f);
   }
 
-  // Where to add the products of chunk `i`, element by element. `begin` as in ChunkScales.
+  // Where to add the products of chunk `i`, element by element. `begin` is the thread's
+  // first chunk, and chunks come in order.
   float* Products(int64_t i, int64_t begin, int thread) const {
     float* products = products_ + thread * chunks_.array_size();
     const BlockChunk& chunk = chunks_.at(i);
@@ -153,7 +157,7 @@ struct OptimizerKernel {
                   ChunkScales scales(context, *chunks, memory.At(block_scale),
                                      scratch + thread * chunks->array_size());
                   for (int64_t i = begin; i < end; ++i) {
-                    scales.MoveTo(i, begin);
+                    scales.MoveTo(i);
                     const BlockStep step = {
                         scales.scale(), scales.masked(),
                         p.inner_products ? sums.Products(i, begin, thread) : nullptr};
@@ -210,8 +214,9 @@ struct ScaleKernel {
                 [&](int64_t begin, int64_t end, int thread) {
                   ChunkScales scales(context, *chunks, memory.At(1),
                                      memory.Scratch() + thread * chunks->array_size());
-                  for (int64_t i = begin; i < end; ++i) {
-                    scales.MoveTo(i, begin);
+                  // Backwards: what the optimizer updated last is still in the cache.
+                  for (int64_t i = end - 1; i >= begin; --i) {
+                    scales.MoveTo(i);
                     const BlockChunk& chunk = chunks->at(i);
                     context.simd->binary({BinaryFunction::kMul, false}, chunk.end - chunk.begin,
                                          memory.At(0) + chunk.begin, 1, scales.scale(), 1,
