@@ -31,10 +31,7 @@ void WatchReactor::SendNext() {
   if (!unsent_.empty()) {
     sending_ = std::move(unsent_.front());
     unsent_.pop_front();
-    // More that is at hand goes out in one piece with it.
-    grpc::WriteOptions options;
-    if (!unsent_.empty()) options.set_buffer_hint();
-    return StartWrite(&sending_, options);
+    return StartWrite(&sending_);
   }
   if (ended_) return End(absl::OkStatus());
   Wait();
