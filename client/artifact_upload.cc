@@ -44,8 +44,11 @@ class Uploader {
         furthest_ = 0;
         continue;
       }
-      // The upload is gone: finished by someone else or dropped. Beginning again will tell.
-      if (absl::IsNotFound(status)) status = absl::AbortedError(status.message());
+      // The upload is gone or not as it was left: someone else sends the same bytes, or it was
+      // dropped. Beginning again will tell.
+      if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) {
+        status = absl::AbortedError(status.message());
+      }
       if (furthest_ > before) backoff.Reset();
       RETURN_IF_ERROR(WaitToRetry(status, &backoff, options_.cancellation));
     }

@@ -301,15 +301,18 @@ absl::StatusOr<v1::JobResult> Attempt::UploadResults(const JobOutcome& outcome) 
                                       ? v1::ARTIFACT_KIND_CHECKPOINT
                                       : v1::ARTIFACT_KIND_RESULT;
     // The work is done: only Stop() ends the tries.
-    ASSIGN_OR_RETURN(
-        const v1::Artifact artifact,
-        environment_.coordinator->Upload(project_, file.path, kind, file.filename,
-                                         std::numeric_limits<int>::max(), &cancellation_));
+    const absl::StatusOr<v1::Artifact> artifact = environment_.coordinator->Upload(
+        project_, file.path, kind, file.filename, std::numeric_limits<int>::max(), &cancellation_);
+    if (!artifact.ok()) {
+      // Whatever it is, it is no fault of the spec: another attempt may fare better.
+      return absl::InternalError(
+          absl::StrCat(file.filename, " cannot be uploaded: ", artifact.status().ToString()));
+    }
     v1::ResultFile* uploaded = result.add_files();
     uploaded->set_kind(KindOf(file.kind));
     uploaded->set_filename(file.filename);
-    uploaded->set_digest(artifact.digest());
-    uploaded->set_size_bytes(artifact.size_bytes());
+    uploaded->set_digest(artifact->digest());
+    uploaded->set_size_bytes(artifact->size_bytes());
   }
   SetMetrics(outcome.given_metrics, result.mutable_given_metrics());
   SetMetrics(outcome.dense_metrics, result.mutable_dense_metrics());
