@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -21,6 +22,11 @@ namespace {
 
 constexpr int64_t kMaxClass = 1000000;
 
+// Rows are counted as everywhere in messages about data, lines as editors do.
+std::string RowText(int64_t row, int64_t line) {
+  return absl::StrCat("row ", row, " (counted from 0; line ", line, ")");
+}
+
 // What each column of the file is for.
 struct Roles {
   std::vector<std::string> names;  // By column, for messages and look-up.
@@ -29,43 +35,56 @@ struct Roles {
 };
 
 absl::StatusOr<size_t> FindColumn(const std::vector<std::string>& names, bool has_header,
-                                  const std::string& wanted) {
-  if (has_header) {
-    const auto it = std::find(names.begin(), names.end(), wanted);
-    if (it != names.end()) return static_cast<size_t>(it - names.begin());
-  }
+                                  const CsvColumnKey& wanted) {
   const auto count = static_cast<int64_t>(names.size());
-  int64_t index;
-  if (absl::SimpleAtoi(wanted, &index) && index >= -count && index < count) {
-    return static_cast<size_t>(index < 0 ? index + count : index);
+  if (const int* given = std::get_if<int>(&wanted)) {
+    const int64_t index = *given < 0 ? *given + count : *given;
+    if (index >= 0 && index < count) return static_cast<size_t>(index);
+    return absl::InvalidArgumentError(absl::StrCat("there is no column ", *given, " among the ",
+                                                   count, " columns (counted from 0)"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "there is no column '", wanted, "' among the ", count,
-      has_header ? absl::StrCat(" columns: ", absl::StrJoin(names, ", ").substr(0, 400))
-                 : std::string(" columns")));
+  const std::string& name = std::get<std::string>(wanted);
+  if (!has_header) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "there is no column '", name, "': without a header columns have indices, not names"));
+  }
+  const auto it = std::find(names.begin(), names.end(), name);
+  if (it != names.end()) return static_cast<size_t>(it - names.begin());
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no column '", name, "' among the ", count,
+                   " columns: ", absl::StrJoin(names, ", ").substr(0, 400)));
 }
 
 absl::StatusOr<Roles> AssignRoles(const CsvSource& source, std::vector<std::string> names) {
   Roles roles;
   std::set<size_t> taken;
-  if (!source.label_column.empty()) {
-    ASSIGN_OR_RETURN(const size_t label, FindColumn(names, source.has_header, source.label_column));
+  if (source.label_column.has_value()) {
+    ASSIGN_OR_RETURN(const size_t label,
+                     FindColumn(names, source.has_header, *source.label_column));
     roles.label = static_cast<int>(label);
     taken.insert(label);
   }
-  for (const std::string& ignored : source.ignored_columns) {
-    ASSIGN_OR_RETURN(const size_t column, FindColumn(names, source.has_header, ignored));
-    taken.insert(column);
-  }
-  for (const std::string& feature : source.feature_columns) {
-    ASSIGN_OR_RETURN(const size_t column, FindColumn(names, source.has_header, feature));
-    if (!taken.insert(column).second) {
-      return absl::InvalidArgumentError(absl::StrCat("column '", names[column], "' has two roles"));
+  const auto take = [&](const CsvColumnKey& key, absl::string_view role) -> absl::StatusOr<size_t> {
+    ASSIGN_OR_RETURN(const size_t column, FindColumn(names, source.has_header, key));
+    if (taken.insert(column).second) return column;
+    if (static_cast<int>(column) == roles.label && source.label_is_default) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("columns: column '", names[column], "' is declared ", role,
+                       ", but it is the label while no other column is; declare the label column"));
     }
-    roles.features.push_back(column);
+    return absl::InvalidArgumentError(
+        absl::StrCat("columns: column '", names[column], "' has two roles"));
+  };
+  std::set<size_t> ignored;
+  for (const CsvColumnKey& key : source.ignored_columns) {
+    ASSIGN_OR_RETURN(const size_t column, take(key, "IGNORE"));
+    ignored.insert(column);
   }
-  for (size_t i = 0; source.feature_columns.empty() && i < names.size(); ++i) {
-    if (taken.count(i) == 0) roles.features.push_back(i);
+  for (const CsvColumnKey& key : source.feature_columns) {
+    RETURN_IF_ERROR(take(key, "FEATURE").status());
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (static_cast<int>(i) != roles.label && ignored.count(i) == 0) roles.features.push_back(i);
   }
   if (roles.features.empty()) return absl::InvalidArgumentError("no column is a feature");
   roles.names = std::move(names);
@@ -94,7 +113,6 @@ class CsvReader {
       ++rows_;
       ASSIGN_OR_RETURN(more, parser_.Next(fields));
     }
-    RETURN_IF_ERROR(Impute());
     return Finish();
   }
 
@@ -107,20 +125,14 @@ class CsvReader {
   }
 
   absl::Status At(size_t column, absl::string_view what) const {
-    return absl::InvalidArgumentError(absl::StrCat("row ", rows_, " (line ", parser_.line(),
-                                                   "), column '", roles_.names[column],
-                                                   "': ", what));
-  }
-
-  bool IsMissing(absl::string_view field) const {
-    return field.empty() || std::find(source_.missing_values.begin(), source_.missing_values.end(),
-                                      field) != source_.missing_values.end();
+    return absl::InvalidArgumentError(absl::StrCat(RowText(rows_, parser_.line()), ", column '",
+                                                   roles_.names[column], "': ", what));
   }
 
   absl::Status AddRow(const std::vector<std::string>& fields) {
     if (fields.size() != roles_.names.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("row ", rows_, " (line ", parser_.line(),
-                                                     ") has ", fields.size(), " fields; ",
+      return absl::InvalidArgumentError(absl::StrCat(RowText(rows_, parser_.line()), " has ",
+                                                     fields.size(), " fields; ",
                                                      roles_.names.size(), " are needed"));
     }
     const auto next_bytes =
@@ -136,23 +148,21 @@ class CsvReader {
     if (roles_.label < 0) return absl::OkStatus();
     const auto column = static_cast<size_t>(roles_.label);
     const absl::string_view label = absl::StripAsciiWhitespace(fields[column]);
-    if (IsMissing(label)) return At(column, "the label is missing");
+    if (label.empty()) return At(column, "the label is missing");
     labels_.emplace_back(label);
     label_lines_.push_back(parser_.line());
     return absl::OkStatus();
   }
 
-  // NaN stands for a missing value until Impute().
   absl::StatusOr<float> Feature(size_t column, const std::string& raw) const {
     const absl::string_view field = absl::StripAsciiWhitespace(raw);
-    if (IsMissing(field)) {
-      if (source_.impute_mean) return std::numeric_limits<float>::quiet_NaN();
-      return At(column, "the value is missing; ask for imputation, or ignore the column");
+    if (field.empty()) {
+      return At(column, "the value is missing; fill it in, remove the row, or IGNORE the column");
     }
     float value;
     if (!absl::SimpleAtof(field, &value)) {
       return At(column, absl::StrCat("'", field.substr(0, 40),
-                                     "' is no number; ignore the column, or encode it as numbers"));
+                                     "' is no number; IGNORE the column, or encode it as numbers"));
     }
     if (!std::isfinite(value)) {
       return At(column, absl::StrCat("'", field.substr(0, 40), "' is not finite"));
@@ -160,34 +170,9 @@ class CsvReader {
     return value;
   }
 
-  absl::Status Impute() {
-    if (!source_.impute_mean) return absl::OkStatus();
-    const size_t count = roles_.features.size();
-    for (size_t feature = 0; feature < count; ++feature) {
-      double sum = 0;
-      int64_t present = 0;
-      for (size_t i = feature; i < values_.size(); i += count) {
-        if (std::isnan(values_[i])) continue;
-        sum += values_[i];
-        ++present;
-      }
-      if (present == rows_) continue;
-      if (present == 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("column '", roles_.names[roles_.features[feature]],
-                         "' has no value at all, so there is no mean; ignore the column"));
-      }
-      const auto mean = static_cast<float>(sum / static_cast<double>(present));
-      for (size_t i = feature; i < values_.size(); i += count) {
-        if (std::isnan(values_[i])) values_[i] = mean;
-      }
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status AtLabel(size_t row, absl::string_view what) const {
     return absl::InvalidArgumentError(
-        absl::StrCat("row ", row, " (line ", label_lines_[row], "), column '",
+        absl::StrCat(RowText(static_cast<int64_t>(row), label_lines_[row]), ", column '",
                      roles_.names[static_cast<size_t>(roles_.label)], "': ", what));
   }
 
@@ -208,7 +193,6 @@ class CsvReader {
   int64_t IntegerClass(const std::string& label) const {
     double value;
     if (!absl::SimpleAtod(label, &value) || value != std::floor(value)) return -1;
-    value -= static_cast<double>(source_.first_class);
     return value >= 0 && value <= static_cast<double>(kMaxClass) ? static_cast<int64_t>(value) : -1;
   }
 
@@ -223,9 +207,9 @@ class CsvReader {
         for (size_t row = 0; row < labels_.size(); ++row) {
           classes.push_back(IntegerClass(labels_[row]));
           if (classes.back() < 0) {
-            return AtLabel(row, absl::StrCat("the label '", labels_[row].substr(0, 40),
-                                             "' is no class: an integer from ", source_.first_class,
-                                             " is needed"));
+            return AtLabel(
+                row, absl::StrCat("the label '", labels_[row].substr(0, 40),
+                                  "' is no class: an integer from 0 to ", kMaxClass, " is needed"));
           }
         }
         return Tensor::FromVector(Shape({rows_}), classes);
@@ -253,9 +237,11 @@ class CsvReader {
   absl::StatusOr<Dataset> Finish() {
     Dataset dataset;
     const Shape shape({rows_, static_cast<int64_t>(roles_.features.size())});
-    dataset.inputs.push_back({source_.input, Tensor::FromVector(shape, values_)});
+    dataset.inputs.push_back(
+        {source_.input, Tensor::FromVector(shape, values_), "the table of feature columns"});
     if (roles_.label < 0) return dataset;
     dataset.labels.name = roles_.names[static_cast<size_t>(roles_.label)];
+    dataset.labels.origin = absl::StrCat("column '", dataset.labels.name, "'");
     if (dataset.labels.name.empty()) dataset.labels.name = "label";
     if (source_.labels_are_classes) {
       ASSIGN_OR_RETURN(dataset.labels.values, Classes(dataset.class_names));

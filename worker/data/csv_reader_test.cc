@@ -24,7 +24,7 @@ using Edit = std::function<void(CsvSource&)>;
 CsvSource SourceOf(const std::string& text, const Edit& edit = nullptr) {
   CsvSource source;
   source.path = WriteTemp("data.csv", text);
-  source.label_column = "label";
+  source.label_column = std::string("label");
   if (edit) edit(source);
   return source;
 }
@@ -40,6 +40,7 @@ TEST(CsvReader, AHeaderNamesFeaturesAndLabel) {
   EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(1, 2.5f, -3, 40));
   EXPECT_THAT(dataset.labels.values.span<int64_t>(), ElementsAre(0, 1));
   EXPECT_EQ(dataset.labels.name, "label");
+  EXPECT_EQ(dataset.labels.Described(), "column 'label'");
   EXPECT_THAT(dataset.class_names, IsEmpty());
 }
 
@@ -61,22 +62,21 @@ TEST(CsvReader, QuotedFieldsMayHoldDelimitersQuotesAndLineEnds) {
 }
 
 TEST(CsvReader, WithoutAHeaderColumnsAreCounted) {
-  ASSERT_OK_AND_ASSIGN(const Dataset dataset, Read("7;1;2\n8;3;1\n", [](CsvSource& s) {
+  ASSERT_OK_AND_ASSIGN(const Dataset dataset, Read("7;1;1\n8;3;0\n", [](CsvSource& s) {
                          s.has_header = false;
                          s.delimiter = ';';
-                         s.label_column = "-1";
-                         s.ignored_columns = {"0"};
-                         s.first_class = 1;
+                         s.label_column = -1;
+                         s.ignored_columns = {0};
                        }));
   EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(1, 3));
   EXPECT_THAT(dataset.labels.values.span<int64_t>(), ElementsAre(1, 0));
 }
 
-TEST(CsvReader, FeaturesKeepTheOrderInWhichTheyAreNamed) {
+TEST(CsvReader, SayingThatAColumnIsAFeatureChangesNothing) {
   ASSERT_OK_AND_ASSIGN(const Dataset dataset, Read("a,b,c,label\n1,2,3,0\n", [](CsvSource& s) {
-                         s.feature_columns = {"c", "a"};
+                         s.feature_columns = {std::string("c"), 0};
                        }));
-  EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(3, 1));
+  EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(1, 2, 3));
 }
 
 TEST(CsvReader, StringClassesAreNumberedInSortedOrder) {
@@ -90,7 +90,7 @@ TEST(CsvReader, GivenClassNamesDecide) {
   ASSERT_OK_AND_ASSIGN(const Dataset dataset, Read("a,label\n1,cat\n", names));
   EXPECT_THAT(dataset.labels.values.span<int64_t>(), ElementsAre(1));
   EXPECT_THAT(Read("a,label\n1,cat\n2,pig\n", names),
-              StatusIs(kInvalid, AllOf(HasSubstr("row 1 (line 3), column 'label'"),
+              StatusIs(kInvalid, AllOf(HasSubstr("row 1 (counted from 0; line 3), column 'label'"),
                                        HasSubstr("'pig' is none of the 3"))));
 }
 
@@ -99,15 +99,6 @@ TEST(CsvReader, TargetsOfARegressionAreFloats) {
                          s.labels_are_classes = false;
                        }));
   EXPECT_THAT(dataset.labels.values.span<float>(), ElementsAre(0.5f, -1));
-}
-
-TEST(CsvReader, MissingFeaturesBecomeTheColumnsMeanWhenAsked) {
-  ASSERT_OK_AND_ASSIGN(const Dataset dataset,
-                       Read("a,b,label\n1,?,0\n,5,1\n3,7,1\n", [](CsvSource& s) {
-                         s.impute_mean = true;
-                         s.missing_values = {"?"};
-                       }));
-  EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(1, 6, 2, 5, 3, 7));
 }
 
 struct Malformed {
@@ -132,43 +123,67 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"Empty", "", "no rows"}, Malformed{"BlankLines", "\n\n\r\n", "no rows"},
         Malformed{"HeaderOnly", "a,label\n", "a header but no rows"},
         Malformed{"FieldMissing", "a,b,label\n1,2,0\n1,0\n",
-                  "row 1 (line 3) has 2 fields; 3 are needed"},
-        Malformed{"FieldTooMany", "a,label\n1,0,9\n", "row 0 (line 2) has 3 fields"},
+                  "row 1 (counted from 0; line 3) has 2 fields; 3 are needed"},
+        Malformed{"FieldTooMany", "a,label\n1,0,9\n",
+                  "row 0 (counted from 0; line 2) has 3 fields"},
         Malformed{"NotANumber", "a,label\n1,0\nred,1\n",
-                  "row 1 (line 3), column 'a': 'red' is no number"},
+                  "row 1 (counted from 0; line 3), column 'a': 'red' is no number"},
         Malformed{"HalfANumber", "a,label\n1x,0\n", "'1x' is no number"},
         Malformed{"NaN", "a,label\nnan,0\n", "'nan' is not finite"},
         Malformed{"Infinity", "a,label\n-inf,0\n", "'-inf' is not finite"},
         Malformed{"Overflow", "a,label\n1e999,0\n", "'1e999' is not finite"},
-        Malformed{"MissingFeature", "a,label\n,0\n", "column 'a': the value is missing"},
+        Malformed{
+            "MissingFeature", "a,label\n,0\n",
+            "column 'a': the value is missing; fill it in, remove the row, or IGNORE the column"},
         Malformed{"MissingLabel", "a,label\n1,\n", "the label is missing"},
-        Malformed{"MissingLabelWhenImputing", "a,label\n1,?\n", "the label is missing",
-                  [](CsvSource& s) {
-                    s.impute_mean = true;
-                    s.missing_values = {"?"};
-                  }},
-        Malformed{"NothingToImputeFrom", "a,label\n,0\n,1\n", "'a' has no value at all",
-                  [](CsvSource& s) { s.impute_mean = true; }},
         Malformed{"NegativeClass", "a,label\n1,-1\n", "the label '-1' is no class"},
-        Malformed{"FractionalClass", "a,label\n1,0\n2,0.5\n", "row 1 (line 3)"},
-        Malformed{"ClassBelowTheFirst", "a,label\n1,0\n", "an integer from 1",
-                  [](CsvSource& s) { s.first_class = 1; }},
+        Malformed{"FractionalClass", "a,label\n1,0\n2,0.5\n",
+                  "row 1 (counted from 0; line 3), column 'label'"},
         Malformed{"HugeClass", "a,label\n1,99999999999\n", "no class"},
         Malformed{"TargetIsText", "a,label\n1,high\n", "the target 'high'",
                   [](CsvSource& s) { s.labels_are_classes = false; }},
         Malformed{"NaNTarget", "a,label\n1,nan\n", "no finite number",
                   [](CsvSource& s) { s.labels_are_classes = false; }},
         Malformed{"NoSuchLabel", "a,b\n1,2\n", "no column 'label' among the 2 columns: a, b"},
-        Malformed{"IndexTooLarge", "1,2\n", "no column '2' among the 2",
+        Malformed{"IndexTooLarge", "1,2\n", "no column 2 among the 2 columns (counted from 0)",
                   [](CsvSource& s) {
                     s.has_header = false;
-                    s.label_column = "2";
+                    s.label_column = 2;
                   }},
         Malformed{"NoFeatures", "label\n1\n", "no column is a feature"},
         Malformed{"TwoRoles", "a,label\n1,0\n", "'label' has two roles",
                   [](CsvSource& s) {
-                    s.feature_columns = {"a", "label"};
+                    s.feature_columns = {std::string("a"), std::string("label")};
                   }},
+        Malformed{"ANameAndAnIndexOfOneColumn", "a,b,label\n1,2,0\n", "'b' has two roles",
+                  [](CsvSource& s) {
+                    s.ignored_columns = {1};
+                    s.feature_columns = {std::string("b")};
+                  }},
+        Malformed{"AFeatureWhereTheLabelIsByDefault", "a,b\n1,0\n",
+                  "column 'b' is declared FEATURE, but it is the label while no other column is; "
+                  "declare the label column",
+                  [](CsvSource& s) {
+                    s.label_column = -1;
+                    s.label_is_default = true;
+                    s.feature_columns = {std::string("b")};
+                  }},
+        Malformed{"IgnoredWhereTheLabelIsByDefault", "a,b,c\n1,0,9\n",
+                  "column 'c' is declared IGNORE",
+                  [](CsvSource& s) {
+                    s.label_column = -1;
+                    s.label_is_default = true;
+                    s.ignored_columns = {2};
+                  }},
+        Malformed{"ANameIsNoIndex", "a,label\n1,0\n", "no column '1' among the 2 columns: a, label",
+                  [](CsvSource& s) { s.label_column = std::string("1"); }},
+        Malformed{"ANameWithoutAHeader", "1,2\n", "indices, not names",
+                  [](CsvSource& s) {
+                    s.has_header = false;
+                    s.label_column = std::string("1");
+                  }},
+        Malformed{"IndexTooNegative", "1,2\n", "no column -3 among the 2",
+                  [](CsvSource& s) { s.label_column = -3; }},
         Malformed{"OpenQuote", "a,label\n\"1,0\n2,1\n", "line 2 opens a quote"},
         Malformed{"TextAfterQuote", "a,label\n\"1\"2,0\n", "text after a closing quote"},
         Malformed{"QuoteAsDelimiter", "a\"label\n", "cannot be the delimiter",
@@ -195,10 +210,14 @@ TEST(CsvReader, LimitsHold) {
               StatusIs(kExhausted, HasSubstr("at most 10")));
 }
 
-TEST(CsvReader, AHeaderNameWinsOverAnIndex) {
-  ASSERT_OK_AND_ASSIGN(const Dataset dataset,
-                       Read("1,0\n5,6\n", [](CsvSource& s) { s.label_column = "0"; }));
-  EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(5));
+TEST(CsvReader, AnIndexIsNeverTakenForTheNameOfAColumn) {
+  const std::string text = "a,0,label\n5,6,1\n";
+  ASSERT_OK_AND_ASSIGN(const Dataset by_index,
+                       Read(text, [](CsvSource& s) { s.ignored_columns = {0}; }));
+  EXPECT_THAT(by_index.inputs[0].values.span<float>(), ElementsAre(6));
+  ASSERT_OK_AND_ASSIGN(const Dataset by_name,
+                       Read(text, [](CsvSource& s) { s.ignored_columns = {std::string("0")}; }));
+  EXPECT_THAT(by_name.inputs[0].values.span<float>(), ElementsAre(5));
 }
 
 }  // namespace

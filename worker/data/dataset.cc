@@ -34,18 +34,18 @@ Tensor TakeRows(const Tensor& values, absl::Span<const int64_t> rows) {
   return taken;
 }
 
-absl::Status Wrong(const std::string& source, const std::string& array, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(source, ": array '", array, "' ", what));
+absl::Status Wrong(const std::string& source, const DataArray& array, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(source, ": ", array.Described(), " ", what));
 }
 
 // Reshapes the examples of `array` to `example`, if the element counts agree.
 absl::Status FitShape(const std::string& source, const Shape& example, DataArray& array) {
-  if (array.values.shape().rank() == 0) return Wrong(source, array.name, "holds no examples");
+  if (array.values.shape().rank() == 0) return Wrong(source, array, "holds no examples");
   const Shape own = array.ExampleShape();
   if (own == example) return absl::OkStatus();
   if (own.element_count() != example.element_count() ||
       (own.rank() == example.rank() && own.rank() > 1)) {
-    return Wrong(source, array.name,
+    return Wrong(source, array,
                  absl::StrCat("has examples of shape ", own.ToString(), ", but the model needs ",
                               example.ToString()));
   }
@@ -67,9 +67,9 @@ absl::Status CheckFinite(const std::string& source, const DataArray& array) {
   const int64_t per_row = array.ExampleShape().element_count();
   const int64_t at = bad - values.begin();
   return Wrong(
-      source, array.name,
+      source, array,
       absl::StrCat("has ", std::isnan(*bad) ? "NaN" : "an infinite value", " in row ", at / per_row,
-                   ", element ", at % per_row, "; remove or replace such values"));
+                   ", element ", at % per_row, " (counted from 0); remove or replace such values"));
 }
 
 std::string InputNames(const DataRequirements& requirements) {
@@ -89,7 +89,7 @@ absl::Status ConformInputs(const std::string& source, const DataRequirements& re
                                      [&](const auto& input) { return input.name == array.name; });
     if (wanted == requirements.inputs.end()) {
       return Wrong(
-          source, array.name,
+          source, array,
           absl::StrCat("feeds no input of the model, which has ", InputNames(requirements)));
     }
   }
@@ -101,7 +101,7 @@ absl::Status ConformInputs(const std::string& source, const DataRequirements& re
                                                      wanted.name, "'; name one for it"));
     }
     if (array->values.dtype() != wanted.dtype) {
-      return Wrong(source, array->name,
+      return Wrong(source, *array,
                    absl::StrCat("is ", DTypeName(array->values.dtype()), ", but the model needs ",
                                 DTypeName(wanted.dtype)));
     }
@@ -122,9 +122,9 @@ absl::Status MakeClasses(const std::string& source, int64_t class_count, DataArr
     for (int64_t row = 0; row < classes.element_count(); ++row) {
       const float value = labels.values.data<float>()[row];
       if (value != std::floor(value) || std::abs(value) > 1e9f) {
-        return Wrong(
-            source, labels.name,
-            absl::StrCat("has the label ", value, " in row ", row, ", which is no class index"));
+        return Wrong(source, labels,
+                     absl::StrCat("has the label ", value, " in row ", row,
+                                  " (counted from 0), which is no class index"));
       }
       classes.data<int64_t>()[row] = static_cast<int64_t>(value);
     }
@@ -133,9 +133,10 @@ absl::Status MakeClasses(const std::string& source, int64_t class_count, DataArr
   for (int64_t row = 0; row < labels.values.element_count(); ++row) {
     const int64_t label = labels.values.data<int64_t>()[row];
     if (label < 0 || label >= class_count) {
-      return Wrong(source, labels.name,
-                   absl::StrCat("has the label ", label, " in row ", row,
-                                ", but the model's classes are 0 to ", class_count - 1));
+      return Wrong(
+          source, labels,
+          absl::StrCat("has the label ", label, " in row ", row,
+                       " (counted from 0), but the model's classes are 0 to ", class_count - 1));
     }
   }
   return absl::OkStatus();
@@ -157,15 +158,19 @@ absl::Status CheckCounts(const std::string& source, const Dataset& dataset) {
   if (size == 0) return absl::InvalidArgumentError(absl::StrCat(source, ": no examples"));
   const auto check = [&](const DataArray& array) {
     if (Rows(array.values) == size) return absl::OkStatus();
-    return Wrong(source, array.name,
-                 absl::StrCat("has ", Rows(array.values), " examples, but '",
-                              dataset.inputs[0].name, "' has ", size));
+    return Wrong(source, array,
+                 absl::StrCat("has ", Rows(array.values), " examples, but ",
+                              dataset.inputs[0].Described(), " has ", size));
   };
   for (const DataArray& array : dataset.inputs) RETURN_IF_ERROR(check(array));
   return dataset.has_labels() ? check(dataset.labels) : absl::OkStatus();
 }
 
 }  // namespace
+
+std::string DataArray::Described() const {
+  return origin.empty() ? absl::StrCat("array '", name, "'") : origin;
+}
 
 Shape DataArray::ExampleShape() const { return WithoutFirst(values.shape()); }
 
@@ -184,8 +189,10 @@ DataArray* Dataset::FindInput(const std::string& name) {
 
 Dataset Dataset::Clone() const {
   Dataset copy;
-  for (const DataArray& array : inputs) copy.inputs.push_back({array.name, array.values.Clone()});
-  copy.labels = {labels.name, labels.values.Clone()};
+  for (const DataArray& array : inputs) {
+    copy.inputs.push_back({array.name, array.values.Clone(), array.origin});
+  }
+  copy.labels = {labels.name, labels.values.Clone(), labels.origin};
   copy.class_names = class_names;
   return copy;
 }
@@ -193,10 +200,11 @@ Dataset Dataset::Clone() const {
 Dataset SelectRows(const Dataset& dataset, absl::Span<const int64_t> rows) {
   Dataset selected;
   for (const DataArray& array : dataset.inputs) {
-    selected.inputs.push_back({array.name, TakeRows(array.values, rows)});
+    selected.inputs.push_back({array.name, TakeRows(array.values, rows), array.origin});
   }
   if (dataset.has_labels()) {
-    selected.labels = {dataset.labels.name, TakeRows(dataset.labels.values, rows)};
+    selected.labels = {dataset.labels.name, TakeRows(dataset.labels.values, rows),
+                       dataset.labels.origin};
   }
   selected.class_names = dataset.class_names;
   return selected;

@@ -18,7 +18,10 @@ namespace topiary {
 struct DataArray {
   std::string name;
   Tensor values;
+  // What messages call it ("column 'age'"); empty: "array '<name>'".
+  std::string origin = "";
 
+  std::string Described() const;
   // Shape of one example: the array's without axis 0.
   Shape ExampleShape() const;
 };
@@ -62,8 +65,8 @@ struct DataRequirements {
 // Checks that `dataset` feeds such a model: every input there, dtype and example
 // shape right (an example may be reshaped if its element count is right and its
 // rank differs: [784] to [1,28,28]; `dataset` is changed so), the same number of examples
-// everywhere, no NaN or infinity, labels in range. INVALID_ARGUMENT naming array, row and remedy.
-// `source` is what the message calls the data ("train.npz").
+// everywhere, no NaN or infinity, labels in range. INVALID_ARGUMENT naming array, row
+// (counted from 0) and remedy. `source` is what the message calls the data ("spec.data.train").
 absl::Status ConformDataset(const std::string& source, const DataRequirements& requirements,
                             Dataset& dataset);
 

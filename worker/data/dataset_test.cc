@@ -109,7 +109,13 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"WrongDtype", [](D&, R& r) { r.inputs[0].dtype = DType::kInt64; },
               "is float32, but the model needs int64"},
         Wrong{"NaNFeature", [](D& d, R&) { d.inputs[0].values.data<float>()[3] = NAN; },
-              "array 'input' has NaN in row 1, element 1"},
+              "array 'input' has NaN in row 1, element 1 (counted from 0)"},
+        Wrong{"ArrayOfAFormatWithOtherWords",
+              [](D& d, R&) {
+                d.inputs[0].origin = "images";
+                d.inputs[0].values.data<float>()[0] = NAN;
+              },
+              "train.npz: images has NaN in row 0"},
         Wrong{"InfiniteFeature", [](D& d, R&) { d.inputs[0].values.data<float>()[4] = -INFINITY; },
               "has an infinite value in row 2, element 0"},
         Wrong{"NaNLabel",
@@ -121,18 +127,18 @@ INSTANTIATE_TEST_SUITE_P(
               [](D& d, R&) {
                 d.labels.values = Tensor::FromVector<float>(Shape({3}), {0, 1, 1.5});
               },
-              "the label 1.5 in row 2, which is no class index"},
+              "the label 1.5 in row 2 (counted from 0), which is no class index"},
         Wrong{"LabelTooLarge", [](D&, R& r) { r.class_count = 2; },
-              "the label 2 in row 2, but the model's classes are 0 to 1"},
+              "the label 2 in row 2 (counted from 0), but the model's classes are 0 to 1"},
         Wrong{"NegativeLabel", [](D& d, R&) { d.labels.values.data<int64_t>()[0] = -1; },
-              "the label -1 in row 0"},
+              "the label -1 in row 0 (counted from 0)"},
         Wrong{"OneHotLabels",
               [](D& d, R&) {
                 d.labels.values = Tensor(DType::kInt64, Shape({3, 3}));
               },
               "array 'y' has examples of shape [3], but the model needs []"},
         Wrong{"CountsDiffer", [](D& d, R&) { d.labels.values = Tensor(DType::kInt64, Shape({4})); },
-              "array 'y' has 4 examples, but 'input' has 3"},
+              "array 'y' has 4 examples, but array 'input' has 3"},
         Wrong{"NoExamples",
               [](D& d, R&) {
                 d.inputs[0].values = Tensor(DType::kFloat32, Shape({0, 2}));

@@ -124,7 +124,9 @@ absl::StatusOr<Tensor> ReadArray(const std::string& path, bool as_labels,
   ASSIGN_OR_RETURN(const std::string bytes, ReadMaybeGzip(path, limits.max_bytes));
   const absl::StatusOr<IdxArray> array = ParseIdx(bytes, limits);
   if (!array.ok()) {
-    return absl::Status(array.status().code(), absl::StrCat(path, ": ", array.status().message()));
+    return absl::Status(
+        array.status().code(),
+        absl::StrCat(path, ": ", as_labels ? "labels" : "images", ": ", array.status().message()));
   }
   const bool is_float = array->type >= 0x0D;
   return as_labels && !is_float ? Convert<int64_t>(*array) : Convert<float>(*array);
@@ -136,7 +138,7 @@ absl::StatusOr<Dataset> ReadIdx(const IdxSource& source, const ReadLimits& limit
   Dataset dataset;
   ASSIGN_OR_RETURN(Tensor images, ReadArray(source.images, /*as_labels=*/false, limits));
   const int64_t count = images.shape()[0];
-  dataset.inputs.push_back({source.input, std::move(images)});
+  dataset.inputs.push_back({source.input, std::move(images), "images"});
   if (source.labels.empty()) return dataset;
   ASSIGN_OR_RETURN(Tensor labels, ReadArray(source.labels, /*as_labels=*/true, limits));
   if (labels.shape().rank() != 1) {
@@ -149,7 +151,7 @@ absl::StatusOr<Dataset> ReadIdx(const IdxSource& source, const ReadLimits& limit
                                                    " labels, but ", source.images, " has ", count,
                                                    " images"));
   }
-  dataset.labels = {"labels", std::move(labels)};
+  dataset.labels = {"labels", std::move(labels), "labels"};
   return dataset;
 }
 

@@ -33,6 +33,7 @@ TEST(IdxReader, BytesBecomeFloatsAndLabelsIntegers) {
   EXPECT_EQ(dataset.inputs[0].values.shape(), Shape({2, 2, 2}));
   EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 255));
   EXPECT_THAT(dataset.labels.values.span<int64_t>(), ElementsAre(7, 3));
+  EXPECT_EQ(dataset.inputs[0].Described(), "images");
 }
 
 TEST(IdxReader, GzipIsKnownByItsContents) {
@@ -87,7 +88,7 @@ TEST_P(MalformedFiles, AreRefused) {
 INSTANTIATE_TEST_SUITE_P(
     IdxReader, MalformedFiles,
     testing::Values(
-        Malformed{"Empty", "", Labels(), "images-idx3-ubyte: it is no IDX file"},
+        Malformed{"Empty", "", Labels(), "images-idx3-ubyte: images: it is no IDX file"},
         Malformed{"Text", "hello world", Labels(), "two zero bytes"},
         Malformed{"UnknownType", IdxOf({1}, "1", 0x07), Labels(), "type 7"},
         Malformed{"RankZero", IdxOf({}, "1"), Labels(), "rank 0"},

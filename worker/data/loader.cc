@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -99,7 +100,8 @@ class PrefetchingLoader : public Loader {
     MutexLock lock(&mutex_);
     if (current_.size > 0) spare_.push_back(std::move(current_));
     current_ = Batch();
-    while (ready_.empty()) changed_.Wait(&mutex_);
+    while (ready_.empty() && failure_ == nullptr) changed_.Wait(&mutex_);
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
     current_ = std::move(ready_.front());
     ready_.pop_front();
     changed_.SignalAll();
@@ -120,7 +122,18 @@ class PrefetchingLoader : public Loader {
   }
 
  private:
+  // Memory may run out here as anywhere: whoever waits for the batch hears of it.
   void Produce() {
+    try {
+      ProduceUntilStopped();
+    } catch (...) {
+      MutexLock lock(&mutex_);
+      failure_ = std::current_exception();
+      changed_.SignalAll();
+    }
+  }
+
+  void ProduceUntilStopped() {
     while (true) {
       Cursor cursor;
       uint64_t generation;
@@ -154,6 +167,7 @@ class PrefetchingLoader : public Loader {
 
   Mutex mutex_;
   CondVar changed_;
+  std::exception_ptr failure_ ABSL_GUARDED_BY(mutex_);
   Cursor cursor_ ABSL_GUARDED_BY(mutex_);  // Of the batch to make next.
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<Batch> ready_ ABSL_GUARDED_BY(mutex_);

@@ -3,7 +3,9 @@
 #define TOPIARY_WORKER_DATA_READERS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -47,29 +49,28 @@ struct IdxSource {
 };
 absl::StatusOr<Dataset> ReadIdx(const IdxSource& source, const ReadLimits& limits = {});
 
+// A column of a CSV file, by its name in the header or by index counted from 0 (-1 is the last). A
+// name is never taken for an index, nor an index for a name.
+using CsvColumnKey = std::variant<std::string, int>;
+
 // A CSV file, gzip-compressed or not; RFC 4180 quoting, a byte-order mark and CRLF line ends are
 // fine.
 struct CsvSource {
   std::string path;
   bool has_header = true;
   char delimiter = ',';
-  // Columns by header name, or by index counted from 0 ("3"; "-1" is the last).
-  std::string label_column;                  // Empty: no labels.
-  std::vector<std::string> feature_columns;  // Empty: all that have no other role.
-  std::vector<std::string> ignored_columns;
+  // All columns are features but the label and those ignored. No column may have two roles.
+  std::optional<CsvColumnKey> label_column;  // Absent: no labels.
+  // True if `label_column` is a guess, for messages about a column that is also something else.
+  bool label_is_default = false;
+  std::vector<CsvColumnKey> feature_columns;  // Said to be features: checked, nothing more.
+  std::vector<CsvColumnKey> ignored_columns;
   // Labels are classes (integers from 0, or any strings mapped to indices in sorted
   // order), else float32 targets.
   bool labels_are_classes = true;
-  // Integer class labels start here (1 for ISOLET); it is subtracted.
-  int64_t first_class = 0;
   // Class names in order of index, so that a test file maps as its training file did. Empty: from
   // this file.
   std::vector<std::string> class_names;
-  // A field that means "missing" besides the empty one ("?", "NA").
-  std::vector<std::string> missing_values;
-  // Missing features become the column's mean over the rows that have it
-  // instead of an error.
-  bool impute_mean = false;
   std::string input = "input";  // Name of the input: float32 [rows, features].
 };
 absl::StatusOr<Dataset> ReadCsv(const CsvSource& source, const ReadLimits& limits = {});

@@ -58,9 +58,8 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   RETURN_IF_ERROR(LoadModel(spec, &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
   if (Trains(spec)) RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0));
-  RETURN_IF_ERROR(reporter.Check());
   ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
-                                         spec.memory_limit_bytes));
+                                         spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
   job.batches_per_epoch = job.data.train.size() / job.batch;
   ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));

@@ -16,11 +16,6 @@
 namespace topiary {
 namespace {
 
-std::string ColumnName(const std::variant<std::string, int>& column) {
-  if (const auto* name = std::get_if<std::string>(&column)) return *name;
-  return absl::StrCat(std::get<int>(column));
-}
-
 CsvSource CsvSourceOf(const CsvSourceSpec& spec, LossSpec loss, const std::string& input) {
   CsvSource source;
   source.path = spec.path;
@@ -31,16 +26,20 @@ CsvSource CsvSourceOf(const CsvSourceSpec& spec, LossSpec loss, const std::strin
   for (const CsvColumnSpec& column : spec.columns) {
     switch (column.role) {
       case CsvColumnSpec::Role::kFeature:
-        break;  // What has no other role is a feature.
+        source.feature_columns.push_back(column.column);
+        break;
       case CsvColumnSpec::Role::kLabel:
-        source.label_column = ColumnName(column.column);
+        source.label_column = column.column;
         break;
       case CsvColumnSpec::Role::kIgnore:
-        source.ignored_columns.push_back(ColumnName(column.column));
+        source.ignored_columns.push_back(column.column);
         break;
     }
   }
-  if (source.label_column.empty()) source.label_column = "-1";
+  if (!source.label_column.has_value()) {
+    source.label_column = -1;
+    source.label_is_default = true;
+  }
   return source;
 }
 
@@ -62,13 +61,24 @@ absl::StatusOr<Dataset> Read(const DataSourceSpec& spec, LossSpec loss, const st
   return ReadCsv(source, limits);
 }
 
-absl::Status CheckBinary(const std::string& source, const Tensor& targets) {
-  const absl::Span<const float> values = targets.span<float>();
+// The name of the field that is set.
+absl::string_view FormatOf(const DataSourceSpec& spec) {
+  if (std::holds_alternative<NpzSourceSpec>(spec)) return "npz";
+  return std::holds_alternative<IdxSourceSpec>(spec) ? "idx" : "csv";
+}
+
+absl::Status In(const std::string& source, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(source, ": ", status.message()));
+}
+
+absl::Status CheckBinary(const std::string& source, const DataArray& labels) {
+  const absl::Span<const float> values = labels.values.span<float>();
+  const auto per_row = static_cast<size_t>(labels.ExampleShape().element_count());
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] != 0 && values[i] != 1) {
-      return absl::InvalidArgumentError(absl::StrCat(source, ": label ", values[i], " (number ", i,
-                                                     ") is neither 0 nor 1, as ",
-                                                     "binary_cross_entropy needs"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          source, ": ", labels.Described(), " has the label ", values[i], " in row ", i / per_row,
+          " (counted from 0), which is neither 0 nor 1, as ", "binary_cross_entropy needs"));
     }
   }
   return absl::OkStatus();
@@ -78,14 +88,15 @@ absl::StatusOr<Dataset> ReadAndConform(const std::string& source, const DataSour
                                        LossSpec loss, const DataRequirements& requirements,
                                        const std::vector<std::string>& class_names,
                                        const ReadLimits& limits) {
-  ASSIGN_OR_RETURN(Dataset data,
-                   Read(spec, loss, requirements.inputs[0].name, class_names, limits));
+  absl::StatusOr<Dataset> read = Read(spec, loss, requirements.inputs[0].name, class_names, limits);
+  if (!read.ok()) return In(absl::StrCat(source, ".", FormatOf(spec)), read.status());
+  Dataset data = *std::move(read);
   if (!data.has_labels()) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": there are no labels"));
   }
   RETURN_IF_ERROR(ConformDataset(source, requirements, data));
   if (loss == LossSpec::kBinaryCrossEntropy) {
-    RETURN_IF_ERROR(CheckBinary(source, data.labels.values));
+    RETURN_IF_ERROR(CheckBinary(source, data.labels));
   }
   return data;
 }
@@ -175,21 +186,26 @@ int64_t PreparedData::bytes() const { return BytesOf(train) + BytesOf(evaluation
 
 absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, uint64_t seed,
                                          const DataRequirements& requirements,
-                                         int64_t memory_limit_bytes) {
+                                         int64_t memory_limit_bytes,
+                                         const std::function<absl::Status()>& check) {
   ReadLimits limits;
   if (memory_limit_bytes > 0) limits.max_bytes = std::min(limits.max_bytes, memory_limit_bytes);
   PreparedData data;
+  RETURN_IF_ERROR(check());
   ASSIGN_OR_RETURN(data.train,
                    ReadAndConform("spec.data.train", spec.train, loss, requirements, {}, limits));
+  RETURN_IF_ERROR(check());
   if (spec.evaluation.has_value()) {
     // Class names of the training data say which index a name has.
     ASSIGN_OR_RETURN(data.evaluation, ReadAndConform("spec.data.evaluation", *spec.evaluation, loss,
                                                      requirements, data.train.class_names, limits));
+    RETURN_IF_ERROR(check());
   } else {
-    ASSIGN_OR_RETURN(const SplitRows rows,
-                     SplitBySeed(data.train.size(), spec.validation_fraction, seed));
-    data.evaluation = SelectRows(data.train, rows.holdout);
-    data.train = SelectRows(data.train, rows.train);
+    const absl::StatusOr<SplitRows> rows =
+        SplitBySeed(data.train.size(), spec.validation_fraction, seed);
+    if (!rows.ok()) return In("spec.data.train", rows.status());
+    data.evaluation = SelectRows(data.train, rows->holdout);
+    data.train = SelectRows(data.train, rows->train);
   }
   ASSIGN_OR_RETURN(const Scaling scaling,
                    FitScaling(data.train, requirements.inputs[0].name, ScalingOptionsOf(spec)));

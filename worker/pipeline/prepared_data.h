@@ -3,7 +3,9 @@
 #define TOPIARY_WORKER_PIPELINE_PREPARED_DATA_H_
 
 #include <cstdint>
+#include <functional>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/data/dataset.h"
 #include "worker/model/graph.h"
@@ -25,10 +27,12 @@ struct PreparedData {
 // Reads what `spec` says. Without evaluation data a part of the training data is held out, drawn by
 // `seed`. Normalization is fitted on the examples that are trained on. At most `memory_limit_bytes`
 // (0: the readers' own limit) are read from each file: RESOURCE_EXHAUSTED beyond. INVALID_ARGUMENT,
-// naming file, array and row, for data that does not fit.
+// naming the part of the spec, the file, the array and the row, for data that does not fit. `check`
+// is asked before and after each file of examples; an error from it ends the reading.
 absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, uint64_t seed,
                                          const DataRequirements& requirements,
-                                         int64_t memory_limit_bytes);
+                                         int64_t memory_limit_bytes,
+                                         const std::function<absl::Status()>& check);
 
 }  // namespace topiary
 

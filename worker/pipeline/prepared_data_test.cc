@@ -13,6 +13,7 @@
 namespace topiary {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 // `outputs` linear outputs of 2 inputs.
@@ -37,9 +38,10 @@ class PreparingData : public testing::Test {
     const absl::StatusOr<DataRequirements> requirements =
         RequirementsOf(LinearGraph(outputs), loss);
     if (!requirements.ok()) return requirements.status();
-    return PrepareData(spec, loss, 0, *requirements, 0);
+    return PrepareData(spec, loss, 0, *requirements, 0, check_);
   }
 
+  std::function<absl::Status()> check_ = [] { return absl::OkStatus(); };
   const std::string folder_ = NewTestFolder();
 };
 
@@ -60,7 +62,9 @@ TEST_F(PreparingData, TargetsOfOneOutputTakeItsShape) {
 TEST_F(PreparingData, BinaryLabelsMustBeZeroOrOne) {
   EXPECT_OK(Prepare(Csv("1,2,0\n3,4,1\n"), LossSpec::kBinaryCrossEntropy, 1).status());
   EXPECT_THAT(Prepare(Csv("1,2,0\n3,4,2\n"), LossSpec::kBinaryCrossEntropy, 1).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("neither 0 nor 1")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("spec.data.train: column 'label' has the label 2 in row 1"),
+                             HasSubstr("neither 0 nor 1"))));
 }
 
 TEST_F(PreparingData, TheLabelIsTheLastColumnUnlessSaid) {
@@ -71,6 +75,42 @@ TEST_F(PreparingData, TheLabelIsTheLastColumnUnlessSaid) {
   ASSERT_OK_AND_ASSIGN(const PreparedData data, Prepare(spec, LossSpec::kCrossEntropy, 3));
   EXPECT_THAT(data.train.labels.values.span<int64_t>(), testing::ElementsAre(1, 0));
   EXPECT_THAT(data.train.inputs[0].values.span<float>(), testing::ElementsAre(2, 0, 4, 2));
+}
+
+TEST_F(PreparingData, AFeatureWhereTheLabelIsByDefaultIsRefused) {
+  DataSpec spec = Csv("1,2,0\n0,4,2\n");
+  auto& source = std::get<CsvSourceSpec>(spec.train);
+  source.columns.push_back({std::string("label"), CsvColumnSpec::Role::kFeature});
+  EXPECT_THAT(Prepare(spec, LossSpec::kCrossEntropy, 3).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("spec.data.train.csv"), HasSubstr("columns: column 'label'"),
+                             HasSubstr("declare the label column"))));
+  source.columns.push_back({0, CsvColumnSpec::Role::kLabel});
+  EXPECT_OK(Prepare(spec, LossSpec::kCrossEntropy, 3).status());
+}
+
+TEST_F(PreparingData, AColumnIsFoundByIndexAlthoughAnotherHasThatName) {
+  CsvSourceSpec source;
+  source.path = folder_ + "/numbered.csv";
+  std::ofstream(source.path) << "2,1,0\n5,6,1\n7,8,0\n";
+  source.columns.push_back({2, CsvColumnSpec::Role::kLabel});
+  DataSpec spec;
+  spec.train = source;
+  spec.evaluation = source;
+  ASSERT_OK_AND_ASSIGN(const PreparedData data, Prepare(spec, LossSpec::kCrossEntropy, 2));
+  EXPECT_THAT(data.train.labels.values.span<int64_t>(), testing::ElementsAre(1, 0));
+  EXPECT_THAT(data.train.inputs[0].values.span<float>(), testing::ElementsAre(5, 6, 7, 8));
+}
+
+TEST_F(PreparingData, ReadingEndsBetweenFilesWhenToldTo) {
+  DataSpec spec = Csv("1,2,0\n3,4,1\n");
+  std::get<CsvSourceSpec>(*spec.evaluation).path = folder_ + "/missing.csv";
+  for (const int after : {0, 1}) {
+    int asked = 0;
+    check_ = [&] { return asked++ < after ? absl::OkStatus() : absl::CancelledError("told"); };
+    EXPECT_THAT(Prepare(spec, LossSpec::kCrossEntropy, 2).status(),
+                StatusIs(absl::StatusCode::kCancelled));
+  }
 }
 
 TEST_F(PreparingData, IgnoredColumnsMayHoldAnything) {
@@ -120,14 +160,24 @@ TEST_F(PreparingData, NormalizationIsFittedOnTheTrainingExamplesAlone) {
 
 TEST_F(PreparingData, ErrorsNameThePartOfTheSpec) {
   EXPECT_THAT(Prepare(Csv("1,2,9\n"), LossSpec::kCrossEntropy, 3).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("spec.data.train")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("spec.data.train: column 'label' has the label 9 in row 0"),
+                             HasSubstr("counted from 0"))));
+  EXPECT_THAT(Prepare(Csv("1,2,0\n1,red,0\n"), LossSpec::kCrossEntropy, 3).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("spec.data.train.csv: "),
+                             HasSubstr("row 1 (counted from 0; line 3), column 'b'"))));
+  DataSpec missing = Csv("1,2,0\n");
+  std::get<CsvSourceSpec>(*missing.evaluation).path = folder_ + "/missing.csv";
+  EXPECT_THAT(Prepare(missing, LossSpec::kCrossEntropy, 3).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("spec.data.evaluation.csv: ")));
 }
 
 TEST_F(PreparingData, AFileBeyondTheMemoryLimitIsRefused) {
   const DataSpec spec = Csv("1,2,0\n3,4,1\n5,6,0\n7,8,1\n");
   const DataRequirements requirements =
       RequirementsOf(LinearGraph(2), LossSpec::kCrossEntropy).value();
-  EXPECT_THAT(PrepareData(spec, LossSpec::kCrossEntropy, 0, requirements, 16).status(),
+  EXPECT_THAT(PrepareData(spec, LossSpec::kCrossEntropy, 0, requirements, 16, check_).status(),
               StatusIs(absl::StatusCode::kResourceExhausted));
 }
 

@@ -28,8 +28,10 @@ class Training : public testing::Test {
     const std::string folder = NewTestFolder();
     const JobSpec spec = SmallJob(folder, graph_);
     task_ = spec.task;
-    data_ = PrepareData(spec.data, task_.loss, 0, RequirementsOf(graph_, task_.loss).value(), 0)
-                .value();
+    data_ =
+        PrepareData(spec.data, task_.loss, 0, RequirementsOf(graph_, task_.loss).value(), 0, [] {
+          return absl::OkStatus();
+        }).value();
   }
 
   std::vector<MethodLayer> Layers() const {
