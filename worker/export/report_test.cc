@@ -32,7 +32,7 @@ JobReport SampleReport() {
   dense.elements = 5000;
   dense.dense_reason = "7 blocks, fewer than 100";
   report.layers = {pruned, dense};
-  report.phases = {{"dense", 0, 20}, {"sparsify", 20, 70}, {"sparse", 70, 100}};
+  report.phases = {{"dense", 0, 20}, {"sparsification", 20, 70}, {"sparse", 70, 100}};
   report.costs.samples = 1000;
   report.costs.training_seconds = 2;
   return report;

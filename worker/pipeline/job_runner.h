@@ -52,8 +52,9 @@ class JobObserver {
   // Once, before the first step.
   virtual void OnDeterminismKey(const DeterminismKey& key) = 0;
 
-  // A complete checkpoint lies at `path` for the length of the call. An error is not the end of
-  // the job: it goes on, and the next checkpoint is tried in its time.
+  // A complete checkpoint lies at `path` for the length of the call. An error, which the
+  // observer logs, is not the end of the job: it goes on, and the next checkpoint is tried in its
+  // time.
   virtual absl::Status OnCheckpoint(const std::string& path, int64_t step) = 0;
 
   // Asked before each step, and between the larger pieces of other work. Must be quick.

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "common/logging.h"
 #include "common/status_macros.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
@@ -39,7 +40,7 @@ class JobRun {
     RETURN_IF_ERROR(reporter_.Check());
     ASSIGN_OR_RETURN(job_, LoadJob(spec_, reporter_));
     ASSIGN_OR_RETURN(backend_, backends(spec_.threads));
-    if (!attempt_.checkpoint_path.empty()) RETURN_IF_ERROR(ReadResumePoint());
+    if (!attempt_.checkpoint_path.empty()) ReadResumePoint();
     RETURN_IF_ERROR(MeasureGivenModel());
     ResultFiles files(attempt_.work_folder);
     if (std::holds_alternative<EvaluateSpec>(spec_.method)) return Finish(&files, {}, {});
@@ -50,15 +51,20 @@ class JobRun {
   }
 
  private:
-  absl::Status ReadResumePoint() {
-    ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(attempt_.checkpoint_path));
-    if (checkpoint.method != MethodName(spec_.method)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the checkpoint is of method '", checkpoint.method, "', not of this job's"));
+  // A checkpoint that cannot be used, as one of another version of Topiary, costs time but not the
+  // job: beginning anew gives the same bits.
+  void ReadResumePoint() {
+    absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(attempt_.checkpoint_path);
+    if (checkpoint.ok() && checkpoint->method != MethodName(spec_.method)) {
+      checkpoint = absl::InvalidArgumentError(absl::StrCat(
+          "the checkpoint is of method '", checkpoint->method, "', not of this job's"));
     }
-    record_ = checkpoint.record;
-    resume_ = std::move(checkpoint);
-    return absl::OkStatus();
+    if (!checkpoint.ok()) {
+      LogWarning("beginning anew", {{"error", checkpoint.status().ToString()}});
+      return;
+    }
+    record_ = checkpoint->record;
+    resume_ = *std::move(checkpoint);
   }
 
   // Before training changes anything, with a store of its own.
@@ -111,8 +117,8 @@ class JobRun {
       RETURN_IF_ERROR(loop.Load(resume_->training));
       resume_.reset();
     }
-    TrainingStage stage(StageOptions(dense_comparison), &loop, evaluator.get(), &reporter_,
-                        observer_, clock_, &record_);
+    TrainingStage stage(StageOptions(dense_comparison, loop.total_steps()), &loop, evaluator.get(),
+                        &reporter_, observer_, clock_, &record_);
     RETURN_IF_ERROR(stage.Run());
     loop.RefreshEffectiveWeights();
     RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
@@ -129,10 +135,12 @@ class JobRun {
     return trained;
   }
 
-  TrainingStage::Options StageOptions(bool dense_comparison) const {
+  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) const {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
     options.dense_comparison = dense_comparison;
+    const bool second = spec_.outputs.train_dense_comparison && !dense_comparison;
+    options.steps_before = second ? steps : 0;  // Both trainings are of equal length.
     options.plan_digest = key_->plan_digest;
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;

@@ -109,6 +109,7 @@ TEST_F(RunningJobs, SequentialAttentionReachesTheSparsityAskedFor) {
   EXPECT_NEAR(*outcome.sparsity_reached, 0.75, 0.02);
   EXPECT_GT(outcome.pruned_metrics.at("accuracy"), 0.5);
   EXPECT_EQ(report["phases"].size(), 3u);
+  EXPECT_EQ(report["phases"][1]["kind"], "sparsification");
   EXPECT_EQ(report["phases"][1]["begin"], 6);
   EXPECT_EQ(report["phases"][1]["end"], 21);
   EXPECT_EQ(report["history"].size(), 5u);
@@ -245,6 +246,37 @@ class TickingObserver : public RecordingObserver {
   FakeClock* clock_;
 };
 
+// Wants `action` from the sixth step on, which ends the first epoch: during its evaluation.
+class ActingInTheEvaluation : public TickingObserver {
+ public:
+  ActingInTheEvaluation(FakeClock* clock, JobControl action) : TickingObserver(clock) {
+    this->action = action;
+  }
+  void OnProgress(const JobProgress& p) override {
+    if (p.step >= 6) act_after = 0;
+    TickingObserver::OnProgress(p);
+  }
+};
+
+TEST_F(RunningJobs, AStopEndsTheEvaluationOfAnEpochAtOnce) {
+  ActingInTheEvaluation observer(&clock_, JobControl::kStop);
+  EXPECT_THAT(Run(SmallJob(folder_, MlpGraph()), &observer).status(),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(observer.checkpoint_steps.back(), 5);
+}
+
+TEST_F(RunningJobs, AHandBackWaitsForTheEvaluationOfAnEpoch) {
+  const JobSpec spec = SmallJob(folder_, MlpGraph());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec));
+  ActingInTheEvaluation observer(&clock_, JobControl::kHandBack);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_THAT(Run(spec, &observer).status(), StatusIs(absl::StatusCode::kAborted));
+  ASSERT_EQ(observer.checkpoint_steps.back(), 6);
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(6)));
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
+}
+
 struct ResumeCase {
   std::string name;
   std::function<Graph()> graph;
@@ -303,7 +335,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(RunningJobs, ResumesInsideTheDenseComparisonToo) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   spec.outputs.train_dense_comparison = true;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec));
+  RecordingObserver whole;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &whole));
+  EXPECT_THAT(whole.checkpoint_steps, testing::ElementsAre(30, 36, 51, 60)) << "must only rise";
   RecordingObserver observer;
   observer.checkpoint_folder = NewTestFolder();
   observer.act_after = 30;
@@ -315,15 +349,15 @@ TEST_F(RunningJobs, ResumesInsideTheDenseComparisonToo) {
   EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
 }
 
-TEST_F(RunningJobs, RefusesTheCheckpointOfAnotherMethod) {
+TEST_F(RunningJobs, BeginsAnewWhereTheCheckpointIsOfNoUse) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   RecordingObserver observer;
   observer.checkpoint_folder = NewTestFolder();
   ASSERT_OK(Run(spec, &observer).status());
   spec.method = MagnitudeSpec();
   RecordingObserver quiet;
-  EXPECT_THAT(Run(spec, &quiet, observer.CheckpointPath(6)).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("checkpoint")));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome anew, Run(spec, &quiet, observer.CheckpointPath(6)));
+  EXPECT_EQ(DigestOf(anew, JobFile::Kind::kOnnx), DigestOf(*Run(spec), JobFile::Kind::kOnnx));
 }
 
 TEST_F(RunningJobs, KeepsTheLastCheckpointWhenAsked) {

@@ -6,25 +6,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/logging.h"
 #include "common/status_macros.h"
+#include "worker/prune/phases.h"
 
 namespace topiary {
 namespace {
 
 constexpr int64_t kMeasurements = 20;
-
-std::string ProgressPhase(PhaseKind kind) {
-  switch (kind) {
-    case PhaseKind::kDense:
-      return "dense";
-    case PhaseKind::kSparsify:
-      return "sparsification";
-    case PhaseKind::kSparse:
-      return "sparse";
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -77,7 +65,7 @@ absl::Status TrainingStage::AfterStep(const TrainingLoop::StepResult& result) {
   JobReporter::TrainingPoint point;
   point.phase = options_.dense_comparison
                     ? "dense_comparison"
-                    : ProgressPhase(loop_->method().plan().At(done - 1).phase.kind);
+                    : std::string(PhaseKindName(loop_->method().plan().At(done - 1).phase.kind));
   point.step = done;
   point.total_steps = loop_->total_steps();
   point.batches_per_epoch = loop_->batches_per_epoch();
@@ -100,8 +88,12 @@ absl::Status TrainingStage::Measure() {
   AccountTo(&record_->training_seconds);
   loop_->RefreshEffectiveWeights();
   HistoryEntry entry;
-  // Not interrupted: a checkpoint has the whole measurement or none of it.
-  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate([] { return absl::OkStatus(); }));
+  // Only a stop, after which nothing goes on, ends it early. To hand back has to wait: a checkpoint
+  // of this step without the measurement would resume after it, and the history would lack it.
+  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate([this] {
+    const absl::Status wanted = reporter_->Check();
+    return absl::IsCancelled(wanted) ? wanted : absl::OkStatus();
+  }));
   entry.step = loop_->next_step();
   entry.epoch = static_cast<double>(entry.step) / static_cast<double>(loop_->batches_per_epoch());
   entry.loss = record_->loss_sum / static_cast<double>(std::max<int64_t>(1, record_->loss_steps));
@@ -125,12 +117,9 @@ absl::Status TrainingStage::SaveCheckpoint() {
   checkpoint.training = loop_->Save();
   const std::string path = LastCheckpointPath();
   RETURN_IF_ERROR(WriteCheckpoint(checkpoint, path));
-  const absl::Status handed_over = observer_->OnCheckpoint(path, checkpoint.step);
-  if (!handed_over.ok()) {
-    // The next one may get through; until then a lost worker costs more steps.
-    LogWarning("checkpoint was not stored",
-               {{"step", absl::StrCat(checkpoint.step)}, {"error", handed_over.ToString()}});
-  }
+  // The observer logs it if it was not stored. The next one may get through; until then a lost
+  // worker costs more steps.
+  observer_->OnCheckpoint(path, options_.steps_before + checkpoint.step).IgnoreError();
   if (!options_.keep_last_checkpoint) {
     std::error_code ignored;
     std::filesystem::remove(path, ignored);

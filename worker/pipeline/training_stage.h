@@ -30,6 +30,8 @@ class TrainingStage {
   struct Options {
     std::string method;
     bool dense_comparison = false;
+    // Of trainings of the same job before this one: the observer is told steps that only rise.
+    int64_t steps_before = 0;
     std::string plan_digest;
     std::string work_folder;   // Checkpoints lie there for as long as the observer looks at them.
     int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.

@@ -107,7 +107,8 @@ absl::StatusOr<BlockPartition> BlockPartition::Create(const PrunableLayer& layer
   ASSIGN_OR_RETURN(const int64_t count, CountBlocks(layer, block));
   BlockPartition partition;
   partition.layer_ = layer;
-  partition.block_ = block;
+  // Padding a block beyond its matrix would only waste memory when it is stored.
+  partition.block_ = {std::min(block.rows, layer.rows), std::min(block.cols, layer.cols)};
   partition.block_rows_ = DivideRoundingUp(layer.rows, block.rows);
   partition.block_cols_ = DivideRoundingUp(layer.cols, block.cols);
   auto runs = std::make_shared<BlockRuns>();

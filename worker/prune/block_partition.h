@@ -44,6 +44,7 @@ class BlockPartition {
   static absl::StatusOr<int64_t> CountBlocks(const PrunableLayer& layer, const BlockShape& block);
 
   const PrunableLayer& layer() const { return layer_; }
+  // As asked for, but no larger than the matrix.
   const BlockShape& block() const { return block_; }
   int64_t block_count() const { return runs_->block_count; }
   // Per group.

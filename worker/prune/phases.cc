@@ -78,7 +78,7 @@ absl::string_view PhaseKindName(PhaseKind kind) {
     case PhaseKind::kDense:
       return "dense";
     case PhaseKind::kSparsify:
-      return "sparsify";
+      return "sparsification";
     case PhaseKind::kSparse:
       return "sparse";
   }

@@ -17,7 +17,7 @@ enum class PhaseKind {
   kSparse,    // The support is frozen at its final size.
 };
 
-// "dense", "sparsify" or "sparse".
+// "dense", "sparsification" or "sparse": the words of reports and of a job's progress.
 absl::string_view PhaseKindName(PhaseKind kind);
 absl::StatusOr<PhaseKind> ParsePhaseKind(absl::string_view name);
 

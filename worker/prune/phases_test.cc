@@ -131,6 +131,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadShares{"all zero", {{PhaseKind::kDense, 0}}, 10},
         BadShares{"infinite", {{PhaseKind::kDense, std::numeric_limits<double>::infinity()}}, 10}));
 
+TEST(PhaseKind, NamesAreThoseOfProgressAndReports) {
+  EXPECT_EQ(PhaseKindName(PhaseKind::kDense), "dense");
+  EXPECT_EQ(PhaseKindName(PhaseKind::kSparsify), "sparsification");
+  EXPECT_EQ(PhaseKindName(PhaseKind::kSparse), "sparse");
+}
+
 TEST(PhaseKind, NamesRoundTrip) {
   for (PhaseKind kind : {PhaseKind::kDense, PhaseKind::kSparsify, PhaseKind::kSparse}) {
     EXPECT_EQ(ParsePhaseKind(PhaseKindName(kind)).value(), kind);
