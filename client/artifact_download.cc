@@ -30,16 +30,12 @@ class RangeReader {
       : stub_(stub), name_(std::move(name)), options_(options) {}
 
   absl::StatusOr<int64_t> Size() {
-    if (IsCancelled(options_.cancellation)) return absl::CancelledError("stopped");
-    grpc::ClientContext context;
-    SetDeadline(options_.call_timeout, &context);
-    const Cancellation::Scope scope(options_.cancellation, &context);
-    v1::GetArtifactRequest request;
-    request.set_name(name_);
-    v1::Artifact artifact;
-    RETURN_IF_ERROR(FromGrpcStatus(stub_->GetArtifact(&context, request, &artifact)));
-    if (artifact.size_bytes() < 0) return absl::InternalError("the server gave a negative size");
-    return artifact.size_bytes();
+    Backoff backoff(options_.backoff);
+    for (;;) {
+      absl::StatusOr<int64_t> size = AskSize();
+      if (size.ok()) return size;
+      RETURN_IF_ERROR(WaitToRetry(size.status(), &backoff, options_.cancellation));
+    }
   }
 
   // Gives the bytes from `offset` to `size` to `sink`, in order and without gaps.
@@ -58,6 +54,19 @@ class RangeReader {
   }
 
  private:
+  absl::StatusOr<int64_t> AskSize() {
+    if (IsCancelled(options_.cancellation)) return absl::CancelledError("stopped");
+    grpc::ClientContext context;
+    SetDeadline(options_.call_timeout, &context);
+    const Cancellation::Scope scope(options_.cancellation, &context);
+    v1::GetArtifactRequest request;
+    request.set_name(name_);
+    v1::Artifact artifact;
+    RETURN_IF_ERROR(FromGrpcStatus(stub_->GetArtifact(&context, request, &artifact)));
+    if (artifact.size_bytes() < 0) return absl::InternalError("the server gave a negative size");
+    return artifact.size_bytes();
+  }
+
   absl::Status ReadSegment(const Sink& sink) {
     if (IsCancelled(options_.cancellation)) return absl::CancelledError("stopped");
     grpc::ClientContext context;

@@ -1,6 +1,7 @@
 #include "worker/agent/agent.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -30,14 +31,17 @@ Agent::~Agent() = default;
 void Agent::Run() {
   Backoff backoff(options_.backoff);
   while (!Done()) {
+    {
+      MutexLock lock(&mutex_);
+      news_ = false;
+    }
     const v1::SynchronizeRequest request = Request();
     const bool idle = request.attempts_size() == 0;
     auto call = std::make_shared<Cancellation>();
     {
       MutexLock lock(&mutex_);
-      // What happened so far is in the request; what happens from here on cancels an idle call.
+      // News since then may not be in the request, and an idle call would keep it waiting.
       if (idle && news_) call->Cancel();
-      news_ = false;
       call_ = idle ? call : nullptr;
     }
     const absl::StatusOr<v1::SynchronizeResponse> response = environment_.coordinator->Synchronize(
@@ -62,7 +66,9 @@ void Agent::Run() {
       WaitForNews(backoff.Delay());
     }
   }
-  attempts_.clear();  // Stops what an abandoned worker still runs.
+  // An abandoned worker still runs them; all are told before one is waited for.
+  for (const auto& attempt : attempts_) attempt->Stop();
+  attempts_.clear();
 }
 
 v1::SynchronizeRequest Agent::Request() {
@@ -122,10 +128,21 @@ void Agent::Begin(const v1::Lease& lease) {
   };
   if (std::any_of(attempts_.begin(), attempts_.end(), same_job) ||
       static_cast<int>(attempts_.size()) >= options_.capabilities.slots()) {
-    LogWarning("lease refused", {{"job", lease.job()}, {"attempt", lease.attempt()}});
+    LogWarning(
+        "lease refused",
+        {{"job", lease.job()}, {"attempt", lease.attempt()}, {"worker", options_.worker_id}});
     return;
   }
-  attempts_.push_back(std::make_unique<Attempt>(lease, environment_));
+  try {
+    attempts_.push_back(std::make_unique<Attempt>(lease, environment_));
+  } catch (const std::exception& error) {
+    // No thread or no memory for one: the lease runs out, and the job goes elsewhere.
+    LogError("attempt not started", {{"job", lease.job()},
+                                     {"attempt", lease.attempt()},
+                                     {"worker", options_.worker_id},
+                                     {"error", error.what()}});
+    return;
+  }
   if (attempts_told_to_drain_) attempts_.back()->HandBack();
 }
 

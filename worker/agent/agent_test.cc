@@ -299,6 +299,27 @@ TEST_F(AgentTest, AFaultOfTheSpecIsNotWorthARetry) {
   EXPECT_THAT(failure.error().message(), HasSubstr("operator Foo of node \\xff\\xfe"));
 }
 
+TEST_F(AgentTest, ErrorsNameArtifactsAndNotThisMachinesFiles) {
+  OneJob job;
+  FakeCoordinator coordinator(
+      [&job](const auto& request, Cancellation*) { return job.Answer(request); });
+  job.lease = LeaseOf("j", &coordinator);
+  job.lease.set_checkpoint_digest(coordinator.Store("state at step 7"));
+  RunAgent(
+      &coordinator,
+      [](const JobAttempt& attempt, JobObserver*) -> absl::StatusOr<JobOutcome> {
+        return absl::InvalidArgumentError(std::get<NpzSourceSpec>(attempt.spec.data.train).path +
+                                          ": no array 'x'; " + attempt.spec.model_path +
+                                          ": no graph; " + attempt.checkpoint_path + ": cut; " +
+                                          attempt.work_folder + "/report.json: full");
+      },
+      1);
+  EXPECT_EQ(job.last.outcome().failed().error().message(),
+            "artifact " + Sha256Hex("the data") +
+                ": no array 'x'; model/nets/model.onnx: no graph; " + "artifact " +
+                Sha256Hex("state at step 7") + ": cut; work/report.json: full");
+}
+
 TEST_F(AgentTest, ATransientFailureIsWorthARetry) {
   OneJob job;
   FakeCoordinator coordinator(

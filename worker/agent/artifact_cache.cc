@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/artifact_transfer.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
@@ -72,6 +75,7 @@ absl::Status ArtifactCache::Scan() {
   for (const auto& file : std::filesystem::directory_iterator(folder_, error)) {
     const std::string name = file.path().filename().string();
     std::error_code ignored;
+    if (absl::EndsWith(name, ".partial")) std::filesystem::remove(file.path(), ignored);
     if (!IsSha256Hex(name) || !file.is_regular_file(ignored)) continue;
     ASSIGN_OR_RETURN(const int64_t size, FileSize(file.path().string()));
     found.push_back({file.last_write_time(ignored), name, size});
@@ -93,41 +97,53 @@ absl::Status ArtifactCache::Scan() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ArtifactCache::Pin> ArtifactCache::Get(const std::string& digest,
-                                                      const Fetch& fetch) {
+absl::StatusOr<ArtifactCache::Pin> ArtifactCache::Get(const std::string& digest, const Fetch& fetch,
+                                                      Cancellation* cancellation) {
   if (!IsSha256Hex(digest)) {
     return absl::InvalidArgumentError(absl::StrCat("\"", digest, "\" is no SHA-256"));
   }
+  ASSIGN_OR_RETURN(const Claim claim, PinOrClaim(digest, cancellation));
+  if (claim == Claim::kPinned) return Pin(this, digest, PathOf(digest));
+  // Also where it throws, for lack of memory: whoever waits must not wait for ever.
+  absl::Cleanup abandon = [this, &digest] { Abandon(digest); };
+  absl::StatusOr<Pin> pin = Bring(digest, claim, fetch);
+  if (pin.ok()) std::move(abandon).Cancel();
+  return pin;
+}
+
+absl::StatusOr<ArtifactCache::Pin> ArtifactCache::Bring(const std::string& digest, Claim claim,
+                                                        const Fetch& fetch) {
   const std::string path = PathOf(digest);
-  const Claim claim = PinOrClaim(digest);
-  if (claim == Claim::kPinned) return Pin(this, digest, path);
-  absl::Status status;
   if (claim == Claim::kFetch || Sha256HexOfFile(path).value_or("") != digest) {
-    status = fetch(digest, path);
+    const absl::Status fetched = fetch(digest, path);
+    if (!fetched.ok()) {
+      // A part that nobody may come back for is not counted, and must not fill the disk.
+      if (absl::IsCancelled(fetched)) unlink(PartialPath(path, digest).c_str());
+      return fetched;
+    }
   }
-  const absl::StatusOr<int64_t> size = status.ok() ? FileSize(path) : status;
+  ASSIGN_OR_RETURN(const int64_t size, FileSize(path));
   MutexLock lock(&mutex_);
-  fetched_.SignalAll();
-  if (!size.ok()) {
-    entries_.erase(digest);
-    return size.status();
-  }
   Entry& entry = entries_[digest];
   entry.fetching = false;
   entry.verified = true;
-  entry.size = *size;
+  entry.size = size;
   entry.pins = 1;
   entry.age = ages_.insert(ages_.end(), digest);
-  size_bytes_ += *size;
+  size_bytes_ += size;
   Evict();
+  fetched_.SignalAll();
   return Pin(this, digest, path);
 }
 
-ArtifactCache::Claim ArtifactCache::PinOrClaim(const std::string& digest) {
+absl::StatusOr<ArtifactCache::Claim> ArtifactCache::PinOrClaim(const std::string& digest,
+                                                               Cancellation* cancellation) {
+  constexpr absl::Duration kLookAgain = absl::Milliseconds(100);
   MutexLock lock(&mutex_);
   auto found = entries_.find(digest);
   while (found != entries_.end() && found->second.fetching) {
-    fetched_.Wait(&mutex_);
+    if (IsCancelled(cancellation)) return absl::CancelledError("stopped");
+    fetched_.WaitWithTimeout(&mutex_, kLookAgain);
     found = entries_.find(digest);
   }
   if (found == entries_.end()) {
@@ -135,7 +151,8 @@ ArtifactCache::Claim ArtifactCache::PinOrClaim(const std::string& digest) {
     return Claim::kFetch;
   }
   Entry& entry = found->second;
-  if (entry.verified) {
+  // Somebody may have cleaned up the folder.
+  if (entry.pins > 0 || (entry.verified && access(PathOf(digest).c_str(), R_OK) == 0)) {
     ++entry.pins;
     Touch(&entry);
     return Claim::kPinned;
@@ -145,6 +162,12 @@ ArtifactCache::Claim ArtifactCache::PinOrClaim(const std::string& digest) {
   entry = Entry();
   entry.fetching = true;
   return Claim::kCompare;
+}
+
+void ArtifactCache::Abandon(const std::string& digest) {
+  MutexLock lock(&mutex_);
+  entries_.erase(digest);
+  fetched_.SignalAll();
 }
 
 int64_t ArtifactCache::size_bytes() const {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cancellation.h"
 #include "common/mutex.h"
 
 namespace topiary {
@@ -40,6 +41,7 @@ class ArtifactCache {
 
   // Uses `folder`, which is made where it does not exist, for itself alone: FAILED_PRECONDITION
   // while another process has it. What lies there from before and has a digest's name is kept.
+  // Downloads that an earlier process did not finish are removed.
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(const std::string& folder,
                                                              int64_t limit_bytes);
   ~ArtifactCache();
@@ -47,11 +49,16 @@ class ArtifactCache {
   ArtifactCache& operator=(const ArtifactCache&) = delete;
 
   // The file with these bytes, fetched if it is not here. One fetch at a time per digest: others
-  // that want it wait, and try themselves where it failed. The cache may exceed its limit while
-  // everything in it is pinned.
-  absl::StatusOr<Pin> Get(const std::string& digest, const Fetch& fetch);
+  // that want it wait, and try themselves where it failed; CANCELLED if `cancellation`, which may
+  // be null, is cancelled meanwhile. The cache may exceed its limit while everything in it is
+  // pinned.
+  absl::StatusOr<Pin> Get(const std::string& digest, const Fetch& fetch,
+                          Cancellation* cancellation = nullptr);
 
   int64_t size_bytes() const;
+
+  // Where the file of this digest lies, if it is here.
+  std::string PathOf(const std::string& digest) const { return folder_ + "/" + digest; }
 
  private:
   struct Entry {
@@ -68,11 +75,14 @@ class ArtifactCache {
   enum class Claim { kPinned, kCompare, kFetch };
   // Pins the file if it is here and known to be right. Otherwise marks it as being fetched by the
   // caller, who has to compare it first where it is here.
-  Claim PinOrClaim(const std::string& digest);
-  std::string PathOf(const std::string& digest) const { return folder_ + "/" + digest; }
+  absl::StatusOr<Claim> PinOrClaim(const std::string& digest, Cancellation* cancellation);
+  // Brings the file, and then pins it; the entry was claimed.
+  absl::StatusOr<Pin> Bring(const std::string& digest, Claim claim, const Fetch& fetch);
   void Touch(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Evict() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpin(const std::string& digest);
+  // Ends a claim that brought nothing.
+  void Abandon(const std::string& digest);
 
   const std::string folder_;
   const int64_t limit_bytes_;

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/cancellation.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/notification.h"
@@ -128,6 +130,55 @@ TEST_F(ArtifactCacheTest, ANameThatIsNoDigestIsRefused) {
   auto cache = Open(100);
   EXPECT_THAT(cache->Get("../../etc/passwd", {}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, testing::_));
+}
+
+TEST_F(ArtifactCacheTest, AFetchThatThrowsLeavesNobodyWaiting) {
+  auto cache = Open(100);
+  const auto fail = [](const std::string&, const std::string&) -> absl::Status {
+    throw std::bad_alloc();
+  };
+  EXPECT_THROW(cache->Get(Sha256Hex("x"), fail).IgnoreError(), std::bad_alloc);
+  EXPECT_OK(Get(cache.get(), "x").status());
+}
+
+TEST_F(ArtifactCacheTest, WhoWaitsForAnothersFetchCanBeStopped) {
+  auto cache = Open(100);
+  Notification begun;
+  Notification go_on;
+  std::thread first([&] {
+    EXPECT_OK(cache
+                  ->Get(Sha256Hex("slow"),
+                        [&](const std::string&, const std::string& path) {
+                          begun.Notify();
+                          go_on.WaitForNotification();
+                          return WriteFileAtomically(path, "slow");
+                        })
+                  .status());
+  });
+  begun.WaitForNotification();
+  Cancellation cancellation;
+  cancellation.Cancel();
+  EXPECT_THAT(cache->Get(Sha256Hex("slow"), {}, &cancellation).status(),
+              StatusIs(absl::StatusCode::kCancelled, testing::_));
+  go_on.Notify();
+  first.join();
+}
+
+TEST_F(ArtifactCacheTest, UnfinishedDownloadsOfAnEarlierProcessAreRemoved) {
+  ASSERT_OK(CreateFolders(folder_));
+  const std::string partial = folder_ + "/" + Sha256Hex("x") + ".abc.partial";
+  ASSERT_OK(WriteFileAtomically(partial, "half"));
+  Open(100);
+  EXPECT_FALSE(std::filesystem::exists(partial));
+}
+
+TEST_F(ArtifactCacheTest, AFileThatSomebodyRemovedIsFetchedAgain) {
+  auto cache = Open(100);
+  ASSERT_OK(Get(cache.get(), "bytes").status());
+  std::filesystem::remove(folder_ + "/" + Sha256Hex("bytes"));
+  ASSERT_OK_AND_ASSIGN(const ArtifactCache::Pin pin, Get(cache.get(), "bytes"));
+  EXPECT_THAT(ReadFile(pin.path()), IsOkAndHolds("bytes"));
+  EXPECT_EQ(fetches_, 2);
 }
 
 TEST_F(ArtifactCacheTest, TwoThreadsThatWantTheSameFetchItOnce) {

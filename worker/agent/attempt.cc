@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/file.h"
 #include "common/logging.h"
@@ -247,9 +248,11 @@ absl::StatusOr<v1::JobResult> Attempt::Work() {
 
 absl::StatusOr<ArtifactCache::Pin> Attempt::Fetch(const std::string& digest) {
   return environment_.cache->Get(
-      digest, [this](const std::string& wanted, const std::string& path) {
+      digest,
+      [this](const std::string& wanted, const std::string& path) {
         return environment_.coordinator->Download(project_, wanted, path, &cancellation_);
-      });
+      },
+      &cancellation_);
 }
 
 absl::StatusOr<JobAttempt> Attempt::Prepare(std::vector<ArtifactCache::Pin>* pins) {
@@ -272,9 +275,17 @@ absl::StatusOr<JobAttempt> Attempt::Prepare(std::vector<ArtifactCache::Pin>* pin
         DeterminismKey{key.onednn_version(), key.isa(), key.threads(), key.plan_digest()};
   }
   if (!lease_.checkpoint_digest().empty()) {
-    ASSIGN_OR_RETURN(ArtifactCache::Pin pin, Fetch(lease_.checkpoint_digest()));
-    attempt.checkpoint_path = pin.path();
-    pins->push_back(std::move(pin));
+    absl::StatusOr<ArtifactCache::Pin> pin = Fetch(lease_.checkpoint_digest());
+    if (absl::IsNotFound(pin.status())) {
+      // Beginning anew costs time, and gives the same bits.
+      LogWarning("checkpoint is gone", {{"job", lease_.job()},
+                                        {"attempt", lease_.attempt()},
+                                        {"worker", environment_.worker_id}});
+      return attempt;
+    }
+    if (!pin.ok()) return pin.status();
+    attempt.checkpoint_path = pin->path();
+    pins->push_back(*std::move(pin));
     MutexLock lock(&mutex_);
     report_.mutable_checkpoint()->set_digest(lease_.checkpoint_digest());
   }
@@ -323,6 +334,19 @@ absl::StatusOr<v1::JobResult> Attempt::UploadResults(const JobOutcome& outcome) 
   return result;
 }
 
+// What a client gave this worker it knows by digest; where it lies here is nobody's concern.
+std::string Attempt::WithoutLocalPaths(absl::string_view message) const {
+  std::vector<std::string> digests = DataDigests(lease_.spec());
+  for (const v1::ModelFile& file : lease_.spec().model().files()) digests.push_back(file.digest());
+  digests.push_back(lease_.checkpoint_digest());
+  std::map<std::string, std::string> replacements = {{folder_ + "/", ""}};
+  for (const std::string& digest : digests) {
+    if (digest.empty()) continue;
+    replacements[environment_.cache->PathOf(digest)] = absl::StrCat("artifact ", digest);
+  }
+  return absl::StrReplaceAll(message, replacements);
+}
+
 v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) const {
   v1::Outcome outcome;
   MutexLock lock(&mutex_);
@@ -337,7 +361,7 @@ v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) cons
     google::rpc::Status* error = outcome.mutable_failed()->mutable_error();
     error->set_code(
         static_cast<int>(missing ? absl::StatusCode::kFailedPrecondition : result.status().code()));
-    error->set_message(MessageText(result.status().message()));
+    error->set_message(MessageText(WithoutLocalPaths(result.status().message())));
     outcome.mutable_failed()->set_retryable(!IsFinal(result.status()));
   }
   return outcome;

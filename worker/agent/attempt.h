@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "client/cancellation.h"
 #include "common/mutex.h"
 #include "topiary/v1/workers.pb.h"
@@ -72,6 +73,7 @@ class Attempt {
   absl::StatusOr<ArtifactCache::Pin> Fetch(const std::string& digest);
   absl::StatusOr<std::string> LayOutModel(std::vector<ArtifactCache::Pin>* pins);
   absl::StatusOr<v1::JobResult> UploadResults(const JobOutcome& outcome);
+  std::string WithoutLocalPaths(absl::string_view message) const;
   v1::Outcome OutcomeOf(const absl::StatusOr<v1::JobResult>& result) const;
   void SetPhase(v1::AttemptReport::Phase phase);
   void Finish(v1::Outcome outcome);

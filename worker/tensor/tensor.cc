@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace topiary {
 namespace {
@@ -19,7 +20,7 @@ Tensor::Tensor(DType dtype, const Shape& shape)
   const size_t bytes =
       std::max(kAlignment, (byte_size() + kAlignment - 1) / kAlignment * kAlignment);
   memory_.reset(std::aligned_alloc(kAlignment, bytes));
-  CHECK(memory_ != nullptr) << "out of memory for " << bytes << " bytes";
+  if (memory_ == nullptr) throw std::bad_alloc();
   std::memset(memory_.get(), 0, bytes);
 }
 
