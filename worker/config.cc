@@ -23,7 +23,7 @@ namespace topiary {
 namespace {
 
 constexpr char kIsaNames[] =
-    "sse41, avx, avx2, avx2_vnni, avx512_core, avx512_core_vnni, avx512_core_bf16, "
+    "sse41, avx, avx2, avx2_vnni, avx2_vnni_2, avx512_core, avx512_core_vnni, avx512_core_bf16, "
     "avx512_core_fp16, avx512_core_amx, avx512_core_amx_fp16";
 
 template <typename T>
@@ -75,6 +75,10 @@ absl::Status Check(const WorkerConfig& config) {
   if (config.coordinator.empty()) {
     return absl::InvalidArgumentError("--coordinator: give the coordinator's host:port");
   }
+  if (!config.metrics_listen.empty() && config.metrics_listen.rfind(':') == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--metrics-listen: \"", config.metrics_listen, "\" is not host:port or none"));
+  }
   if (config.data_dir.empty()) return absl::InvalidArgumentError("--data-dir: give a folder");
   if (config.slots < 1 || config.slots > 64) {
     return absl::InvalidArgumentError(
@@ -107,7 +111,7 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   app.set_version_flag("--version", std::string("topiary-worker ") + kVersion);
   AddFlag(&app, "coordinator", &config.coordinator, "address of the coordinator, host:port");
   AddFlag(&app, "metrics-listen", &config.metrics_listen,
-          "address of /metrics, host:port; port 0: any; empty: none");
+          "address of /metrics, host:port; port 0: any; none: nowhere");
   AddFlag(&app, "port-file", &config.port_file, "file to write the address of /metrics to");
   AddFlag(&app, "data-dir", &config.data_dir, "folder for cached artifacts and running attempts");
   AddFlag(&app, "worker-id", &config.worker_id, "name of this worker, unlike any other's");
@@ -137,6 +141,7 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
                    ParseDurationFlag("checkpoint-interval", checkpoint_interval));
   ASSIGN_OR_RETURN(config.drain_timeout, ParseDurationFlag("drain-timeout", drain_timeout));
   if (config.worker_id.empty()) config.worker_id = DefaultWorkerId();
+  if (config.metrics_listen == "none") config.metrics_listen.clear();
   RETURN_IF_ERROR(Check(config));
   if (config.threads == 0) config.threads = std::max(1, AvailableProcessors() / config.slots);
   return config;
@@ -162,6 +167,17 @@ int AvailableProcessors() {
   const int quota = cpu_max.ok() ? ProcessorsOfQuota(*cpu_max) : 0;
   if (quota > 0) processors = std::min(processors, quota);
   return std::max(1, processors);
+}
+
+int64_t AvailableMemoryBytes() {
+  const int64_t machine =
+      static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+  const absl::StatusOr<std::string> limit = ReadFile("/sys/fs/cgroup/memory.max", 4096);
+  int64_t bytes = 0;
+  if (limit.ok() && absl::SimpleAtoi(absl::StripAsciiWhitespace(*limit), &bytes) && bytes > 0) {
+    return std::min(bytes, machine);
+  }
+  return machine;
 }
 
 }  // namespace topiary

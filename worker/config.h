@@ -15,7 +15,7 @@ namespace topiary {
 struct WorkerConfig {
   // The coordinator, "host:port".
   std::string coordinator = "localhost:7070";
-  // Where /metrics is served, "host:port"; port 0 takes a free one; empty: nowhere.
+  // Where /metrics is served, "host:port"; port 0 takes a free one; empty or "none": nowhere.
   std::string metrics_listen = "127.0.0.1:7072";
   // Written once /metrics is served: one line, its address. Empty: not written.
   std::string port_file;
@@ -32,7 +32,8 @@ struct WorkerConfig {
   std::string isa;
   // Of artifacts kept on disk.
   int64_t cache_bytes = int64_t{20} << 30;
-  // Of one attempt; 0: not limited.
+  // Of one attempt. 0: not limited; jobs that ask for memory are then told the machine's, or its
+  // control group's, divided by the slots.
   int64_t memory_bytes = 0;
   // Between two checkpoints of an attempt, besides those at phase ends.
   absl::Duration checkpoint_interval = absl::Seconds(60);
@@ -48,6 +49,9 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
 // Processors that this process may use: affinity, further bounded by the quota of its control
 // group, rounded up. At least 1.
 int AvailableProcessors();
+
+// Memory that this process may use, in bytes: the machine's, bounded by its control group.
+int64_t AvailableMemoryBytes();
 
 // The quota in the text of a cgroup v2 cpu.max file ("150000 100000": 2 processors), rounded up;
 // 0 for none or a text that is not understood.

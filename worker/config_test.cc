@@ -39,6 +39,22 @@ TEST(WorkerConfig, AFlagWinsOverItsVariable) {
   unsetenv("TOPIARY_WORKER_DATA_DIR");
 }
 
+TEST(WorkerConfig, MetricsMayBeServedNowhere) {
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({"--metrics-listen", "none"}));
+  EXPECT_EQ(config.metrics_listen, "");
+}
+
+TEST(WorkerConfig, TakesEachInstructionSetThatAWorkerReports) {
+  for (const char* isa : {"sse41", "avx2_vnni", "avx2_vnni_2", "avx512_core_amx_fp16"}) {
+    ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({"--isa", isa}));
+    EXPECT_EQ(config.isa, isa);
+  }
+}
+
+TEST(AvailableMemoryBytes, IsThatOfARealMachine) {
+  EXPECT_GT(AvailableMemoryBytes(), int64_t{64} << 20);
+}
+
 struct Bad {
   const char* name;
   const char* flag;
@@ -58,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"slots", "--slots", "two"}, Bad{"threads", "--threads", "-1"},
                     Bad{"isa", "--isa", "avx9000"}, Bad{"worker-id", "--worker-id", "a/b"},
                     Bad{"worker-id", "--worker-id", "-a"}, Bad{"cache", "--cache-bytes", "-5"},
+                    Bad{"metrics-listen", "--metrics-listen", "nowhere"},
                     Bad{"memory", "--memory-bytes", "-5"},
                     Bad{"drain-timeout", "--drain-timeout", "30"},
                     Bad{"checkpoint-interval", "--checkpoint-interval", "-1s"},

@@ -44,7 +44,8 @@ v1::Capabilities CapabilitiesOf(const WorkerConfig& config, const BackendInfo& i
   v1::Capabilities capabilities;
   capabilities.set_slots(config.slots);
   capabilities.set_threads(config.threads);
-  capabilities.set_memory_bytes(config.memory_bytes);
+  capabilities.set_memory_bytes(config.memory_bytes > 0 ? config.memory_bytes
+                                                        : AvailableMemoryBytes() / config.slots);
   capabilities.set_isa(info.isa);
   for (const auto& [library, version] : info.versions) {
     if (library == "onednn") capabilities.set_onednn_version(version);
