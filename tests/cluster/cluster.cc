@@ -137,6 +137,12 @@ v1::Job Cluster::WatchToTheEnd(const std::string& job) {
   return ended.value_or(v1::Job());
 }
 
+std::string Cluster::LogOf(const std::string& worker) const {
+  absl::StatusOr<std::string> log = ReadFile(workers_.at(worker)->log_path());
+  EXPECT_OK(log.status());
+  return log.value_or("");
+}
+
 std::string Cluster::Logs() {
   std::string logs = absl::StrCat("--- server\n", Tail(folder_ + "/server.log"));
   for (const auto& [name, worker] : workers_) {

@@ -57,6 +57,9 @@ class Cluster {
   bool WatchUntilStep(const std::string& job, int64_t step);
   v1::Job WatchToTheEnd(const std::string& job);
 
+  // All that the worker of this name has logged.
+  std::string LogOf(const std::string& worker) const;
+
   // The end of the logs, for the message of a failed test.
   std::string Logs();
 

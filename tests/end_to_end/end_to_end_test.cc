@@ -104,6 +104,9 @@ TEST_F(EndToEndTest, AKilledWorkerCostsNoBits) {
   ASSERT_EQ(job.attempts_size(), 2);
   EXPECT_EQ(job.attempts(0).state(), v1::Attempt::LOST);
   EXPECT_EQ(job.attempts(1).worker_id(), "second");
+  EXPECT_THAT(cluster_->LogOf("second"),
+              testing::ContainsRegex("attempt started[^\n]* checkpoint=[0-9a-f]{64}"))
+      << "it must go on from a checkpoint";
   EXPECT_TRUE(job.result().bit_exact());
   ExpectSameModels(job, reference);
 }
