@@ -25,13 +25,14 @@ void LoggingObserver::OnLeaseLost(const JobName& job, int attempt, const std::st
 }
 
 void LoggingObserver::OnAttemptFinished(const Job& job, const AttemptName& attempt,
-                                        AttemptOutcome::Kind kind) {
+                                        const std::string& worker, AttemptOutcome::Kind kind) {
   LogInfo("attempt finished", {{"job", ToString(job.name())},
                                {"attempt", attempt.attempt},
+                               {"worker", worker},
                                {"state", JobStateName(job.state)},
                                {"reason", JobReasonName(job.reason)},
                                {"error", job.failure.message}});
-  next_->OnAttemptFinished(job, attempt, kind);
+  next_->OnAttemptFinished(job, attempt, worker, kind);
 }
 
 }  // namespace topiary

@@ -18,7 +18,7 @@ class LoggingObserver : public SchedulerObserver {
   void OnLeaseRenewed(const AttemptName& attempt) override { next_->OnLeaseRenewed(attempt); }
   void OnLeaseRefused(const AttemptName& attempt, const std::string& worker) override;
   void OnLeaseLost(const JobName& job, int attempt, const std::string& worker) override;
-  void OnAttemptFinished(const Job& job, const AttemptName& attempt,
+  void OnAttemptFinished(const Job& job, const AttemptName& attempt, const std::string& worker,
                          AttemptOutcome::Kind kind) override;
 
  private:

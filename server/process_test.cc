@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,24 +36,27 @@ class ServerProcess {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(&argument[0]);
     argv.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, argv[0], nullptr, nullptr, argv.data(), environ), 0);
-    absl::StatusOr<std::string> text = ReadFile(ports);
-    while (!text.ok()) {  // there is nothing to be notified by
-      absl::SleepFor(absl::Milliseconds(5));
-      text = ReadFile(ports);
+    const int error = posix_spawn(&pid_, argv[0], nullptr, nullptr, argv.data(), environ);
+    if (error != 0) {
+      pid_ = 0;
+      ADD_FAILURE() << argv[0] << " cannot be started: " << strerror(error);
+      return;
     }
-    const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
-    address_ = lines[0];
+    address_ = AwaitAddress(ports);
   }
   ~ServerProcess() {
     if (pid_ != 0) kill(pid_, SIGKILL);
   }
 
+  // Empty, and the test has failed, if it did not start.
   const std::string& address() const { return address_; }
-  void Signal(int number) const { kill(pid_, number); }
+  void Signal(int number) const {
+    if (pid_ != 0) kill(pid_, number);
+  }
 
-  // The exit status; -1 for an end by a signal.
+  // The exit status; -1 for an end by a signal, or if it had ended before.
   int Wait() {
+    if (pid_ == 0) return -1;
     int status = 0;
     waitpid(pid_, &status, 0);
     pid_ = 0;
@@ -60,6 +64,27 @@ class ServerProcess {
   }
 
  private:
+  // Where it listens, read from the file in which it writes that down.
+  std::string AwaitAddress(const std::string& ports) {
+    const absl::Time deadline = absl::Now() + absl::Minutes(1);
+    while (absl::Now() < deadline) {  // there is nothing to be notified by
+      const absl::StatusOr<std::string> text = ReadFile(ports);
+      if (text.ok()) {
+        const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
+        return lines[0];
+      }
+      int status = 0;
+      if (waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = 0;
+        ADD_FAILURE() << "the server ended before it served; its wait status is " << status;
+        return "";
+      }
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    ADD_FAILURE() << "the server did not write " << ports;
+    return "";
+  }
+
   static int count_;
   pid_t pid_ = 0;
   std::string address_;
@@ -70,6 +95,7 @@ int ServerProcess::count_ = 0;
 TEST(ServerProcessSignals, SigtermAndSigintAreOrderlyEnds) {
   for (const int number : {SIGTERM, SIGINT}) {
     ServerProcess server;
+    ASSERT_NE(server.address(), "");
     server.Signal(number);
     EXPECT_EQ(server.Wait(), 0);
   }
@@ -78,6 +104,7 @@ TEST(ServerProcessSignals, SigtermAndSigintAreOrderlyEnds) {
 // A download that its client does not read keeps an orderly end waiting.
 TEST(ServerProcessSignals, ASecondSignalEndsItAtOnce) {
   ServerProcess server;
+  ASSERT_NE(server.address(), "");
   auto artifacts = v1::ArtifactService::NewStub(
       grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
   const std::string bytes(16 << 20, 'x');

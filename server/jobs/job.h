@@ -67,7 +67,7 @@ struct RetryPolicy {
 };
 
 // What decides the bits of a result besides spec, data and seed. The first that an attempt reports
-// is kept with the job; later attempts go to workers that can match it, while there are any.
+// is kept with the job; later attempts go to workers that match it, if one comes within a time.
 struct DeterminismKey {
   std::string onednn_version;  // "3.2.0"
   std::string isa;             // effective instruction set in oneDNN's words, e.g. "avx512_core"

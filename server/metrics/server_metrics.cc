@@ -184,7 +184,7 @@ void ServerMetrics::OnLeaseLost(const JobName& /*job*/, int /*attempt*/,
 }
 
 void ServerMetrics::OnAttemptFinished(const Job& job, const AttemptName& /*attempt*/,
-                                      AttemptOutcome::Kind kind) {
+                                      const std::string& /*worker*/, AttemptOutcome::Kind kind) {
   Count(job_attempts_, OutcomeLabel(kind));
   if (IsTerminal(job.state) && job.start_time != absl::InfiniteFuture()) {
     run_.Observe(absl::ToDoubleSeconds(job.end_time - job.start_time));

@@ -108,7 +108,7 @@ class ServerMetrics : public SchedulerObserver {
   void OnLeaseRenewed(const AttemptName& attempt) override;
   void OnLeaseRefused(const AttemptName& attempt, const std::string& worker) override;
   void OnLeaseLost(const JobName& job, int attempt, const std::string& worker) override;
-  void OnAttemptFinished(const Job& job, const AttemptName& attempt,
+  void OnAttemptFinished(const Job& job, const AttemptName& attempt, const std::string& worker,
                          AttemptOutcome::Kind kind) override;
 
  private:

@@ -71,11 +71,11 @@ TEST_F(ServerMetricsTest, RunTimeIsThatOfFinishedJobsOnly) {
   Job job;
   job.state = JobState::kQueued;
   job.start_time = absl::UnixEpoch();
-  metrics_.OnAttemptFinished(job, AttemptName(), AttemptOutcome::Kind::kFailed);
+  metrics_.OnAttemptFinished(job, AttemptName(), "w", AttemptOutcome::Kind::kFailed);
   EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_count 0"));
   job.state = JobState::kSucceeded;
   job.end_time = absl::UnixEpoch() + absl::Seconds(12);
-  metrics_.OnAttemptFinished(job, AttemptName(), AttemptOutcome::Kind::kSucceeded);
+  metrics_.OnAttemptFinished(job, AttemptName(), "w", AttemptOutcome::Kind::kSucceeded);
   EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_sum 12"));
   EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"failed\"} 1"));
 }

@@ -12,11 +12,17 @@ namespace {
 // How often to choose anew when other workers were faster.
 constexpr int kRounds = 4;
 
-LeaseGrant GrantOf(Job job) {
+// An answer is sent only if it has at most 4 MiB; one spec has at most 256 KiB.
+constexpr size_t kMaxSpecBytes = 3 * 1024 * 1024;
+
+bool IsFull(const Grants& grants) { return grants.spec_bytes >= kMaxSpecBytes; }
+
+void Add(Job job, Grants* grants) {
   LeaseGrant grant;
   grant.lease = *job.lease;
   grant.job = std::move(job);
-  return grant;
+  grants->spec_bytes += grant.job.spec.size();
+  grants->leases.push_back(std::move(grant));
 }
 
 }  // namespace
@@ -58,7 +64,7 @@ absl::Status LeaseGranter::End(const Job& job, AttemptOutcome::Kind kind, absl::
   // Lost in the meantime: then somebody else has seen to it.
   if (absl::IsAborted(after.status()) || absl::IsNotFound(after.status())) return absl::OkStatus();
   RETURN_IF_ERROR(after.status());
-  observer_->OnAttemptFinished(*after, job.lease->attempt, kind);
+  observer_->OnAttemptFinished(*after, job.lease->attempt, job.lease->worker, kind);
   return absl::OkStatus();
 }
 
@@ -77,7 +83,8 @@ absl::Status LeaseGranter::GrantAgain(const WorkerReport& report, absl::Time now
       RETURN_IF_ERROR(End(job, AttemptOutcome::Kind::kCancelled, now));
       continue;
     }
-    if (grants->leases.size() >= static_cast<size_t>(report.free_slots)) continue;
+    if (grants->leases.size() >= static_cast<size_t>(report.free_slots) || IsFull(*grants))
+      continue;
     AttemptUpdate renewal;
     renewal.attempt = job.lease->attempt;
     renewal.expires_at = now + lease_duration_;
@@ -85,14 +92,15 @@ absl::Status LeaseGranter::GrantAgain(const WorkerReport& report, absl::Time now
                      store_->RecordProgress({renewal}, now));
     if (!renewed[0].status.ok()) continue;
     job.lease->expires_at = renewed[0].expires_at;
-    grants->leases.push_back(GrantOf(std::move(job)));
+    Add(std::move(job), grants);
   }
   return absl::OkStatus();
 }
 
 absl::Status LeaseGranter::GrantNew(const WorkerReport& report, absl::Time now, Grants* grants) {
   const size_t free_slots = static_cast<size_t>(std::max(0, report.free_slots));
-  for (int round = 0; round < kRounds && grants->leases.size() < free_slots; ++round) {
+  for (int round = 0; round < kRounds; ++round) {
+    if (grants->leases.size() >= free_slots || IsFull(*grants)) break;
     ASSIGN_OR_RETURN(const bool others_were_faster,
                      AcquirePicks(report, free_slots - grants->leases.size(), now, grants));
     if (!others_were_faster) break;
@@ -110,6 +118,7 @@ absl::StatusOr<bool> LeaseGranter::AcquirePicks(const WorkerReport& report, size
   grants->next = choice.next;
   bool others_were_faster = false;
   for (const Pick& pick : choice.picks) {
+    if (IsFull(*grants)) break;
     absl::StatusOr<Job> job = store_->Acquire(pick.job, report.worker, new_token_(),
                                               now + lease_duration_, pick.bit_exact, now);
     if (absl::IsAborted(job.status()) || absl::IsNotFound(job.status())) {
@@ -118,7 +127,7 @@ absl::StatusOr<bool> LeaseGranter::AcquirePicks(const WorkerReport& report, size
     }
     RETURN_IF_ERROR(job.status());
     observer_->OnLeaseGranted(*job->lease, now - pick.queue_time);
-    grants->leases.push_back(GrantOf(*std::move(job)));
+    Add(*std::move(job), grants);
   }
   return others_were_faster;
 }

@@ -16,6 +16,7 @@ namespace topiary {
 
 struct Grants {
   std::vector<LeaseGrant> leases;
+  size_t spec_bytes = 0;                     // of the jobs in `leases`
   absl::Time next = absl::InfiniteFuture();  // see Choice::next
 };
 
@@ -29,7 +30,8 @@ class LeaseGranter {
 
   // Leases for the report's free slots. First, as an answer may have been lost, those that the
   // store says this worker holds and that it did not report: they are given again, or ended if the
-  // job is to stop. Then, if `new_work`, new ones.
+  // job is to stop. Then, if `new_work`, new ones. Fewer, but at least one, if their specs would
+  // make the answer too large to be sent: the worker gets the others with its next report.
   absl::StatusOr<Grants> Grant(const WorkerReport& report, bool new_work, absl::Time now);
 
   // Takes back, without spending a retry, what the store says this draining worker holds and that

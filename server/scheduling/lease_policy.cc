@@ -1,31 +1,11 @@
 #include "server/scheduling/lease_policy.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <tuple>
 
 namespace topiary {
 namespace {
-
-// From lowest to highest; each covers those before it, but see CoversIsa.
-constexpr std::array<absl::string_view, 10> kIsas = {
-    "sse41",
-    "avx",
-    "avx2",
-    "avx2_vnni",
-    "avx512_core",
-    "avx512_core_vnni",
-    "avx512_core_bf16",
-    "avx512_core_fp16",
-    "avx512_core_amx",
-    "avx512_core_amx_fp16",
-};
-
-int RankOf(absl::string_view isa) {
-  const auto it = std::find(kIsas.begin(), kIsas.end(), isa);
-  return it == kIsas.end() ? -1 : static_cast<int>(it - kIsas.begin());
-}
 
 struct Candidate {
   const QueuedJob* job;
@@ -54,16 +34,6 @@ std::vector<Candidate> Candidates(const SchedulingSnapshot& snapshot,
 
 }  // namespace
 
-bool CoversIsa(absl::string_view worker_isa, absl::string_view isa) {
-  if (worker_isa == isa) return true;
-  const int have = RankOf(worker_isa);
-  const int want = RankOf(isa);
-  if (have < 0 || want < 0) return false;
-  // AVX-VNNI is a branch of its own: the first AVX-512 processors do not have it.
-  if (isa == "avx2_vnni") return have >= RankOf("avx512_core_fp16");
-  return have > want;
-}
-
 bool CanRun(const WorkerCapabilities& worker, const Placement& demand) {
   const bool device = demand.device == Device::kAny ||
                       std::find(worker.devices.begin(), worker.devices.end(), demand.device) !=
@@ -72,7 +42,7 @@ bool CanRun(const WorkerCapabilities& worker, const Placement& demand) {
 }
 
 bool MatchesKey(const WorkerCapabilities& worker, const DeterminismKey& key) {
-  return worker.onednn_version == key.onednn_version && CoversIsa(worker.isa, key.isa) &&
+  return worker.onednn_version == key.onednn_version && worker.isa == key.isa &&
          key.threads <= worker.threads;
 }
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/jobs/job_store.h"
 #include "server/scheduling/worker.h"
@@ -12,15 +11,13 @@
 // The rules of the scheduler as pure functions: no clock, no store, no lock.
 namespace topiary {
 
-// Whether a worker whose kernels use `worker_isa` at most can be held to `isa` (both in oneDNN's
-// words). A name that is not known is covered by itself only.
-bool CoversIsa(absl::string_view worker_isa, absl::string_view isa);
-
 // Whether a worker has what a job demands. A demand for memory is not met by a worker that does not
 // know how much it has.
 bool CanRun(const WorkerCapabilities& worker, const Placement& demand);
 
-// Whether a worker can give the same bits as the attempts before.
+// Whether a worker can give the same bits as the attempts before: it has the same oneDNN and
+// instruction set, which are those of its process, and enough threads. It can do with fewer threads
+// for one attempt, but not with a lower instruction set.
 bool MatchesKey(const WorkerCapabilities& worker, const DeterminismKey& key);
 
 struct Pick {

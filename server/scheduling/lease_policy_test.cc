@@ -46,26 +46,6 @@ std::vector<std::string> Ids(const Choice& choice) {
   return ids;
 }
 
-struct IsaCase {
-  const char* worker;
-  const char* wanted;
-  bool covered;
-};
-class CoversIsaTest : public testing::TestWithParam<IsaCase> {};
-
-TEST_P(CoversIsaTest, FollowsOneDnnsLadder) {
-  EXPECT_EQ(CoversIsa(GetParam().worker, GetParam().wanted), GetParam().covered);
-}
-INSTANTIATE_TEST_SUITE_P(
-    All, CoversIsaTest,
-    testing::Values(IsaCase{"avx2", "avx2", true}, IsaCase{"avx512_core", "avx2", true},
-                    IsaCase{"avx2", "avx512_core", false}, IsaCase{"avx2_vnni", "avx2", true},
-                    IsaCase{"avx512_core", "avx2_vnni", false},
-                    IsaCase{"avx512_core_amx", "avx2_vnni", true},
-                    IsaCase{"avx512_core_amx_fp16", "sse41", true},
-                    IsaCase{"sve_512", "sve_512", true}, IsaCase{"sve_512", "avx2", false},
-                    IsaCase{"avx512_core", "sve_256", false}, IsaCase{"", "avx2", false}));
-
 struct DemandCase {
   const char* name;
   Placement demand;
@@ -100,13 +80,14 @@ struct KeyCase {
 };
 class MatchesKeyTest : public testing::TestWithParam<KeyCase> {};
 
-TEST_P(MatchesKeyTest, NeedsTheSameLibraryAndNoMoreThanTheWorkerHas) {
+TEST_P(MatchesKeyTest, NeedsTheSameLibraryAndInstructionSetAndEnoughThreads) {
   EXPECT_EQ(MatchesKey(Worker(), GetParam().key), GetParam().matches);
 }
 INSTANTIATE_TEST_SUITE_P(
     All, MatchesKeyTest,
     testing::Values(KeyCase{"Same", {"3.2.0", "avx512_core", 4, "plan"}, true},
-                    KeyCase{"HeldToLess", {"3.2.0", "avx2", 1, "plan"}, true},
+                    KeyCase{"FewerThreads", {"3.2.0", "avx512_core", 1, "plan"}, true},
+                    KeyCase{"LowerIsa", {"3.2.0", "avx2", 4, "plan"}, false},
                     KeyCase{"OtherLibrary", {"3.3.0", "avx512_core", 4, "plan"}, false},
                     KeyCase{"HigherIsa", {"3.2.0", "avx512_core_amx", 4, "plan"}, false},
                     KeyCase{"MoreThreads", {"3.2.0", "avx512_core", 8, "plan"}, false}),
@@ -168,8 +149,17 @@ TEST(ChooseJobs, AJobWaitsForAWorkerThatMatchesItsKeyAndThenTakesAny) {
   EXPECT_EQ(choice.next, kT0 + kWait);
   choice = ChooseJobs(snapshot, Worker(), 1, kT0 + kWait, kWait);
   EXPECT_THAT(Ids(choice), ElementsAre("j inexact"));
-  snapshot.queued[0].determinism_key->isa = "avx2";
+  snapshot.queued[0].determinism_key->isa = "avx512_core";
   EXPECT_THAT(Ids(ChooseJobs(snapshot, Worker(), 1, kT0, kWait)), ElementsAre("j"));
+}
+
+TEST(ChooseJobs, AWorkerOfAHigherInstructionSetIsNoMatchEither) {
+  SchedulingSnapshot snapshot;
+  QueuedJob job = Queued("p", "j");
+  job.determinism_key = DeterminismKey{"3.2.0", "avx2", 2, ""};
+  snapshot.queued = {job};
+  EXPECT_THAT(ChooseJobs(snapshot, Worker(), 1, kT0, kWait).picks, IsEmpty());
+  EXPECT_THAT(Ids(ChooseJobs(snapshot, Worker(), 1, kT0 + kWait, kWait)), ElementsAre("j inexact"));
 }
 
 TEST(ChooseJobs, AJobThatIsNotBitExactAnyMoreDoesNotWait) {

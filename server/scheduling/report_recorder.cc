@@ -27,7 +27,9 @@ absl::StatusOr<std::vector<AttemptOrder>> ReportRecorder::Record(const WorkerRep
     absl::Status status = results[i].status;
     if (status.ok() && attempt.checkpoint.has_value()) status = RecordCheckpoint(attempt, now);
     // Also when the attempt is not running any more: the outcome may be recorded already.
-    if (IsVerdict(status) && attempt.outcome.has_value()) status = RecordOutcome(attempt, now);
+    if (IsVerdict(status) && attempt.outcome.has_value()) {
+      status = RecordOutcome(report.worker, attempt, now);
+    }
     if (!IsVerdict(status)) return status;
     if (!status.ok()) observer_->OnLeaseRefused(attempt.attempt, report.worker);
     orders.push_back(
@@ -62,7 +64,8 @@ absl::Status ReportRecorder::RecordCheckpoint(const AttemptReport& report, absl:
   return status;
 }
 
-absl::Status ReportRecorder::RecordOutcome(const AttemptReport& report, absl::Time now) {
+absl::Status ReportRecorder::RecordOutcome(const std::string& worker, const AttemptReport& report,
+                                           absl::Time now) {
   AttemptOutcome outcome = *report.outcome;
   absl::StatusOr<Job> job = store_->FinishAttempt(report.attempt, outcome, now);
   if (ReasonOf(job.status()) == kReasonArtifactMissing) {
@@ -75,7 +78,7 @@ absl::Status ReportRecorder::RecordOutcome(const AttemptReport& report, absl::Ti
     job = store_->FinishAttempt(report.attempt, outcome, now);
   }
   RETURN_IF_ERROR(job.status());
-  observer_->OnAttemptFinished(*job, report.attempt, outcome.kind);
+  observer_->OnAttemptFinished(*job, report.attempt, worker, outcome.kind);
   return absl::OkStatus();
 }
 

@@ -1,6 +1,7 @@
 #ifndef TOPIARY_SERVER_SCHEDULING_REPORT_RECORDER_H_
 #define TOPIARY_SERVER_SCHEDULING_REPORT_RECORDER_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,7 +27,8 @@ class ReportRecorder {
  private:
   absl::StatusOr<std::vector<UpdateResult>> Renew(const WorkerReport& report, absl::Time now);
   absl::Status RecordCheckpoint(const AttemptReport& report, absl::Time now);
-  absl::Status RecordOutcome(const AttemptReport& report, absl::Time now);
+  absl::Status RecordOutcome(const std::string& worker, const AttemptReport& report,
+                             absl::Time now);
 
   const absl::Duration lease_duration_;
   JobStore* const store_;

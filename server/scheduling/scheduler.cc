@@ -176,7 +176,8 @@ std::vector<WorkerInfo> Scheduler::ListWorkers(const std::string& after, int lim
 
 absl::StatusOr<WorkerInfo> Scheduler::DrainWorker(const std::string& worker) {
   ASSIGN_OR_RETURN(WorkerInfo info, workers_.Drain(worker, store_->Now()));
-  if (const Call call = parked_.Take(worker); call != nullptr) LookAgain({call});
+  // All of them: so the worker's call hears of it even if it is not parked yet.
+  LookAgain(parked_.TakeAll());
   return info;
 }
 

@@ -35,9 +35,12 @@ class RecordingObserver : public SchedulerObserver {
   void OnLeaseRenewed(const AttemptName&) override { ++renewed; }
   void OnLeaseRefused(const AttemptName&, const std::string&) override { ++refused; }
   void OnLeaseLost(const JobName&, int, const std::string&) override { ++lost; }
-  void OnAttemptFinished(const Job&, const AttemptName&, AttemptOutcome::Kind) override {
+  void OnAttemptFinished(const Job&, const AttemptName&, const std::string&,
+                         AttemptOutcome::Kind) override {
     ++finished;
+    if (on_finished != nullptr) on_finished();
   }
+  std::function<void()> on_finished;
   int granted = 0, renewed = 0, refused = 0, lost = 0, finished = 0;
   absl::Duration last_queue_wait;
 };

@@ -1,6 +1,8 @@
 #ifndef TOPIARY_SERVER_SCHEDULING_SCHEDULER_OBSERVER_H_
 #define TOPIARY_SERVER_SCHEDULING_SCHEDULER_OBSERVER_H_
 
+#include <string>
+
 #include "absl/time/time.h"
 #include "server/jobs/job.h"
 
@@ -20,9 +22,10 @@ class SchedulerObserver {
   // A lease expired and was reclaimed.
   virtual void OnLeaseLost(const JobName& /*job*/, int /*attempt*/, const std::string& /*worker*/) {
   }
-  // An outcome was recorded; `job` is as it is after it. Also for a repeated one.
+  // An outcome was recorded; `job` is as it is after it, `worker` had the attempt. Also for a
+  // repeated one.
   virtual void OnAttemptFinished(const Job& /*job*/, const AttemptName& /*attempt*/,
-                                 AttemptOutcome::Kind /*kind*/) {}
+                                 const std::string& /*worker*/, AttemptOutcome::Kind /*kind*/) {}
 };
 
 }  // namespace topiary

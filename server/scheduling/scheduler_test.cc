@@ -10,6 +10,7 @@ namespace topiary {
 namespace {
 
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 using Action = AttemptOrder::Action;
 using Reason = AttemptOrder::Reason;
@@ -153,6 +154,42 @@ TEST_F(SchedulerTest, ALostAnswerIsGivenAgainNotLeasedAnew) {
   EXPECT_EQ(Get("k").state, JobState::kQueued);
 }
 
+TEST_F(SchedulerTest, LeasesWithLargeSpecsComeInSeveralAnswersThatCanBeSent) {
+  Job job;
+  job.project = "p";
+  job.spec = std::string(256 * 1024, 'x');
+  for (int i = 0; i < 64; ++i) {
+    job.id = absl::StrCat("j", i);
+    Submit(job);
+  }
+  WorkerReport report = Idle("w", 64);
+  while (report.free_slots > 0) {
+    const WorkerOrders orders = Sync(report);
+    ASSERT_THAT(orders.new_leases, Not(IsEmpty()));
+    ASSERT_THAT(orders.new_leases, SizeIs(testing::Le(12)));
+    for (const LeaseGrant& grant : orders.new_leases) {
+      report.attempts.emplace_back();
+      report.attempts.back().attempt = grant.lease.attempt;
+      --report.free_slots;
+    }
+  }
+  EXPECT_THAT(report.attempts, SizeIs(64));
+  EXPECT_EQ(observer_.granted, 64);
+}
+
+TEST_F(SchedulerTest, LeasesWithLargeSpecsThatWereLostAreGivenAgainInPartsToo) {
+  Job job;
+  job.project = "p";
+  job.spec = std::string(256 * 1024, 'x');
+  for (int i = 0; i < 20; ++i) {
+    job.id = absl::StrCat("j", i);
+    Submit(job);
+    ASSERT_OK(store_.Acquire(job.name(), "w", absl::StrCat("t", i),
+                             clock_.Now() + absl::Seconds(30), true, clock_.Now()));
+  }
+  EXPECT_THAT(Sync(Idle("w", 20)).new_leases, SizeIs(12));
+}
+
 TEST_F(SchedulerTest, ALostAnswerForACancelledJobIsNotGivenAgain) {
   Submit("j");
   Sync(Idle("w"));
@@ -160,6 +197,17 @@ TEST_F(SchedulerTest, ALostAnswerForACancelledJobIsNotGivenAgain) {
   const auto call = Call(Idle("w"));
   EXPECT_EQ(call->answers, 0);
   EXPECT_EQ(Get("j").state, JobState::kCancelled);
+}
+
+TEST_F(SchedulerTest, ADrainOrderedWhileTheCallIsLookedAtIsHeardAtOnce) {
+  Submit("j");
+  Sync(Idle("w"));
+  ASSERT_OK(store_.RequestCancel({"p", "j"}, clock_.Now()));
+  observer_.on_finished = [this] { EXPECT_OK(scheduler_->DrainWorker("w")); };
+  const auto call = Call(Idle("w"));  // after the report is noted, the lost lease is ended
+  ASSERT_EQ(call->answers, 1);
+  ASSERT_OK(call->orders);
+  EXPECT_TRUE(call->orders->drain);
 }
 
 TEST_F(SchedulerTest, ReportsRenewTheLeaseAndCarryProgress) {

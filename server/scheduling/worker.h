@@ -18,7 +18,7 @@ struct WorkerCapabilities {
   int slots = 1;             // attempts at a time
   int threads = 1;           // of one attempt
   int64_t memory_bytes = 0;  // for one attempt; 0: not known
-  std::string isa;           // the highest its kernels use; it can be held to any lower one
+  std::string isa;           // in effect in its process, whose kernels use nothing higher
   std::string onednn_version;
   std::string version;
   std::vector<Device> devices;  // kCpu, kCuda
