@@ -73,19 +73,18 @@ void Coordinator::StartBackground() {
   gauges_ = std::make_unique<Periodic>("gauges", kGaugeInterval, [this] { RefreshMetrics(); });
 }
 
-void Coordinator::Drain() {
+void Coordinator::Drain(absl::Time deadline) {
   metrics_.SetDraining();
   scheduler_.StartDraining();
   const std::vector<WorkerInfo> workers = scheduler_.ListWorkers("", kMaxWorkersCounted);
   const bool any_runs = std::any_of(workers.begin(), workers.end(), [](const WorkerInfo& worker) {
     return worker.state != WorkerInfo::State::kSilent && !worker.jobs.empty();
   });
-  if (any_runs) absl::SleepFor(config_.report_interval * 1.2);
+  if (any_runs) absl::SleepFor(std::min(config_.report_interval * 1.2, deadline - absl::Now()));
   streams_.StopAll();
 }
 
-void Coordinator::WaitUntilIdle(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+void Coordinator::WaitUntilIdle(absl::Time deadline) {
   while (absl::Now() < deadline && (streams_.size() > 0 || !control_.idle() || !transfer_.idle())) {
     absl::SleepFor(absl::Milliseconds(5));
   }

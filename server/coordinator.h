@@ -44,11 +44,11 @@ class Coordinator {
   void StartBackground();
 
   // Answers the workers that wait and gives those that run a report interval to hear that the
-  // coordinator is going; ends all streams; admits no new ones. Blocks.
-  void Drain();
+  // coordinator is going, but none beyond `deadline`; ends all streams; admits no new ones. Blocks.
+  void Drain(absl::Time deadline);
 
-  // Waits until no stream is open and no call is worked on, but not longer than `timeout`.
-  void WaitUntilIdle(absl::Duration timeout);
+  // Waits until no stream is open and no call is worked on, but not beyond `deadline`.
+  void WaitUntilIdle(absl::Time deadline);
 
   // Once no call is left. May be called again.
   void StopBackground();

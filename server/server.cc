@@ -131,8 +131,9 @@ class GrpcServer : public Server {
       if (grpc_server_ != nullptr) {
         LogInfo("draining");
         SetServing(false);
-        coordinator_.Drain();
-        coordinator_.WaitUntilIdle(config_.drain_timeout);
+        const absl::Time deadline = absl::Now() + config_.drain_timeout;
+        coordinator_.Drain(deadline);
+        coordinator_.WaitUntilIdle(deadline);
         // gRPC would wait for idle clients to hang up, which they may not notice for long.
         grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kLastAnswers));
         grpc_server_->Wait();

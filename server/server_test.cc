@@ -322,6 +322,25 @@ TEST(ShuttingDown, TellsAWorkerThatWaits) {
   EXPECT_EQ(response.new_leases_size(), 0);
 }
 
+TEST(ShuttingDown, WaitsForRareReportsNoLongerThanItsTimeout) {
+  TestServer server([](ServerConfig* config) {
+    config->report_interval = absl::Minutes(1);
+    config->lease_duration = absl::Minutes(10);
+    config->drain_timeout = absl::ZeroDuration();
+  });
+  const v1::Job job = server.CreateJob();
+  const v1::SynchronizeResponse response = server.Synchronize(server.IdleWorker("w"));
+  ASSERT_EQ(response.new_leases_size(), 1);
+  server.Synchronize(server.Running("w", response.new_leases(0)));
+  server.server()->Shutdown();  // in a minute, this test would have timed out
+  server.Restart();
+  v1::GetJobRequest request;
+  request.set_name(job.name());
+  v1::Job found;
+  ASSERT_TRUE(server.jobs()->GetJob(Context().get(), request, &found).ok());
+  EXPECT_EQ(found.state(), v1::JOB_STATE_RUNNING);
+}
+
 TEST(ShuttingDown, LosesNothingThatWasAcknowledged) {
   TestServer server;
   const v1::Job job = server.CreateJob();

@@ -37,6 +37,11 @@ const char* MethodLabel(const v1::CompressionSpec& spec) {
   }
 }
 
+// About what the job takes in an answer; what is left out is small.
+size_t BytesOf(const Job& job) {
+  return job.spec.size() + job.result.size() + job.progress.size() + job.failure.message.size();
+}
+
 absl::Status MissingArtifact(const std::string& digest, const std::string& project) {
   return WithMetadata(WithReason(absl::FailedPreconditionError(
                                      absl::StrCat("artifact ", digest, " is not stored in project ",
@@ -102,7 +107,7 @@ absl::Status CompressionService::List(const v1::ListJobsRequest& request,
   while (true) {
     ASSIGN_OR_RETURN(const JobPage page, parts_.store->List(query));
     size_t bytes = 0;
-    for (const Job& job : page.jobs) bytes += job.spec.size() + job.result.size();
+    for (const Job& job : page.jobs) bytes += BytesOf(job);
     if (bytes > kMaxListBytes && query.page_size > 1) {
       query.page_size = (std::min<int>(query.page_size, page.jobs.size()) + 1) / 2;
       continue;

@@ -20,8 +20,9 @@ Executor::Executor(const std::string& name, int threads, int max_waiting)
 
 bool Executor::Post(std::function<void()> closure) {
   MutexLock lock(&mu_);
-  if (stopping_ || queue_.size() >= static_cast<size_t>(max_waiting_)) return false;
-  queue_.push_back(std::move(closure));
+  if (stopping_ || counted_ >= max_waiting_) return false;
+  queue_.push_back({std::move(closure), true});
+  ++counted_;
   changed_.Signal();
   return true;
 }
@@ -29,7 +30,7 @@ bool Executor::Post(std::function<void()> closure) {
 void Executor::PostNextStep(std::function<void()> closure) {
   MutexLock lock(&mu_);
   CHECK(!stopping_) << "a step was posted to an executor that was stopped";
-  queue_.push_back(std::move(closure));
+  queue_.push_back({std::move(closure), false});
   changed_.Signal();
 }
 
@@ -61,7 +62,8 @@ void Executor::Loop() {
       MutexLock lock(&mu_);
       while (queue_.empty() && !stopping_) changed_.Wait(&mu_);
       if (queue_.empty()) return;
-      closure = std::move(queue_.front());
+      closure = std::move(queue_.front().closure);
+      if (queue_.front().counts) --counted_;
       queue_.pop_front();
       ++running_;
     }

@@ -16,7 +16,7 @@ namespace topiary {
 class Executor {
  public:
   // `name` is what tools such as top show for the threads. Post refuses when `max_waiting` closures
-  // wait already.
+  // that came by it wait already.
   Executor(const std::string& name, int threads, int max_waiting);
   ~Executor() { Stop(); }
   Executor(const Executor&) = delete;
@@ -26,8 +26,9 @@ class Executor {
   // stopped: the closure is not run.
   bool Post(std::function<void()> closure);
 
-  // As Post, but is never refused for the number that wait. For calls that were admitted, which
-  // have at most one step to run at a time. The executor must not have been stopped.
+  // As Post, but is never refused for the number that wait, nor counted among them. For calls that
+  // were admitted, which have at most one step to run at a time. The executor must not have been
+  // stopped.
   void PostNextStep(std::function<void()> closure);
 
   // Runs what was posted, then joins the threads. May be called again.
@@ -39,12 +40,18 @@ class Executor {
   bool idle() const;
 
  private:
+  struct Waiting {
+    std::function<void()> closure;
+    bool counts = false;  // against max_waiting_
+  };
+
   void Loop();
 
   const int max_waiting_;
   mutable Mutex mu_;
   CondVar changed_;
-  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  std::deque<Waiting> queue_ ABSL_GUARDED_BY(mu_);
+  int counted_ ABSL_GUARDED_BY(mu_) = 0;  // of those in queue_
   int running_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   Mutex join_mu_;

@@ -37,6 +37,22 @@ TEST(Executor, AFullQueueRefusesNewCallsButNotTheNextStepOfOldOnes) {
   next_step_ran.WaitForNotification();
 }
 
+TEST(Executor, NextStepsOfOldCallsTakeNoPlaceFromNewCalls) {
+  Executor executor("test", 1, 1);
+  Notification started;
+  Notification release;
+  ASSERT_TRUE(executor.Post([&] {
+    started.Notify();
+    release.WaitForNotification();
+  }));
+  started.WaitForNotification();
+  for (int i = 0; i < 3; ++i) executor.PostNextStep([] {});
+  EXPECT_TRUE(executor.Post([] {}));
+  EXPECT_FALSE(executor.Post([] {}));
+  EXPECT_EQ(executor.waiting(), 4);
+  release.Notify();
+}
+
 TEST(Executor, StopRunsWhatWasPostedAndThenRefuses) {
   Executor executor("test", 2, 100);
   Mutex mu;

@@ -48,6 +48,8 @@ void UploadReactor::StoreChunk() {
     if (!offset.ok()) return End(offset.status());
     metrics_->AddUploadedBytes(static_cast<int64_t>(chunk_.data().size()));
   }
+  // Streams that wait for a slow client hold no bytes.
+  v1::WriteUploadRequest().Swap(&chunk_);
   AskForChunk();
 }
 

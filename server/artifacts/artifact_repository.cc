@@ -28,9 +28,26 @@ ArtifactRepository::ArtifactRepository(ArtifactLimits limits, ArtifactCatalog* c
       clock_(clock),
       new_id_(std::move(new_id)) {}
 
-absl::StatusOr<int64_t> ArtifactRepository::CommittedBytes(const UploadSession& session) {
+absl::StatusOr<UploadStatus> ArtifactRepository::StatusOf(const UploadSession& session) {
+  // A call that finishes the upload meanwhile must not find it begun anew.
+  const DigestLocks::Claim claim = locks_.Acquire(session.digest);
+  UploadStatus status;
+  ASSIGN_OR_RETURN(status.session, catalog_->GetUpload(session.project, session.id));
+  if (status.session.finished) {
+    ASSIGN_OR_RETURN(status.artifact, catalog_->GetArtifact(session.project, session.digest));
+    status.committed_bytes = session.size_bytes;
+    return status;
+  }
   RETURN_IF_ERROR(store_->CreateUpload(session.id));
-  return store_->UploadOffset(session.id);
+  ASSIGN_OR_RETURN(status.committed_bytes, store_->UploadOffset(session.id));
+  return status;
+}
+
+absl::StatusOr<Artifact> ArtifactRepository::FindKnown(const BeginUploadRequest& request) {
+  ASSIGN_OR_RETURN(Artifact known, catalog_->GetArtifact(request.project, request.digest));
+  const bool is_same = known.size_bytes == request.size_bytes;
+  if (!is_same || known.kind != ArtifactKind::kCheckpoint) return known;
+  return catalog_->RenewCheckpoint(request.project, request.digest, request.kind, clock_->Now());
 }
 
 absl::StatusOr<UploadStatus> ArtifactRepository::BeginUpload(const BeginUploadRequest& request) {
@@ -45,9 +62,9 @@ absl::StatusOr<UploadStatus> ArtifactRepository::BeginUpload(const BeginUploadRe
                                        " bytes is over the limit of ", limits_.max_artifact_bytes)),
                       kReasonArtifactTooLarge);
   }
-  UploadStatus status;
-  absl::StatusOr<Artifact> known = catalog_->GetArtifact(request.project, request.digest);
+  absl::StatusOr<Artifact> known = FindKnown(request);
   if (known.ok() && known->size_bytes == request.size_bytes) {
+    UploadStatus status;
     status.committed_bytes = known->size_bytes;
     status.artifact = *std::move(known);
     return status;
@@ -60,23 +77,15 @@ absl::StatusOr<UploadStatus> ArtifactRepository::BeginUpload(const BeginUploadRe
   session.size_bytes = request.size_bytes;
   session.kind = request.kind;
   session.display_name = request.display_name;
-  ASSIGN_OR_RETURN(status.session,
+  ASSIGN_OR_RETURN(session,
                    catalog_->BeginUpload(session, limits_.max_open_uploads, clock_->Now()));
-  ASSIGN_OR_RETURN(status.committed_bytes, CommittedBytes(status.session));
-  return status;
+  return StatusOf(session);
 }
 
 absl::StatusOr<UploadStatus> ArtifactRepository::GetUpload(const std::string& project,
                                                            const std::string& upload) {
-  UploadStatus status;
-  ASSIGN_OR_RETURN(status.session, catalog_->GetUpload(project, upload));
-  if (status.session.finished) {
-    ASSIGN_OR_RETURN(status.artifact, catalog_->GetArtifact(project, status.session.digest));
-    status.committed_bytes = status.session.size_bytes;
-    return status;
-  }
-  ASSIGN_OR_RETURN(status.committed_bytes, CommittedBytes(status.session));
-  return status;
+  ASSIGN_OR_RETURN(const UploadSession session, catalog_->GetUpload(project, upload));
+  return StatusOf(session);
 }
 
 absl::StatusOr<int64_t> ArtifactRepository::WriteUpload(const std::string& project,
@@ -100,10 +109,12 @@ absl::StatusOr<int64_t> ArtifactRepository::WriteUpload(const std::string& proje
 
 absl::StatusOr<Artifact> ArtifactRepository::FinishUpload(const std::string& project,
                                                           const std::string& upload) {
-  ASSIGN_OR_RETURN(const UploadSession session, catalog_->GetUpload(project, upload));
-  if (session.finished) return catalog_->GetArtifact(project, session.digest);
+  ASSIGN_OR_RETURN(UploadSession session, catalog_->GetUpload(project, upload));
   // From here until the record exists, garbage collection must leave these bytes alone.
   const DigestLocks::Claim claim = locks_.Acquire(session.digest);
+  // Another call may have finished it while this one waited for the claim.
+  ASSIGN_OR_RETURN(session, catalog_->GetUpload(project, upload));
+  if (session.finished) return catalog_->GetArtifact(project, session.digest);
   const absl::Status committed = store_->CommitUpload(upload, session.digest, session.size_bytes);
   if (absl::IsNotFound(committed)) {
     RETURN_IF_ERROR(store_->CreateUpload(upload));
@@ -154,14 +165,18 @@ absl::StatusOr<GarbageCollected> ArtifactRepository::CollectGarbage() {
 }
 
 absl::Status ArtifactRepository::CollectUploads(GarbageCollected* collected) {
+  const absl::Time before = clock_->Now() - limits_.upload_idle;
   ASSIGN_OR_RETURN(const std::vector<UploadSession> idle,
-                   catalog_->ListIdleUploads(clock_->Now() - limits_.upload_idle, kBatch));
+                   catalog_->ListIdleUploads(before, kBatch));
+  absl::Status first;
   for (const UploadSession& session : idle) {
-    RETURN_IF_ERROR(catalog_->AbandonUpload(session.project, session.id));
-    RETURN_IF_ERROR(store_->AbandonUpload(session.id));
+    ASSIGN_OR_RETURN(const bool abandoned,
+                     catalog_->AbandonUpload(session.project, session.id, before));
+    if (!abandoned) continue;  // it was gone on with meanwhile
+    first.Update(store_->AbandonUpload(session.id));
     if (!session.finished) ++collected->uploads;
   }
-  return absl::OkStatus();
+  return first;
 }
 
 absl::Status ArtifactRepository::CollectPartials(GarbageCollected* collected) {
@@ -171,11 +186,13 @@ absl::Status ArtifactRepository::CollectPartials(GarbageCollected* collected) {
     if (partial.modify_time < clock_->Now() - limits_.garbage_age) old.push_back(partial.upload);
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> closed, catalog_->SelectClosedUploads(old));
+  absl::Status first;
   for (const std::string& upload : closed) {
-    RETURN_IF_ERROR(store_->AbandonUpload(upload));
-    ++collected->partials;
+    const absl::Status abandoned = store_->AbandonUpload(upload);
+    first.Update(abandoned);
+    if (abandoned.ok()) ++collected->partials;
   }
-  return absl::OkStatus();
+  return first;
 }
 
 absl::Status ArtifactRepository::CollectCheckpoints(GarbageCollected* collected) {
@@ -186,13 +203,14 @@ absl::Status ArtifactRepository::CollectCheckpoints(GarbageCollected* collected)
 
 absl::Status ArtifactRepository::CollectBlobs(GarbageCollected* collected) {
   std::string after;
+  absl::Status first;  // one bad blob must not keep the others
   while (true) {
     ASSIGN_OR_RETURN(const std::vector<BlobInfo> blobs, store_->ListBlobs(after, kBatch));
-    if (blobs.empty()) return absl::OkStatus();
+    if (blobs.empty()) return first;
     after = blobs.back().digest;
     for (const BlobInfo& blob : blobs) {
       if (blob.modify_time >= clock_->Now() - limits_.garbage_age) continue;
-      RETURN_IF_ERROR(CollectBlob(blob, collected));
+      first.Update(CollectBlob(blob, collected));
     }
   }
 }

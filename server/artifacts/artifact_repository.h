@@ -96,7 +96,10 @@ class ArtifactRepository {
   absl::StatusOr<GarbageCollected> CollectGarbage();
 
  private:
-  absl::StatusOr<int64_t> CommittedBytes(const UploadSession& session);
+  // The session as it is now, its bytes ready to be gone on with.
+  absl::StatusOr<UploadStatus> StatusOf(const UploadSession& session);
+  // The artifact that makes the upload needless. A checkpoint counts as uploaded again.
+  absl::StatusOr<Artifact> FindKnown(const BeginUploadRequest& request);
   absl::Status CollectUploads(GarbageCollected* collected);
   absl::Status CollectPartials(GarbageCollected* collected);
   absl::Status CollectBlobs(GarbageCollected* collected);

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <set>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/fake_clock.h"
@@ -13,6 +17,39 @@
 
 namespace topiary {
 namespace {
+
+// A catalog that does something between a call's first read and what the call does next.
+class InterruptingCatalog final : public MemoryMetadataStore {
+ public:
+  using MemoryMetadataStore::MemoryMetadataStore;
+  void AfterNextRead(std::function<void()> interruption) {
+    interruption_ = std::move(interruption);
+  }
+
+ protected:
+  absl::Status Read(Transaction transaction) override {
+    const absl::Status status = MemoryMetadataStore::Read(transaction);
+    if (interruption_ != nullptr) std::exchange(interruption_, nullptr)();
+    return status;
+  }
+
+ private:
+  std::function<void()> interruption_;
+};
+
+// A store that cannot delete some of its blobs.
+class DamagedStore final : public MemoryArtifactStore {
+ public:
+  using MemoryArtifactStore::MemoryArtifactStore;
+  void Damage(const std::string& digest) { damaged_.insert(digest); }
+  absl::Status Delete(const std::string& digest) override {
+    if (damaged_.count(digest) > 0) return absl::DataLossError(digest);
+    return MemoryArtifactStore::Delete(digest);
+  }
+
+ private:
+  std::set<std::string> damaged_;
+};
 
 class ArtifactRepositoryTest : public testing::Test {
  protected:
@@ -57,8 +94,8 @@ class ArtifactRepositoryTest : public testing::Test {
   }
 
   FakeClock clock_;
-  MemoryMetadataStore catalog_{&clock_};
-  MemoryArtifactStore store_{&clock_};
+  InterruptingCatalog catalog_{&clock_};
+  DamagedStore store_{&clock_};
   int next_id_ = 0;
   ArtifactRepository repository_{Limits(), &catalog_, &store_, &clock_,
                                  [this] { return absl::StrCat("u", next_id_++); }};
@@ -108,6 +145,34 @@ TEST_F(ArtifactRepositoryTest, FinishingAndAskingMayBeRepeated) {
   const auto late = repository_.WriteUpload("p", upload, 0, "hello");
   EXPECT_EQ(ReasonOf(late.status()), kReasonUploadOffset);
   EXPECT_EQ(MetadataOf(late.status()).at("committedBytes"), "5");
+}
+
+TEST_F(ArtifactRepositoryTest, TwoFinishingCallsBothGetTheArtifact) {
+  const std::string upload = Begin("hello");
+  ASSERT_OK(repository_.WriteUpload("p", upload, 0, "hello"));
+  catalog_.AfterNextRead([&] { EXPECT_OK(repository_.FinishUpload("p", upload)); });
+  EXPECT_OK(repository_.FinishUpload("p", upload));
+  EXPECT_EQ(store_.ListUploads()->size(), 0u);
+}
+
+TEST_F(ArtifactRepositoryTest, AskingWhileAnotherCallFinishesShowsTheArtifact) {
+  const std::string upload = Begin("hello");
+  ASSERT_OK(repository_.WriteUpload("p", upload, 0, "hello"));
+  catalog_.AfterNextRead([&] { EXPECT_OK(repository_.FinishUpload("p", upload)); });
+  ASSERT_OK_AND_ASSIGN(const UploadStatus status, repository_.GetUpload("p", upload));
+  EXPECT_TRUE(status.artifact.has_value());
+  EXPECT_EQ(status.committed_bytes, 5);
+  EXPECT_EQ(store_.ListUploads()->size(), 0u);
+}
+
+TEST_F(ArtifactRepositoryTest, ACheckpointUploadedAsAModelIsNoLongerCollected) {
+  const std::string digest = Put("hello", "p", ArtifactKind::kCheckpoint);
+  ASSERT_OK_AND_ASSIGN(const UploadStatus status, repository_.BeginUpload(Request("hello")));
+  ASSERT_TRUE(status.artifact.has_value());
+  EXPECT_EQ(status.artifact->kind, ArtifactKind::kModel);
+  clock_.Advance(absl::Hours(2));
+  EXPECT_EQ(Collect().checkpoints, 0);
+  EXPECT_OK(repository_.Open("p", digest));
 }
 
 TEST_F(ArtifactRepositoryTest, ACoordinatorThatDiedBetweenBytesAndRecordFinishesLater) {
@@ -226,6 +291,16 @@ TEST_F(ArtifactRepositoryTest, IdleUploadsAreDroppedAndBusyOnesAreNot) {
   EXPECT_EQ(repository_.GetUpload("p", busy)->committed_bytes, 1);
 }
 
+TEST_F(ArtifactRepositoryTest, AnIdleUploadThatIsResumedDuringCollectionStays) {
+  const std::string upload = Begin("hello");
+  ASSERT_OK(repository_.WriteUpload("p", upload, 0, "he"));
+  clock_.Advance(absl::Hours(25));
+  catalog_.AfterNextRead([&] { EXPECT_EQ(Begin("hello"), upload); });
+  EXPECT_EQ(Collect().uploads, 0);
+  ASSERT_OK_AND_ASSIGN(const UploadStatus status, repository_.GetUpload("p", upload));
+  EXPECT_EQ(status.committed_bytes, 2);
+}
+
 TEST_F(ArtifactRepositoryTest, PartialBytesWithoutASessionAreCollected) {
   ASSERT_OK(store_.CreateUpload("stray"));
   Begin("open!");
@@ -241,6 +316,16 @@ TEST_F(ArtifactRepositoryTest, CheckpointsThatNobodyRefersToAreCollectedWithThei
   const GarbageCollected collected = Collect();
   EXPECT_EQ(collected.checkpoints, 1);
   EXPECT_EQ(collected.blobs, 1);
+}
+
+TEST_F(ArtifactRepositoryTest, ABlobThatCannotBeDeletedDoesNotKeepTheOthers) {
+  std::set<std::string> digests;
+  for (const char* bytes : {"1", "2", "3"}) digests.insert(Put(bytes));
+  for (const std::string& digest : digests) ASSERT_OK(repository_.Delete("p", digest));
+  store_.Damage(*digests.begin());
+  clock_.Advance(absl::Hours(2));
+  EXPECT_THAT(repository_.CollectGarbage(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(store_.ListBlobs("", 10)->size(), 1u);
 }
 
 TEST_F(ArtifactRepositoryTest, CollectionGoesOnAfterAnErrorAndReportsTheFirst) {

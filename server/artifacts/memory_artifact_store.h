@@ -13,7 +13,7 @@
 namespace topiary {
 
 // A complete ArtifactStore in memory: for tests. Thread-safe.
-class MemoryArtifactStore final : public ArtifactStore {
+class MemoryArtifactStore : public ArtifactStore {
  public:
   // `clock` gives modification times and must outlive the store.
   explicit MemoryArtifactStore(Clock* clock) : clock_(clock) {}

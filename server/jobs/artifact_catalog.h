@@ -34,8 +34,8 @@ class ArtifactCatalog {
   virtual ~ArtifactCatalog() = default;
 
   // Opens `session`, or returns the one already open for the same project, digest and size, so that
-  // a client that lost its session can go on. RESOURCE_EXHAUSTED, reason TOO_MANY_UPLOADS, if the
-  // project has `max_open` of them already.
+  // a client that lost its session can go on; one for a checkpoint takes the kind of `session`.
+  // RESOURCE_EXHAUSTED, reason TOO_MANY_UPLOADS, if the project has `max_open` of them already.
   virtual absl::StatusOr<UploadSession> BeginUpload(const UploadSession& session, int max_open,
                                                     absl::Time now) = 0;
 
@@ -48,12 +48,14 @@ class ArtifactCatalog {
 
   // Marks the session finished and records its artifact, in one step. Call it once the bytes are
   // durably stored. May be repeated. An artifact that the project already has is returned as it is,
-  // save that a checkpoint takes the kind it is now uploaded as.
+  // save for a checkpoint: see RenewCheckpoint.
   virtual absl::StatusOr<Artifact> FinishUpload(const std::string& project, const std::string& id,
                                                 absl::Time now) = 0;
 
-  // Forgets the session. OK if there is none.
-  virtual absl::Status AbandonUpload(const std::string& project, const std::string& id) = 0;
+  // Forgets the session, unless there was a sign of life since `before`. Returns whether it did;
+  // false if there is none.
+  virtual absl::StatusOr<bool> AbandonUpload(const std::string& project, const std::string& id,
+                                             absl::Time before) = 0;
 
   // Sessions, finished ones too, without a sign of life since `before`; at most `limit`.
   virtual absl::StatusOr<std::vector<UploadSession>> ListIdleUploads(absl::Time before,
@@ -61,6 +63,12 @@ class ArtifactCatalog {
 
   virtual absl::StatusOr<Artifact> GetArtifact(const std::string& project,
                                                const std::string& digest) = 0;
+
+  // Notes that the artifact is uploaded again as `kind`: a checkpoint takes this kind and counts as
+  // created at `now`, so that it is no orphan yet; another one is returned as it is.
+  virtual absl::StatusOr<Artifact> RenewCheckpoint(const std::string& project,
+                                                   const std::string& digest, ArtifactKind kind,
+                                                   absl::Time now) = 0;
 
   virtual absl::StatusOr<ArtifactPage> ListArtifacts(const ArtifactQuery& query) = 0;
 

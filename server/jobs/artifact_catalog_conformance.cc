@@ -87,7 +87,7 @@ TEST_P(ArtifactCatalogConformance, UnknownUploadsAreNotFound) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kNotFound));
     EXPECT_EQ(ReasonOf(status), kReasonUploadNotFound);
   }
-  EXPECT_OK(store_->AbandonUpload("p", "x"));
+  EXPECT_THAT(store_->AbandonUpload("p", "x", absl::InfiniteFuture()), IsOkAndHolds(false));
 }
 
 TEST_P(ArtifactCatalogConformance, IdleUploadsAreListedAndSignsOfLifeCount) {
@@ -98,7 +98,8 @@ TEST_P(ArtifactCatalogConformance, IdleUploadsAreListedAndSignsOfLifeCount) {
   ASSERT_OK_AND_ASSIGN(const auto idle, store_->ListIdleUploads(now() - absl::Hours(1), 10));
   ASSERT_THAT(idle, SizeIs(1));
   EXPECT_EQ(idle[0].id, "idle");
-  ASSERT_OK(store_->AbandonUpload("p", "idle"));
+  EXPECT_THAT(store_->AbandonUpload("p", "live", now() - absl::Hours(1)), IsOkAndHolds(false));
+  EXPECT_THAT(store_->AbandonUpload("p", "idle", now() - absl::Hours(1)), IsOkAndHolds(true));
   EXPECT_THAT(*store_->SelectClosedUploads({"idle", "live", "other"}),
               ElementsAre("idle", "other"));
 }
@@ -115,6 +116,27 @@ TEST_P(ArtifactCatalogConformance, ACheckpointUploadedAsAModelBecomesOne) {
   AddArtifact("p", Digest(1), ArtifactKind::kCheckpoint);
   AddArtifact("p", Digest(1), ArtifactKind::kModel);
   EXPECT_EQ(store_->GetArtifact("p", Digest(1))->kind, ArtifactKind::kModel);
+}
+
+TEST_P(ArtifactCatalogConformance, AnOpenUploadOfACheckpointBegunAsAModelBecomesOne) {
+  UploadSession checkpoint = NewSession("u1", Digest(1));
+  checkpoint.kind = ArtifactKind::kCheckpoint;
+  ASSERT_OK(store_->BeginUpload(checkpoint, 10, now()));
+  ASSERT_OK(store_->BeginUpload(NewSession("u2", Digest(1)), 10, now()));
+  ASSERT_OK(store_->BeginUpload(checkpoint, 10, now()));  // and stays one
+  EXPECT_EQ(store_->FinishUpload("p", "u1", now())->kind, ArtifactKind::kData);
+}
+
+TEST_P(ArtifactCatalogConformance, ACheckpointThatIsRenewedIsAsYoungAsANewOne) {
+  AddArtifact("p", Digest(1), ArtifactKind::kCheckpoint);
+  clock_.Advance(absl::Hours(1));
+  ASSERT_OK(store_->RenewCheckpoint("p", Digest(1), ArtifactKind::kCheckpoint, now()));
+  EXPECT_THAT(store_->DeleteUnreferencedCheckpoints(now()), IsOkAndHolds(0));
+  ASSERT_OK(store_->RenewCheckpoint("p", Digest(1), ArtifactKind::kModel, now()));
+  EXPECT_THAT(store_->DeleteUnreferencedCheckpoints(now() + absl::Seconds(1)), IsOkAndHolds(0));
+  EXPECT_EQ(store_->GetArtifact("p", Digest(1))->kind, ArtifactKind::kModel);
+  EXPECT_THAT(store_->RenewCheckpoint("p", Digest(2), ArtifactKind::kModel, now()),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(ArtifactCatalogConformance, ListsNewestFirstWithoutCheckpointsUnlessAsked) {

@@ -24,7 +24,7 @@ class ArtifactTables {
 
   virtual absl::StatusOr<std::optional<Artifact>> FindArtifact(const std::string& project,
                                                                const std::string& digest) = 0;
-  // Inserts, or changes the kind of the one with the same project and digest.
+  // Inserts, or changes kind and create_time of the one with the same project and digest.
   virtual absl::Status PutArtifact(const Artifact& artifact) = 0;
   virtual absl::Status DeleteArtifact(const std::string& project, const std::string& digest) = 0;
   // Newest first, after `cursor`, at most `limit`.
@@ -53,7 +53,7 @@ class ArtifactTables {
   virtual absl::StatusOr<int64_t> CountOpenUploads(const std::string& project) = 0;
   // Whether an unfinished session has this id, in any project.
   virtual absl::StatusOr<bool> IsOpenUpload(const std::string& id) = 0;
-  // Inserts, or changes update_time and finished of the one with the same project and id.
+  // Inserts, or changes kind, update_time and finished of the one with the same project and id.
   virtual absl::Status PutUpload(const UploadSession& session) = 0;
   virtual absl::Status DeleteUpload(const std::string& project, const std::string& id) = 0;
   virtual absl::StatusOr<std::vector<UploadSession>> ListIdleUploads(absl::Time before,

@@ -10,7 +10,7 @@
 namespace topiary {
 
 // A complete MetadataStore that forgets everything when it is destroyed: for tests. Thread-safe.
-class MemoryMetadataStore final : public TransactionalMetadataStore {
+class MemoryMetadataStore : public TransactionalMetadataStore {
  public:
   // `clock` must outlive the store.
   explicit MemoryMetadataStore(Clock* clock) : TransactionalMetadataStore(clock) {}

@@ -51,7 +51,7 @@ Artifact MetadataStoreTest::AddArtifact(const std::string& project, const std::s
   CHECK_OK(opened.status());
   absl::StatusOr<Artifact> artifact = store_->FinishUpload(project, opened->id, now());
   CHECK_OK(artifact.status());
-  CHECK_OK(store_->AbandonUpload(project, opened->id));
+  CHECK_OK(store_->AbandonUpload(project, opened->id, absl::InfiniteFuture()).status());
   return *artifact;
 }
 

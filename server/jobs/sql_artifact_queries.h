@@ -14,7 +14,8 @@ inline constexpr char kFindArtifact[] =
 inline constexpr char kPutArtifact[] =
     "INSERT INTO artifacts (" TOPIARY_ARTIFACT_COLUMNS
     ") VALUES ($1, $2, $3, $4, $5, $6)"
-    " ON CONFLICT (project, digest) DO UPDATE SET kind = excluded.kind";
+    " ON CONFLICT (project, digest) DO UPDATE SET kind = excluded.kind,"
+    " create_time = excluded.create_time";
 inline constexpr char kDeleteArtifact[] =
     "DELETE FROM artifacts WHERE project = $1 AND digest = $2";
 // $4 has bit `kind` set for each kind wanted.
@@ -59,8 +60,8 @@ inline constexpr char kIsOpenUpload[] =
 inline constexpr char kPutUpload[] =
     "INSERT INTO uploads (" TOPIARY_UPLOAD_COLUMNS
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-    " ON CONFLICT (project, id) DO UPDATE SET update_time = excluded.update_time,"
-    " finished = excluded.finished";
+    " ON CONFLICT (project, id) DO UPDATE SET kind = excluded.kind,"
+    " update_time = excluded.update_time, finished = excluded.finished";
 inline constexpr char kDeleteUpload[] = "DELETE FROM uploads WHERE project = $1 AND id = $2";
 inline constexpr char kListIdleUploads[] =
     "SELECT " TOPIARY_UPLOAD_COLUMNS

@@ -56,6 +56,13 @@ Artifact ArtifactOf(const UploadSession& session, absl::Time now) {
   return artifact;
 }
 
+// What becomes of a record whose bytes are uploaded again.
+void Renew(ArtifactKind kind, absl::Time now, Artifact* artifact) {
+  if (artifact->kind != ArtifactKind::kCheckpoint) return;
+  artifact->kind = kind;
+  artifact->create_time = now;
+}
+
 }  // namespace
 
 absl::StatusOr<UploadSession> TransactionalMetadataStore::BeginUpload(const UploadSession& session,
@@ -67,6 +74,7 @@ absl::StatusOr<UploadSession> TransactionalMetadataStore::BeginUpload(const Uplo
     if (same.has_value()) {
       opened = *std::move(same);
       opened.update_time = now;
+      if (opened.kind == ArtifactKind::kCheckpoint) opened.kind = session.kind;
       return tables.PutUpload(opened);
     }
     ASSIGN_OR_RETURN(const int64_t open, tables.CountOpenUploads(session.project));
@@ -116,7 +124,7 @@ absl::StatusOr<Artifact> TransactionalMetadataStore::FinishUpload(const std::str
     }
     ASSIGN_OR_RETURN(std::optional<Artifact> same, tables.FindArtifact(project, session.digest));
     artifact = same.has_value() ? *same : ArtifactOf(session, now);
-    if (artifact.kind == ArtifactKind::kCheckpoint) artifact.kind = session.kind;
+    Renew(session.kind, now, &artifact);
     RETURN_IF_ERROR(tables.PutArtifact(artifact));
     session.finished = true;
     session.update_time = now;
@@ -125,9 +133,16 @@ absl::StatusOr<Artifact> TransactionalMetadataStore::FinishUpload(const std::str
   return artifact;
 }
 
-absl::Status TransactionalMetadataStore::AbandonUpload(const std::string& project,
-                                                       const std::string& id) {
-  return Write([&](MetadataTables& tables) { return tables.DeleteUpload(project, id); });
+absl::StatusOr<bool> TransactionalMetadataStore::AbandonUpload(const std::string& project,
+                                                               const std::string& id,
+                                                               absl::Time before) {
+  bool abandoned = false;
+  RETURN_IF_ERROR(Write([&](MetadataTables& tables) {
+    ASSIGN_OR_RETURN(const std::optional<UploadSession> session, tables.FindUpload(project, id));
+    abandoned = session.has_value() && session->update_time < before;
+    return abandoned ? tables.DeleteUpload(project, id) : absl::OkStatus();
+  }));
+  return abandoned;
 }
 
 absl::StatusOr<std::vector<UploadSession>> TransactionalMetadataStore::ListIdleUploads(
@@ -146,6 +161,19 @@ absl::StatusOr<Artifact> TransactionalMetadataStore::GetArtifact(const std::stri
   RETURN_IF_ERROR(Read([&](MetadataTables& tables) {
     ASSIGN_OR_RETURN(artifact, LoadArtifact(tables, project, digest));
     return absl::OkStatus();
+  }));
+  return artifact;
+}
+
+absl::StatusOr<Artifact> TransactionalMetadataStore::RenewCheckpoint(const std::string& project,
+                                                                     const std::string& digest,
+                                                                     ArtifactKind kind,
+                                                                     absl::Time now) {
+  Artifact artifact;
+  RETURN_IF_ERROR(Write([&](MetadataTables& tables) {
+    ASSIGN_OR_RETURN(artifact, LoadArtifact(tables, project, digest));
+    Renew(kind, now, &artifact);
+    return tables.PutArtifact(artifact);
   }));
   return artifact;
 }

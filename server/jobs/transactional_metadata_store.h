@@ -57,10 +57,13 @@ class TransactionalMetadataStore : public MetadataStore {
                            absl::Time now) override;
   absl::StatusOr<Artifact> FinishUpload(const std::string& project, const std::string& id,
                                         absl::Time now) override;
-  absl::Status AbandonUpload(const std::string& project, const std::string& id) override;
+  absl::StatusOr<bool> AbandonUpload(const std::string& project, const std::string& id,
+                                     absl::Time before) override;
   absl::StatusOr<std::vector<UploadSession>> ListIdleUploads(absl::Time before, int limit) override;
   absl::StatusOr<Artifact> GetArtifact(const std::string& project,
                                        const std::string& digest) override;
+  absl::StatusOr<Artifact> RenewCheckpoint(const std::string& project, const std::string& digest,
+                                           ArtifactKind kind, absl::Time now) override;
   absl::StatusOr<ArtifactPage> ListArtifacts(const ArtifactQuery& query) override;
   absl::Status DeleteArtifact(const std::string& project, const std::string& digest) override;
   absl::StatusOr<int> DeleteUnreferencedCheckpoints(absl::Time before) override;
