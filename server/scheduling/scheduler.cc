@@ -116,6 +116,8 @@ bool Scheduler::MayPark(const PollCall& call, const WorkerOrders& orders, absl::
 
 void Scheduler::Answer(const Call& call, absl::StatusOr<WorkerOrders> orders) {
   workers_.SetWaiting(call->report.worker, false, store_->Now());
+  // The drain may have begun after the call was obeyed and before it could be parked.
+  if (orders.ok() && draining_) orders->coordinator_draining = true;
   call->done(std::move(orders));
 }
 

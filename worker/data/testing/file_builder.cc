@@ -9,7 +9,7 @@ namespace topiary {
 namespace {
 
 void Append(std::string& out, uint64_t value, int width) {
-  for (int i = 0; i < width; ++i) out.push_back(static_cast<char>(value >> (8 * i) & 0xFF));
+  for (int i = 0; i < width; ++i, value >>= 8) out.push_back(static_cast<char>(value & 0xFF));
 }
 
 std::string Deflate(absl::string_view bytes, int window) {
