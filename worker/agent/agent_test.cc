@@ -113,6 +113,7 @@ absl::StatusOr<JobOutcome> WriteReport(const JobAttempt& attempt, JobObserver* o
   JobProgress progress;
   progress.phase = "sparse";
   progress.step = 10;
+  progress.attempt_steps = 4;  // The others were an earlier attempt's.
   progress.loss = 0.5;
   observer->OnProgress(progress);
   JobOutcome outcome;
@@ -178,10 +179,16 @@ class AgentTest : public testing::Test {
     std::thread thread([&agent] { agent.Run(); });
     if (use) use(&agent);
     thread.join();
+    for (const prometheus::MetricFamily& family : registry.Collect()) {
+      if (family.name == "topiary_training_steps_total") {
+        counted_steps_ = family.metric.front().counter.value;
+      }
+    }
   }
 
   const std::string folder_;
   Agent* agent_ = nullptr;
+  double counted_steps_ = -1;  // What the last RunAgent() left in topiary_training_steps_total.
 };
 
 v1::SynchronizeResponse Next(absl::Duration wait = absl::Milliseconds(10)) {
@@ -247,6 +254,7 @@ TEST_F(AgentTest, AnAttemptIsRunAndItsResultsAreUploaded) {
   EXPECT_EQ(job.last.token(), "secret");
   EXPECT_EQ(job.last.attempt(), 3);
   EXPECT_EQ(job.last.progress().step(), 10);
+  EXPECT_EQ(counted_steps_, 4);
   const v1::JobResult& result = job.last.outcome().succeeded();
   ASSERT_EQ(result.files_size(), 1);
   EXPECT_EQ(result.files(0).digest(), Sha256Hex("{}"));

@@ -117,14 +117,11 @@ v1::Progress ToProto(const JobProgress& progress) {
 
 class Attempt::Observer : public JobObserver {
  public:
-  explicit Observer(Attempt* attempt) : attempt_(attempt) {
-    if (attempt->lease_.checkpoint_digest().empty()) last_step_ = 0;
-  }
+  explicit Observer(Attempt* attempt) : attempt_(attempt) {}
 
   void OnProgress(const JobProgress& progress) override {
-    // A resumed attempt has not done the steps before its checkpoint.
-    const int64_t steps = progress.step - last_step_.value_or(progress.step);
-    last_step_ = progress.step;
+    const int64_t steps = progress.attempt_steps - counted_steps_;
+    counted_steps_ = progress.attempt_steps;
     attempt_->environment_.metrics->OnTraining(
         steps, steps * attempt_->lease_.spec().task().batch_size(), progress);
     v1::Progress converted = ToProto(progress);
@@ -168,7 +165,7 @@ class Attempt::Observer : public JobObserver {
 
  private:
   Attempt* const attempt_;
-  std::optional<int64_t> last_step_;
+  int64_t counted_steps_ = 0;
 };
 
 Attempt::Attempt(v1::Lease lease, AttemptEnvironment environment)

@@ -35,6 +35,7 @@ void JobReporter::BeginTraining(int64_t step) {
 void JobReporter::OnStep(const TrainingPoint& point, const std::function<double()>& sparsity) {
   loss_sum_ += point.loss;
   ++loss_steps_;
+  ++progress_.attempt_steps;
   const absl::Time now = clock_->Now();
   const bool due =
       now - said_ >= kInterval || point.phase != progress_.phase || point.step == point.total_steps;

@@ -85,6 +85,17 @@ TEST_F(Reporting, MeasuresSpeedOfThisAttemptAlone) {
   EXPECT_DOUBLE_EQ(*observer_.said.back().remaining_seconds, 20);
 }
 
+TEST_F(Reporting, CountsTheStepsOfThisAttemptAlone) {
+  reporter_.EnterPhase("load");
+  reporter_.BeginTraining(40);  // Resumed.
+  Step(41, 1);
+  Step(42, 1);
+  reporter_.EnterPhase("evaluate");
+  EXPECT_EQ(observer_.said.front().attempt_steps, 0);
+  EXPECT_EQ(observer_.said.back().attempt_steps, 2);
+  EXPECT_EQ(observer_.said.back().step, 41);
+}
+
 TEST_F(Reporting, TurnsWhatTheObserverWantsIntoAStatus) {
   EXPECT_OK(reporter_.Check());
   observer_.control = JobControl::kStop;

@@ -18,7 +18,8 @@ namespace topiary {
 // How far an attempt has come. Absent numbers are not known (yet).
 struct JobProgress {
   std::string phase;  // "load", "dense", "sparsification", "sparse", "evaluate", "export", ...
-  int64_t step = 0;   // Training steps done.
+  int64_t step = 0;   // Training steps done, by the attempts before too.
+  int64_t attempt_steps = 0;  // Training steps done by this attempt.
   int64_t total_steps = 0;
   double epoch = 0;
   std::optional<double> loss;  // Mean training loss since the progress before.
