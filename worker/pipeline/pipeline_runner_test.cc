@@ -265,13 +265,15 @@ TEST_F(RunningJobs, AStopEndsTheEvaluationOfAnEpochAtOnce) {
   EXPECT_EQ(observer.checkpoint_steps.back(), 5);
 }
 
-TEST_F(RunningJobs, AHandBackWaitsForTheEvaluationOfAnEpoch) {
+TEST_F(RunningJobs, AHandBackLeavesTheEvaluationOfAnEpochToTheNextAttempt) {
   const JobSpec spec = SmallJob(folder_, MlpGraph());
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec));
   ActingInTheEvaluation observer(&clock_, JobControl::kHandBack);
   observer.checkpoint_folder = NewTestFolder();
   ASSERT_THAT(Run(spec, &observer).status(), StatusIs(absl::StatusCode::kAborted));
   ASSERT_EQ(observer.checkpoint_steps.back(), 6);
+  ASSERT_OK_AND_ASSIGN(const Checkpoint left, ReadCheckpoint(observer.CheckpointPath(6)));
+  EXPECT_THAT(left.record.history, testing::IsEmpty());
   RecordingObserver quiet;
   ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(6)));
   EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));

@@ -42,6 +42,8 @@ TrainingStage::TrainingStage(const Options& options, TrainingLoop* loop, Evaluat
 absl::Status TrainingStage::Run() {
   reporter_->BeginTraining(loop_->next_step());
   last_checkpoint_ = accounted_ = clock_->Now();
+  // An attempt that was handed back during the measurement of this step has left it to this one.
+  RETURN_IF_ERROR(MeasureIfDue());
   while (loop_->next_step() < loop_->total_steps()) {
     const JobControl control = observer_->Control();
     if (control == JobControl::kHandBack) RETURN_IF_ERROR(SaveCheckpoint());
@@ -72,28 +74,34 @@ absl::Status TrainingStage::AfterStep(const TrainingLoop::StepResult& result) {
   point.batch_size = loop_->batch_size();
   point.loss = result.loss;
   reporter_->OnStep(point, [this] { return SparsityOf(loop_->method(), options_.all_elements); });
-  if (MeasuresAt(done)) RETURN_IF_ERROR(Measure());
+  RETURN_IF_ERROR(MeasureIfDue());
   const bool due = clock_->Now() - last_checkpoint_ >= options_.checkpoint_interval;
   return due || result.phase_ended ? SaveCheckpoint() : absl::OkStatus();
 }
 
 bool TrainingStage::MeasuresAt(int64_t step) const {
+  if (step == 0) return false;
   const int64_t per_epoch = loop_->batches_per_epoch();
   const int64_t epochs = loop_->total_steps() / per_epoch;
   const int64_t every = (epochs + kMeasurements - 1) / kMeasurements;
   return epochs > 0 && step % per_epoch == 0 && step / per_epoch % every == 0;
 }
 
+absl::Status TrainingStage::MeasureIfDue() {
+  const int64_t done = loop_->next_step();
+  const bool measured = !record_->history.empty() && record_->history.back().step == done;
+  if (measured || !MeasuresAt(done)) return absl::OkStatus();
+  const absl::Status status = Measure();
+  // Nothing was recorded: who resumes from this checkpoint measures first.
+  if (absl::IsAborted(status)) RETURN_IF_ERROR(SaveCheckpoint());
+  return status;
+}
+
 absl::Status TrainingStage::Measure() {
   AccountTo(&record_->training_seconds);
   loop_->RefreshEffectiveWeights();
   HistoryEntry entry;
-  // Only a stop, after which nothing goes on, ends it early. To hand back has to wait: a checkpoint
-  // of this step without the measurement would resume after it, and the history would lack it.
-  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate([this] {
-    const absl::Status wanted = reporter_->Check();
-    return absl::IsCancelled(wanted) ? wanted : absl::OkStatus();
-  }));
+  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate(reporter_->checker()));
   entry.step = loop_->next_step();
   entry.epoch = static_cast<double>(entry.step) / static_cast<double>(loop_->batches_per_epoch());
   entry.loss = record_->loss_sum / static_cast<double>(std::max<int64_t>(1, record_->loss_steps));

@@ -50,6 +50,9 @@ class TrainingStage {
 
  private:
   absl::Status AfterStep(const TrainingLoop::StepResult& result);
+  // Adds the held-out metrics of the step reached to the record, where they belong there and are
+  // not there yet. ABORTED, with a checkpoint, where the observer wants the job back meanwhile.
+  absl::Status MeasureIfDue();
   absl::Status Measure();
   absl::Status SaveCheckpoint();
   bool MeasuresAt(int64_t step) const;
