@@ -104,7 +104,7 @@ absl::Status NotACheckpoint(const std::string& path, absl::string_view why) {
 
 }  // namespace
 
-absl::Status WriteCheckpoint(const Checkpoint& checkpoint, const std::string& path) {
+absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path) {
   const Json state = {{"method", checkpoint.method},
                       {"dense_comparison", checkpoint.dense_comparison},
                       {"step", checkpoint.step},
@@ -114,8 +114,8 @@ absl::Status WriteCheckpoint(const Checkpoint& checkpoint, const std::string& pa
   file.metadata = {{"format", kFormat},
                    {"format_version", kFormatVersion},
                    {kState, state.dump(-1, ' ', false, Json::error_handler_t::replace)}};
-  for (const auto& [name, tensor] : checkpoint.training) {
-    file.tensors.emplace_back(name, tensor.Clone());
+  for (auto& [name, tensor] : checkpoint.training) {
+    file.tensors.emplace_back(name, std::move(tensor));
   }
   return WriteSafetensors(file, path);
 }

@@ -45,7 +45,7 @@ struct Checkpoint {
 };
 
 // The file appears whole or not at all.
-absl::Status WriteCheckpoint(const Checkpoint& checkpoint, const std::string& path);
+absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path);
 
 // INVALID_ARGUMENT where the file is no checkpoint of this format; other errors as
 // ReadSafetensors().

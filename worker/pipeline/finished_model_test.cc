@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <set>
 
 #include "common/status_matchers.h"
 #include "worker/model/layers.h"
 #include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/pipeline_test_util.h"
+#include "worker/prune/block_partition.h"
 
 namespace topiary {
 namespace {
@@ -116,14 +119,42 @@ TEST(WarningsAbout, PointsOutThatDenseLayersLowerTheSparsity) {
 TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate one,
-                       EstimateTrainingMemory(graph, 1, OptimizerKind::kSgd, 500));
+                       EstimateMemory(graph, {1, OptimizerKind::kSgd, 500, {}}));
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate many,
-                       EstimateTrainingMemory(graph, 10, OptimizerKind::kAdam, 500));
+                       EstimateMemory(graph, {10, OptimizerKind::kAdam, 500, {}}));
   EXPECT_EQ(many.activations, 10 * one.activations);
   EXPECT_GT(many.weights, one.weights);
+  EXPECT_GT(many.checkpoint, one.checkpoint);
   EXPECT_EQ(one.data, 500);
   // At least the two feature maps after each convolution.
   EXPECT_GT(one.activations, 2 * 8 * 36 * 4);
+}
+
+TEST(MemoryEstimate, AnEvaluationKeepsLessThanATraining) {
+  const Graph graph = ConvGraph();
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate training,
+                       EstimateMemory(graph, {8, OptimizerKind::kSgd, 0, {}}));
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate evaluation,
+                       EstimateMemory(graph, {8, std::nullopt, 0, {}}));
+  EXPECT_LT(evaluation.weights, training.weights);
+  EXPECT_LT(evaluation.activations, training.activations);
+  EXPECT_GT(evaluation.activations, 0);
+  EXPECT_EQ(evaluation.checkpoint, 0);
+}
+
+TEST(MemoryEstimate, TinyBlocksCostMoreThanTheirWeights) {
+  const Graph graph = ConvGraph();
+  const PrunableLayer layer = FindPrunableLayers(graph).back();
+  const auto bytes = [&](const BlockShape& block) {
+    MemoryNeeds needs;
+    needs.optimizer = OptimizerKind::kSgd;
+    needs.partitions.push_back(
+        std::make_shared<const BlockPartition>(*BlockPartition::Create(layer, block)));
+    return EstimateMemory(graph, needs)->blocks;
+  };
+  const int64_t weight = layer.element_count() * static_cast<int64_t>(sizeof(float));
+  EXPECT_GT(bytes({1, 1}), 4 * weight);
+  EXPECT_LT(bytes({4, 4}), weight);
 }
 
 TEST(MemoryEstimate, TheLimitIsHeldWithFigures) {

@@ -45,9 +45,14 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
 
 absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
                          int64_t data_bytes) {
-  const OptimizerKind optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
-  ASSIGN_OR_RETURN(const MemoryEstimate estimate,
-                   EstimateTrainingMemory(job.graph, batch, optimizer, data_bytes));
+  MemoryNeeds needs;
+  needs.batch = batch;
+  needs.data_bytes = data_bytes;
+  if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);
+  }
+  ASSIGN_OR_RETURN(const MemoryEstimate estimate, EstimateMemory(job.graph, needs));
   return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
 }
 
@@ -57,13 +62,13 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   LoadedJob job;
   RETURN_IF_ERROR(LoadModel(spec, &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
-  if (Trains(spec)) RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0));
+  RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0));
   ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
                                          spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
   job.batches_per_epoch = job.data.train.size() / job.batch;
   ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
-  if (Trains(spec)) RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes()));
+  RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes()));
   return job;
 }
 

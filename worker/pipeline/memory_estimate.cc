@@ -1,6 +1,10 @@
 #include "worker/pipeline/memory_estimate.h"
 
+#include <algorithm>
+#include <string>
+
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "common/status_macros.h"
 #include "worker/model/shape_inference.h"
 
@@ -9,29 +13,56 @@ namespace {
 
 std::string Mebibytes(int64_t bytes) { return absl::StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
 
-// Raw and effective weights, gradient, and the moments.
-int64_t CopiesOfWeights(OptimizerKind optimizer) {
-  return optimizer == OptimizerKind::kSgd ? 4 : 5;
+int64_t Moments(OptimizerKind optimizer) { return optimizer == OptimizerKind::kSgd ? 1 : 2; }
+
+// Of the attention or scores of one block: logit with its moments and gradient, attention, scale,
+// inner product, and whether it lives.
+constexpr int64_t kBytesPerBlock = 40;
+
+int64_t BlockBytes(const MemoryNeeds& needs) {
+  int64_t bytes = 0;
+  for (const std::shared_ptr<const BlockPartition>& partition : needs.partitions) {
+    bytes += partition->block_count() * kBytesPerBlock +
+             static_cast<int64_t>(partition->runs()->runs.size() * sizeof(BlockRun));
+  }
+  return bytes;
+}
+
+int64_t Bytes(const InferredGraph& inferred, absl::Span<const std::string> names) {
+  int64_t bytes = 0;
+  for (const std::string& name : names) {
+    const auto value = inferred.values.find(name);
+    if (value == inferred.values.end()) continue;
+    bytes +=
+        value->second.shape.element_count() * static_cast<int64_t>(SizeOf(value->second.dtype));
+  }
+  return bytes;
 }
 
 }  // namespace
 
-absl::StatusOr<MemoryEstimate> EstimateTrainingMemory(const Graph& graph, int64_t batch,
-                                                      OptimizerKind optimizer, int64_t data_bytes) {
-  ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, batch));
+absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNeeds& needs) {
+  ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, needs.batch));
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, input_shapes));
   MemoryEstimate estimate;
-  estimate.data = data_bytes;
+  estimate.data = needs.data_bytes;
+  int64_t given = 0;
   for (const Initializer& initializer : graph.initializers) {
-    estimate.weights +=
-        static_cast<int64_t>(initializer.value.byte_size()) * CopiesOfWeights(optimizer);
+    given += static_cast<int64_t>(initializer.value.byte_size());
   }
-  for (const int node : inferred.live_nodes) {
-    for (const std::string& output : graph.nodes[node].outputs) {
-      const auto value = inferred.values.find(output);
-      if (value == inferred.values.end()) continue;
-      estimate.activations +=
-          value->second.shape.element_count() * static_cast<int64_t>(SizeOf(value->second.dtype));
+  estimate.weights = 2 * given;  // As they came, and as the program reads them.
+  if (needs.optimizer.has_value()) {
+    estimate.weights += (1 + Moments(*needs.optimizer)) * given;
+    estimate.checkpoint = (1 + Moments(*needs.optimizer)) * given;
+    estimate.blocks = BlockBytes(needs);
+  }
+  for (const int index : inferred.live_nodes) {
+    const Node& node = graph.nodes[index];
+    const int64_t written = Bytes(inferred, node.outputs);
+    if (needs.optimizer.has_value()) {
+      estimate.activations += written;
+    } else {
+      estimate.activations = std::max(estimate.activations, written + Bytes(inferred, node.inputs));
     }
   }
   return estimate;
@@ -41,8 +72,10 @@ absl::Status CheckMemoryLimit(const MemoryEstimate& estimate, int64_t limit_byte
   if (limit_bytes == 0 || estimate.total() <= limit_bytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
       "the job needs about ", Mebibytes(estimate.total()), " (examples ", Mebibytes(estimate.data),
-      ", weights and optimizer ", Mebibytes(estimate.weights), ", activations ",
-      Mebibytes(estimate.activations), "), more than the ", Mebibytes(limit_bytes),
+      ", weights and optimizer ", Mebibytes(estimate.weights), ", state of blocks ",
+      Mebibytes(estimate.blocks), ", writing a checkpoint ", Mebibytes(estimate.checkpoint),
+      ", activations ", Mebibytes(estimate.activations), "), more than the ",
+      Mebibytes(limit_bytes),
       " it may use: lower spec.task.batch_size, use less data, or a worker with more memory "
       "(spec.placement.memory_bytes)"));
 }

@@ -2,27 +2,40 @@
 #define TOPIARY_WORKER_PIPELINE_MEMORY_ESTIMATE_H_
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/engine/optimizer.h"
 #include "worker/model/graph.h"
+#include "worker/prune/block_partition.h"
 
 namespace topiary {
 
-// About how many bytes a job needs, from shapes alone. Activations are counted once each, as
-// training keeps them for the backward pass; what their gradients need beyond the memory that
-// activations give up is not counted.
+// About how many bytes a job needs, from shapes alone.
 struct MemoryEstimate {
   int64_t data = 0;
   int64_t weights = 0;  // With gradients, optimizer state and effective weights.
+  int64_t blocks = 0;   // What pruning keeps per block: it counts where blocks are tiny.
+  // The copy of weights and optimizer state that is made to write a checkpoint.
+  int64_t checkpoint = 0;
+  // Training keeps each for the backward pass; what their gradients need beyond the memory that
+  // activations give up is not counted. Inference keeps what the largest node reads and writes.
   int64_t activations = 0;
-  int64_t total() const { return data + weights + activations; }
+  int64_t total() const { return data + weights + blocks + checkpoint + activations; }
 };
 
-// Of training `graph` at `batch`. Errors as InferShapes().
-absl::StatusOr<MemoryEstimate> EstimateTrainingMemory(const Graph& graph, int64_t batch,
-                                                      OptimizerKind optimizer, int64_t data_bytes);
+struct MemoryNeeds {
+  int64_t batch = 1;
+  std::optional<OptimizerKind> optimizer;  // None: the job evaluates and does not train.
+  int64_t data_bytes = 0;
+  std::vector<std::shared_ptr<const BlockPartition>> partitions;  // Of the layers to prune.
+};
+
+// Errors as InferShapes().
+absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNeeds& needs);
 
 // RESOURCE_EXHAUSTED, with the figures and a remedy, where `estimate` passes `limit_bytes` (0: no
 // limit).
