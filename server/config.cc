@@ -38,6 +38,7 @@ bool Between(absl::Duration value, absl::Duration low, absl::Duration high) {
 struct TextFlags {
   std::string lease_duration = "30s";
   std::string report_interval = "1s";
+  std::string same_key_wait = "10m";
   std::string drain_timeout = "10s";
   std::string log_format = "text";
   std::string log_level = "info";
@@ -54,6 +55,7 @@ absl::Status ParseTextFlags(const TextFlags& text, ServerConfig* config) {
       ParseDurationFlag(text.lease_duration, "lease-duration", &config->lease_duration));
   RETURN_IF_ERROR(
       ParseDurationFlag(text.report_interval, "report-interval", &config->report_interval));
+  RETURN_IF_ERROR(ParseDurationFlag(text.same_key_wait, "same-key-wait", &config->same_key_wait));
   RETURN_IF_ERROR(ParseDurationFlag(text.drain_timeout, "drain-timeout", &config->drain_timeout));
   ASSIGN_OR_RETURN(config->log_format, ParseLogFormat(text.log_format));
   ASSIGN_OR_RETURN(config->log_level, ParseLogLevel(text.log_level));
@@ -77,6 +79,8 @@ void AddFlags(CLI::App* app, ServerConfig* config, TextFlags* text) {
   add("lease-duration", &text->lease_duration,
       "how long a worker that says nothing keeps an attempt");
   add("report-interval", &text->report_interval, "how often workers report");
+  add("same-key-wait", &text->same_key_wait,
+      "how long a job that was tried before waits for a worker that gives the same bits");
   add("drain-timeout", &text->drain_timeout, "time for calls in progress after SIGTERM");
   add("max-artifact-bytes", &config->max_artifact_bytes, "of one artifact; 16GiB is understood")
       ->transform(CLI::AsSizeValue(true));
@@ -108,6 +112,8 @@ absl::Status ValidateConfig(const ServerConfig& config) {
       Between(config.lease_duration, 3 * config.report_interval, absl::Hours(24)), "lease-duration",
       absl::StrCat("must lie between three report intervals (",
                    absl::FormatDuration(3 * config.report_interval), ") and 24h")));
+  RETURN_IF_ERROR(Require(Between(config.same_key_wait, absl::ZeroDuration(), absl::Hours(24)),
+                          "same-key-wait", "must lie between 0s and 24h"));
   RETURN_IF_ERROR(Require(Between(config.drain_timeout, absl::ZeroDuration(), absl::Minutes(10)),
                           "drain-timeout", "must lie between 0s and 10m"));
   RETURN_IF_ERROR(

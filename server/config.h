@@ -28,6 +28,9 @@ struct ServerConfig {
   absl::Duration lease_duration = absl::Seconds(30);
   // How often workers report. 10 ms to 1 minute.
   absl::Duration report_interval = absl::Seconds(1);
+  // How long a job that was tried before waits for a worker that gives the same bits: one with the
+  // same oneDNN, instruction set and threads. Then any worker may have it. 0 to 24 hours.
+  absl::Duration same_key_wait = absl::Minutes(10);
   // How long calls in progress may take to end after SIGTERM. 0 to 10 minutes.
   absl::Duration drain_timeout = absl::Seconds(10);
 

@@ -24,16 +24,17 @@ TEST(ServerConfig, OnlyTheDataFolderIsRequired) {
 }
 
 TEST(ServerConfig, FlagsAreRead) {
-  ASSERT_OK_AND_ASSIGN(
-      const ServerCommandLine parsed,
-      ParseServerCommandLine({"--data-dir=/d", "--listen=[::1]:0", "--metrics-listen=none",
-                              "--lease-duration=3s", "--report-interval=100ms",
-                              "--max-artifact-bytes=2GiB", "--threads=2", "--log-format=json",
-                              "--log-level=debug", "--reflection=false", "--port-file=/p"}));
+  ASSERT_OK_AND_ASSIGN(const ServerCommandLine parsed,
+                       ParseServerCommandLine(
+                           {"--data-dir=/d", "--listen=[::1]:0", "--metrics-listen=none",
+                            "--lease-duration=3s", "--report-interval=100ms", "--same-key-wait=1h",
+                            "--max-artifact-bytes=2GiB", "--threads=2", "--log-format=json",
+                            "--log-level=debug", "--reflection=false", "--port-file=/p"}));
   EXPECT_EQ(parsed.config.listen, "[::1]:0");
   EXPECT_EQ(parsed.config.metrics_listen, "none");
   EXPECT_EQ(parsed.config.lease_duration, absl::Seconds(3));
   EXPECT_EQ(parsed.config.report_interval, absl::Milliseconds(100));
+  EXPECT_EQ(parsed.config.same_key_wait, absl::Hours(1));
   EXPECT_EQ(parsed.config.max_artifact_bytes, int64_t{2} << 30);
   EXPECT_EQ(parsed.config.threads, 2);
   EXPECT_EQ(parsed.config.log_format, LogFormat::kJson);
@@ -89,6 +90,7 @@ INSTANTIATE_TEST_SUITE_P(
                     WrongFlag{"NoDuration", {"--lease-duration=30"}, "--lease-duration"},
                     WrongFlag{"ShortLease", {"--lease-duration=2s"}, "three report intervals"},
                     WrongFlag{"NegativeDrain", {"--drain-timeout=-1s"}, "--drain-timeout"},
+                    WrongFlag{"EndlessWait", {"--same-key-wait=inf"}, "--same-key-wait"},
                     WrongFlag{"NoThreads", {"--threads=0"}, "--threads"},
                     WrongFlag{"ThreadsInWords", {"--threads=many"}, "--threads"},
                     WrongFlag{"NoJobs", {"--max-live-jobs=0"}, "--max-live-jobs"},

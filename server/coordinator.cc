@@ -27,6 +27,7 @@ SchedulerOptions SchedulerOptionsOf(const ServerConfig& config) {
   SchedulerOptions options;
   options.lease_duration = config.lease_duration;
   options.report_interval = config.report_interval;
+  options.same_key_wait = config.same_key_wait;
   return options;
 }
 
