@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -31,6 +32,24 @@ def binary():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def wait_for_ports():
+    """A function that returns the lines of the file that a server writes once it listens.
+
+    If it does not, the test fails with the server's log.
+    """
+
+    def wait(path, process, log, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not path.exists():
+            assert process.poll() is None, f"ended with {process.returncode}\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"{path} was not written\n{log.read_text()}"
+            time.sleep(0.01)  # There is nothing to be notified by.
+        return path.read_text().splitlines()
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,4 @@ void CancelOnSignals(Cancellation* cancellation) {
   }).detach();
 }
 
-void UnblockSignals() {
-  const sigset_t signals = InterruptSignals();
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-}
-
 }  // namespace topiary

@@ -10,9 +10,6 @@ namespace topiary {
 // blocked in all of them). `cancellation` must live until the process ends.
 void CancelOnSignals(Cancellation* cancellation);
 
-// For a child process that must not inherit the blocked signals; async-signal-safe.
-void UnblockSignals();
-
 }  // namespace topiary
 
 #endif  // TOPIARY_CLIENT_CLI_INTERRUPT_H_

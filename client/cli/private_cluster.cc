@@ -9,11 +9,10 @@
 #include <system_error>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 
@@ -23,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(30);
-constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
 constexpr size_t kTailBytes = 2000;
 
@@ -41,9 +39,9 @@ absl::StatusOr<std::string> ChooseBinary(const std::string& given, const std::st
   return given.empty() ? FindBinary(name) : absl::StatusOr<std::string>(given);
 }
 
-absl::Status Ended(const std::string& name, ChildProcess* child, const std::string& log_path) {
+absl::Status Ended(const std::string& name, ChildProcess* child) {
   return absl::InternalError(absl::StrCat(name, " ", child->Describe(), "; its log ends with:\n",
-                                          LogTail(log_path, kTailBytes)));
+                                          LogTail(child->log_path(), kTailBytes)));
 }
 
 }  // namespace
@@ -104,19 +102,14 @@ absl::Status PrivateCluster::StartServer(const PrivateClusterOptions& options,
       server_, ChildProcess::Start({binary, "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0",
                                     absl::StrCat("--data-dir=", Path("server")),
                                     absl::StrCat("--port-file=", Path("server.port"))},
-                                   Path("server.log")));
-  const absl::Time until = absl::Now() + kStartTimeout;
-  while (absl::Now() < until) {
-    const absl::StatusOr<std::string> text = ReadFile(Path("server.port"));
-    if (text.ok() && absl::EndsWith(*text, "\n")) {
-      const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
-      target_ = std::string(absl::StripAsciiWhitespace(lines[0]));
-      return absl::OkStatus();
-    }
-    if (!server_->Running()) return Ended("topiary-server", server_.get(), Path("server.log"));
-    if (!cancellation->WaitFor(kPollInterval)) return absl::CancelledError("stopped");
-  }
-  return absl::DeadlineExceededError("topiary-server does not listen after 30 s");
+                                   {Path("server.log"), {}}));
+  const absl::StatusOr<std::vector<std::string>> lines =
+      WaitForPortFile(Path("server.port"), server_.get(), kStartTimeout,
+                      [&](absl::Duration pause) { return cancellation->WaitFor(pause); });
+  if (absl::IsUnavailable(lines.status())) return Ended("topiary-server", server_.get());
+  RETURN_IF_ERROR(lines.status());
+  target_ = lines->front();
+  return absl::OkStatus();
 }
 
 absl::Status PrivateCluster::StartWorker(const PrivateClusterOptions& options) {
@@ -125,13 +118,13 @@ absl::Status PrivateCluster::StartWorker(const PrivateClusterOptions& options) {
                                         "--metrics-listen=127.0.0.1:0",
                                         absl::StrCat("--data-dir=", Path("worker"))};
   if (options.threads > 0) arguments.push_back(absl::StrCat("--threads=", options.threads));
-  ASSIGN_OR_RETURN(worker_, ChildProcess::Start(arguments, Path("worker.log")));
+  ASSIGN_OR_RETURN(worker_, ChildProcess::Start(arguments, {Path("worker.log"), {}}));
   return absl::OkStatus();
 }
 
 absl::Status PrivateCluster::Check() {
-  if (!server_->Running()) return Ended("topiary-server", server_.get(), Path("server.log"));
-  if (!worker_->Running()) return Ended("topiary-worker", worker_.get(), Path("worker.log"));
+  if (!server_->Running()) return Ended("topiary-server", server_.get());
+  if (!worker_->Running()) return Ended("topiary-worker", worker_.get());
   return absl::OkStatus();
 }
 

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cancellation.h"
-#include "client/cli/child_process.h"
+#include "common/child_process.h"
 
 namespace topiary {
 

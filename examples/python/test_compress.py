@@ -3,7 +3,6 @@
 import os
 import pathlib
 import subprocess
-import time
 
 import numpy
 import onnx
@@ -20,7 +19,7 @@ def python_path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(binary, tmp_path_factory):
+def server(binary, wait_for_ports, tmp_path_factory):
     """The address of a coordinator with one worker."""
     folder = tmp_path_factory.mktemp("example_service")
     ports = folder / "ports"
@@ -29,12 +28,7 @@ def server(binary, tmp_path_factory):
             [binary("//server:topiary-server"), "--listen=127.0.0.1:0",
              "--metrics-listen=127.0.0.1:0", f"--data-dir={folder}/server",
              f"--port-file={ports}"], stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
-        while not ports.exists():
-            assert coordinator.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "the coordinator does not listen"
-            time.sleep(0.01)  # There is nothing to be notified by.
-        address = ports.read_text().splitlines()[0]
+        address, _ = wait_for_ports(ports, coordinator, folder / "log")
         worker = subprocess.Popen(
             [binary("//worker:topiary-worker"), f"--coordinator={address}",
              "--metrics-listen=127.0.0.1:0", f"--data-dir={folder}/worker", "--threads=1"],

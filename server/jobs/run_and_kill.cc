@@ -2,55 +2,37 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/child_process.h"
+#include "common/file.h"
+#include "common/status_matchers.h"
 
 namespace topiary {
-namespace {
-
-// Becomes `program` with its standard output going to `output`.
-[[noreturn]] void Execute(const std::vector<char*>& arguments, int output) {
-  dup2(output, STDOUT_FILENO);
-  close(output);
-  execv(arguments[0], arguments.data());
-  _exit(127);
-}
-
-}  // namespace
 
 std::vector<std::string> RunAndKill(const std::vector<std::string>& program, int lines) {
-  std::vector<char*> arguments;
-  for (const std::string& argument : program) {
-    arguments.push_back(const_cast<char*>(argument.c_str()));
-  }
-  arguments.push_back(nullptr);
-  int ends[2];
-  EXPECT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    close(ends[0]);
-    Execute(arguments, ends[1]);
-  }
-  close(ends[1]);
+  static std::atomic<int> runs{0};
+  const std::string log = absl::StrCat(testing::TempDir(), "/killed-", getpid(), "-", runs++);
+  const absl::StatusOr<std::unique_ptr<ChildProcess>> child =
+      ChildProcess::Start(program, {log, {}});
+  EXPECT_OK(child.status());
+  if (!child.ok()) return {};
   std::string output;
-  bool killed = false;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = read(ends[0], buffer, sizeof(buffer))) > 0;) {
-    output.append(buffer, static_cast<size_t>(n));
-    if (!killed && std::count(output.begin(), output.end(), '\n') >= lines) {
-      kill(child, SIGKILL);
-      killed = true;
-    }
+  while (std::count(output.begin(), output.end(), '\n') < lines && (*child)->Running()) {
+    absl::SleepFor(absl::Milliseconds(1));  // There is nothing to be notified by.
+    output = ReadFile(log).value_or("");
   }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-      << program[0] << " ended by itself, status " << status;
+  (*child)->Signal(SIGKILL);
+  const absl::StatusOr<int> result = (*child)->Wait(absl::InfiniteDuration());
+  output = ReadFile(log).value_or("");
+  EXPECT_THAT(result, IsOkAndHolds(-SIGKILL)) << program[0] << " ended by itself:\n" << output;
   return absl::StrSplit(output, '\n', absl::SkipEmpty());
 }
 

@@ -20,7 +20,7 @@ constexpr int kThreads = 4;
 
 void Acknowledge(const std::string& what, const std::string& id) {
   const std::string line = absl::StrCat(what, " ", id, "\n");
-  // One write of a short line to a pipe is atomic.
+  // One write that appends a short line to a file is atomic.
   CHECK_EQ(write(STDOUT_FILENO, line.data(), line.size()), static_cast<ssize_t>(line.size()));
 }
 

@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "client/channel.h"
 #include "common/file.h"
 #include "common/random.h"
@@ -53,15 +52,14 @@ void Cluster::StartServer() {
   const std::string port_file = folder_ + "/server.ports";
   std::filesystem::remove(port_file);
   const std::string listen = address_.empty() ? "127.0.0.1:0" : address_;
-  absl::StatusOr<std::unique_ptr<Process>> server = Process::Start(
+  absl::StatusOr<std::unique_ptr<ChildProcess>> server = ChildProcess::Start(
       {Binary("server/topiary-server"), "--listen", listen, "--metrics-listen", "127.0.0.1:0",
        "--data-dir", folder_ + "/server", "--port-file", port_file, "--lease-duration",
        absl::FormatDuration(options_.lease_duration), "--report-interval", "100ms"},
-      folder_ + "/server.log");
+      {folder_ + "/server.log", {}});
   ASSERT_OK(server.status());
   server_ = *std::move(server);
-  const std::vector<std::string> lines =
-      absl::StrSplit(WaitForFile(port_file, server_.get()), '\n', absl::SkipEmpty());
+  const std::vector<std::string> lines = Ports(port_file, server_.get());
   ASSERT_EQ(lines.size(), 2) << Logs();
   address_ = lines[0];
   metrics_address_ = lines[1];
@@ -75,19 +73,20 @@ void Cluster::StartServer() {
 void Cluster::StartWorker(const std::string& name) {
   const std::string port_file = absl::StrCat(folder_, "/", name, ".ports");
   std::filesystem::remove(port_file);
-  absl::StatusOr<std::unique_ptr<Process>> worker = Process::Start(
+  absl::StatusOr<std::unique_ptr<ChildProcess>> worker = ChildProcess::Start(
       {Binary("worker/topiary-worker"), "--coordinator", address_, "--worker-id", name,
        "--metrics-listen", "127.0.0.1:0", "--port-file", port_file, "--data-dir",
        absl::StrCat(folder_, "/", name), "--threads", absl::StrCat(options_.worker_threads),
        "--checkpoint-interval", absl::FormatDuration(options_.checkpoint_interval)},
-      absl::StrCat(folder_, "/", name, ".log"), {{"OMP_WAIT_POLICY", "passive"}});
+      {absl::StrCat(folder_, "/", name, ".log"), {{"OMP_WAIT_POLICY", "passive"}}});
   ASSERT_OK(worker.status());
   workers_[name] = *std::move(worker);
 }
 
 std::string Cluster::WorkerMetricsAddress(const std::string& name) {
   const std::string path = absl::StrCat(folder_, "/", name, ".ports");
-  return std::string(absl::StripSuffix(WaitForFile(path, workers_.at(name).get()), "\n"));
+  const std::vector<std::string> lines = Ports(path, workers_.at(name).get());
+  return lines.empty() ? "" : lines[0];
 }
 
 JobClient Cluster::jobs() { return JobClient(channel_, kTestProject); }
@@ -151,15 +150,10 @@ std::string Cluster::Logs() {
   return logs;
 }
 
-std::string Cluster::WaitForFile(const std::string& path, Process* process) {
-  const absl::Time deadline = absl::Now() + kPatience;
-  while (absl::Now() < deadline && process->running()) {
-    absl::StatusOr<std::string> text = ReadFile(path);
-    if (text.ok()) return *text;
-    absl::SleepFor(absl::Milliseconds(5));  // There is nothing to be notified by.
-  }
-  ADD_FAILURE() << path << " was not written\n" << Logs();
-  return "";
+std::vector<std::string> Cluster::Ports(const std::string& path, ChildProcess* process) {
+  absl::StatusOr<std::vector<std::string>> lines = WaitForPortFile(path, process, kPatience);
+  EXPECT_OK(lines.status()) << Logs();
+  return lines.value_or(std::vector<std::string>());
 }
 
 std::string ResultDigest(const v1::Job& job, v1::ResultFile::Kind kind) {

@@ -11,7 +11,7 @@
 #include "absl/time/time.h"
 #include "client/artifact_transfer.h"
 #include "client/jobs.h"
-#include "tests/cluster/process.h"
+#include "common/child_process.h"
 #include "topiary/v1/jobs.pb.h"
 
 namespace topiary {
@@ -32,13 +32,13 @@ class Cluster {
 
   // Starts the coordinator, the second time at the address of the first.
   void StartServer();
-  Process& server() { return *server_; }
+  ChildProcess& server() { return *server_; }
   const std::string& metrics_address() const { return metrics_address_; }
   const std::string& address() const { return address_; }
 
   // A worker called `name`; the second time with the same folder.
   void StartWorker(const std::string& name);
-  Process& worker(const std::string& name) { return *workers_.at(name); }
+  ChildProcess& worker(const std::string& name) { return *workers_.at(name); }
   std::string WorkerMetricsAddress(const std::string& name);
 
   JobClient jobs();
@@ -64,15 +64,16 @@ class Cluster {
   std::string Logs();
 
  private:
-  std::string WaitForFile(const std::string& path, Process* process);
+  // The addresses that a process writes down.
+  std::vector<std::string> Ports(const std::string& path, ChildProcess* process);
 
   const std::string folder_;
   const Options options_;
   std::string address_;
   std::string metrics_address_;
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<Process> server_;
-  std::map<std::string, std::unique_ptr<Process>> workers_;
+  std::unique_ptr<ChildProcess> server_;
+  std::map<std::string, std::unique_ptr<ChildProcess>> workers_;
 };
 
 // The project of a Cluster's client.

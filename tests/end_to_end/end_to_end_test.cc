@@ -161,7 +161,7 @@ TEST_F(EndToEndTest, ACoordinatorToldToStopLeavesInPeace) {
   ASSERT_TRUE(cluster_->WatchUntilStep(name, 100));
   cluster_->server().Signal(SIGTERM);
   EXPECT_THAT(cluster_->server().Wait(kPatience), IsOkAndHolds(0));
-  EXPECT_TRUE(cluster_->worker("worker").running());
+  EXPECT_TRUE(cluster_->worker("worker").Running());
   ASSERT_NO_FATAL_FAILURE(cluster_->StartServer());
   const v1::Job job = cluster_->WatchToTheEnd(name);
   EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED);

@@ -1,7 +1,6 @@
 """The processes as an operator sees them: health, reflection, metrics, refusals at the start."""
 
 import subprocess
-import time
 import urllib.request
 
 import grpc
@@ -10,19 +9,8 @@ import pytest
 SERVING = b"\x08\x01"
 
 
-def wait_for(path, process, seconds=60):
-    """The lines of a file that a process writes once it listens."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if path.exists():
-            return path.read_text().splitlines()
-        assert process.poll() is None, f"the process ended with {process.returncode}"
-        time.sleep(0.01)  # There is nothing to be notified by.
-    raise AssertionError(f"{path} was not written")
-
-
 @pytest.fixture(scope="module")
-def service(binary, tmp_path_factory):
+def service(binary, wait_for_ports, tmp_path_factory):
     """Addresses of a coordinator and of a worker: gRPC, its metrics, the worker's metrics."""
     folder = tmp_path_factory.mktemp("service")
     with open(folder / "log", "w", encoding="utf-8") as log:
@@ -30,12 +18,12 @@ def service(binary, tmp_path_factory):
             [binary("//server:topiary-server"), "--listen", "127.0.0.1:0", "--metrics-listen",
              "127.0.0.1:0", "--data-dir", folder / "server", "--port-file", folder / "server.ports"],
             stdout=log, stderr=log)
-        address, metrics = wait_for(folder / "server.ports", server)
+        address, metrics = wait_for_ports(folder / "server.ports", server, folder / "log")
         worker = subprocess.Popen(
             [binary("//worker:topiary-worker"), "--coordinator", address, "--data-dir",
              folder / "worker", "--metrics-listen", "127.0.0.1:0", "--port-file",
              folder / "worker.ports", "--threads", "1"], stdout=log, stderr=log)
-        (worker_metrics,) = wait_for(folder / "worker.ports", worker)
+        (worker_metrics,) = wait_for_ports(folder / "worker.ports", worker, folder / "log")
         yield {"address": address, "server_metrics": metrics, "worker_metrics": worker_metrics}
         for process in (worker, server):
             process.terminate()
