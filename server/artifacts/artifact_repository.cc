@@ -43,11 +43,23 @@ absl::StatusOr<UploadStatus> ArtifactRepository::StatusOf(const UploadSession& s
   return status;
 }
 
-absl::StatusOr<Artifact> ArtifactRepository::FindKnown(const BeginUploadRequest& request) {
-  ASSIGN_OR_RETURN(Artifact known, catalog_->GetArtifact(request.project, request.digest));
-  const bool is_same = known.size_bytes == request.size_bytes;
-  if (!is_same || known.kind != ArtifactKind::kCheckpoint) return known;
-  return catalog_->RenewCheckpoint(request.project, request.digest, request.kind, clock_->Now());
+absl::StatusOr<std::optional<Artifact>> ArtifactRepository::FindKnown(
+    const BeginUploadRequest& request) {
+  absl::StatusOr<Artifact> known = catalog_->GetArtifact(request.project, request.digest);
+  if (absl::IsNotFound(known.status())) return std::nullopt;
+  RETURN_IF_ERROR(known.status());
+  if (known->size_bytes != request.size_bytes) return std::nullopt;
+  // A record whose bytes were lost or cut short must not keep them from being sent again.
+  const absl::StatusOr<std::unique_ptr<BlobReader>> bytes = store_->Open(request.digest);
+  if (absl::IsNotFound(bytes.status())) return std::nullopt;
+  RETURN_IF_ERROR(bytes.status());
+  if ((*bytes)->size() != request.size_bytes) return std::nullopt;
+  if (known->kind == ArtifactKind::kCheckpoint) {
+    known = catalog_->RenewCheckpoint(request.project, request.digest, request.kind, clock_->Now());
+    if (absl::IsNotFound(known.status())) return std::nullopt;  // collected meanwhile
+    RETURN_IF_ERROR(known.status());
+  }
+  return *std::move(known);
 }
 
 absl::StatusOr<UploadStatus> ArtifactRepository::BeginUpload(const BeginUploadRequest& request) {
@@ -62,14 +74,13 @@ absl::StatusOr<UploadStatus> ArtifactRepository::BeginUpload(const BeginUploadRe
                                        " bytes is over the limit of ", limits_.max_artifact_bytes)),
                       kReasonArtifactTooLarge);
   }
-  absl::StatusOr<Artifact> known = FindKnown(request);
-  if (known.ok() && known->size_bytes == request.size_bytes) {
+  ASSIGN_OR_RETURN(std::optional<Artifact> known, FindKnown(request));
+  if (known.has_value()) {
     UploadStatus status;
     status.committed_bytes = known->size_bytes;
     status.artifact = *std::move(known);
     return status;
   }
-  if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
   UploadSession session;
   session.project = request.project;
   session.id = new_id_();

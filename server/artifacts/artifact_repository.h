@@ -66,9 +66,10 @@ class ArtifactRepository {
   ArtifactRepository(ArtifactLimits limits, ArtifactCatalog* catalog, ArtifactStore* store,
                      Clock* clock, std::function<std::string()> new_id);
 
-  // Begins an upload, goes on with one of the same digest and size, or finds the artifact.
-  // RESOURCE_EXHAUSTED, reason ARTIFACT_TOO_LARGE or TOO_MANY_UPLOADS. INVALID_ARGUMENT for a
-  // malformed digest or negative size.
+  // Begins an upload, goes on with one of the same digest and size, or finds the artifact. One
+  // whose bytes are missing from the store is uploaded anew. RESOURCE_EXHAUSTED, reason
+  // ARTIFACT_TOO_LARGE or TOO_MANY_UPLOADS. INVALID_ARGUMENT for a malformed digest or negative
+  // size.
   absl::StatusOr<UploadStatus> BeginUpload(const BeginUploadRequest& request);
 
   absl::StatusOr<UploadStatus> GetUpload(const std::string& project, const std::string& upload);
@@ -98,8 +99,9 @@ class ArtifactRepository {
  private:
   // The session as it is now, its bytes ready to be gone on with.
   absl::StatusOr<UploadStatus> StatusOf(const UploadSession& session);
-  // The artifact that makes the upload needless. A checkpoint counts as uploaded again.
-  absl::StatusOr<Artifact> FindKnown(const BeginUploadRequest& request);
+  // The artifact that makes the upload needless, if there is one: its bytes are in the store. A
+  // checkpoint then counts as uploaded again.
+  absl::StatusOr<std::optional<Artifact>> FindKnown(const BeginUploadRequest& request);
   absl::Status CollectUploads(GarbageCollected* collected);
   absl::Status CollectPartials(GarbageCollected* collected);
   absl::Status CollectBlobs(GarbageCollected* collected);

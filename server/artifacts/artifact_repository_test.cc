@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -37,11 +38,15 @@ class InterruptingCatalog final : public MemoryMetadataStore {
   std::function<void()> interruption_;
 };
 
-// A store that cannot delete some of its blobs.
+// A store that can neither open nor delete some of its blobs.
 class DamagedStore final : public MemoryArtifactStore {
  public:
   using MemoryArtifactStore::MemoryArtifactStore;
   void Damage(const std::string& digest) { damaged_.insert(digest); }
+  absl::StatusOr<std::unique_ptr<BlobReader>> Open(const std::string& digest) override {
+    if (damaged_.count(digest) > 0) return absl::DataLossError(digest);
+    return MemoryArtifactStore::Open(digest);
+  }
   absl::Status Delete(const std::string& digest) override {
     if (damaged_.count(digest) > 0) return absl::DataLossError(digest);
     return MemoryArtifactStore::Delete(digest);
@@ -251,6 +256,26 @@ TEST_F(ArtifactRepositoryTest, MissingBytesOfARecordAreDataLoss) {
   const std::string digest = Put("hello");
   ASSERT_OK(store_.Delete(digest));
   EXPECT_THAT(repository_.Open("p", digest), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(ArtifactRepositoryTest, MissingBytesOfARecordCanBeUploadedAgain) {
+  const std::string digest = Put("hello");
+  ASSERT_OK(store_.Delete(digest));
+  ASSERT_OK_AND_ASSIGN(const UploadStatus begun, repository_.BeginUpload(Request("hello")));
+  ASSERT_FALSE(begun.artifact.has_value());
+  EXPECT_EQ(begun.committed_bytes, 0);
+  ASSERT_OK(repository_.WriteUpload("p", begun.session.id, 0, "hello"));
+  ASSERT_OK_AND_ASSIGN(const Artifact artifact, repository_.FinishUpload("p", begun.session.id));
+  EXPECT_EQ(artifact.digest, digest);
+  ASSERT_OK_AND_ASSIGN(const OpenArtifact open, repository_.Open("p", digest));
+  EXPECT_EQ(open.reader->size(), 5);
+  EXPECT_TRUE(repository_.BeginUpload(Request("hello"))->artifact.has_value());
+}
+
+TEST_F(ArtifactRepositoryTest, AStoreThatCannotBeReadIsNoReasonToUploadAgain) {
+  const std::string digest = Put("hello");
+  store_.Damage(digest);
+  EXPECT_THAT(repository_.BeginUpload(Request("hello")), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST_F(ArtifactRepositoryTest, BytesGoOnceNoProjectHasThemAndTheyAreOld) {
