@@ -63,9 +63,7 @@ void SqliteWriter::Loop() {
 void SqliteWriter::RunGroup(const std::vector<Waiting*>& group) {
   absl::Status failure = connection_->Execute("BEGIN IMMEDIATE");
   for (size_t i = 0; failure.ok() && i < group.size(); ++i) {
-    group[i]->result = RunInSavepoint(group[i]->operation);
-    // After a full disk or an I/O error, SQLite undoes the whole transaction by itself.
-    if (!connection_->InTransaction()) failure = group[i]->result;
+    failure = RunInSavepoint(group[i]);
   }
   if (failure.ok()) failure = connection_->Execute("COMMIT");
   if (failure.ok()) return;
@@ -75,15 +73,16 @@ void SqliteWriter::RunGroup(const std::vector<Waiting*>& group) {
   }
 }
 
-absl::Status SqliteWriter::RunInSavepoint(Operation operation) {
+absl::Status SqliteWriter::RunInSavepoint(Waiting* waiting) {
   RETURN_IF_ERROR(connection_->Execute("SAVEPOINT operation"));
-  absl::Status status = operation(*connection_);
+  waiting->result = waiting->operation(*connection_);
+  // After a full disk or an I/O error, SQLite undoes the whole transaction by itself.
   if (!connection_->InTransaction()) {
-    return status.ok() ? absl::InternalError("the transaction ended unasked") : status;
+    return waiting->result.ok() ? absl::InternalError("the transaction ended unasked")
+                                : waiting->result;
   }
-  if (!status.ok()) RETURN_IF_ERROR(connection_->Execute("ROLLBACK TO operation"));
-  RETURN_IF_ERROR(connection_->Execute("RELEASE operation"));
-  return status;
+  if (!waiting->result.ok()) RETURN_IF_ERROR(connection_->Execute("ROLLBACK TO operation"));
+  return connection_->Execute("RELEASE operation");
 }
 
 }  // namespace topiary

@@ -24,8 +24,9 @@ class SqliteWriter {
   ~SqliteWriter();
 
   // Runs `operation` in a transaction and waits until that is committed. If it returns an error,
-  // its writes alone are undone, and that error is the result. Errors of the commit are the result
-  // of all that shared it: then none of them happened.
+  // its writes alone are undone, and that error is the result. Errors of the transaction itself
+  // (its begin, a savepoint, the commit) are the result of all that shared it and had no error of
+  // their own: then none of them happened.
   absl::Status Run(Operation operation);
 
  private:
@@ -33,7 +34,10 @@ class SqliteWriter {
 
   void Loop();
   void RunGroup(const std::vector<Waiting*>& group);
-  absl::Status RunInSavepoint(Operation operation);
+  // Runs one and sets its result; an error of the operation undoes its own writes only. Returns an
+  // error if that, or the savepoint for it, failed: then it is unknown which of its writes remain,
+  // and the transaction must not be committed.
+  absl::Status RunInSavepoint(Waiting* waiting);
 
   const std::unique_ptr<SqliteConnection> connection_;  // of the thread only
   Mutex mutex_;
