@@ -1,12 +1,21 @@
 """Prints what the three jobs of tools/demo came to, and writes summary.json.
 
 usage: demo_summary.py FOLDER, with FOLDER/{dense,sa_pp,magnitude}.json (the jobs as `topiary get`
-gives them in JSON) and the downloaded files in folders of the same names.
+gives them in JSON) and the downloaded files in folders of the same names. Exits with 1, and says
+which, if a figure is not what the demo has to show.
 """
 import datetime
 import json
 import pathlib
 import sys
+
+# What the demo has to show. Accuracies are fractions; a difference of rounding is none.
+DENSE_ACCURACY = 0.905
+SA_PP_BELOW_DENSE = 0.015
+SA_PP_BELOW_MAGNITUDE = 0.003
+SPARSITY = 0.85
+SIZE_OF_DENSE = 0.35
+ROUNDING = 1e-9
 
 
 def seconds(text):
@@ -53,6 +62,27 @@ def print_table(summary):
     print(f"model      {summary['model_path']}")
 
 
+def missed(summary):
+    """A line for each figure that is not what the demo has to show."""
+    dense, sa_pp = summary["dense_accuracy"], summary["sa_pp_accuracy"]
+    least = [
+        ("dense_accuracy", dense, DENSE_ACCURACY, ""),
+        ("sa_pp_accuracy", sa_pp, dense - SA_PP_BELOW_DENSE,
+         f": dense_accuracy less {SA_PP_BELOW_DENSE}"),
+        ("sa_pp_accuracy", sa_pp, summary["magnitude_accuracy"] - SA_PP_BELOW_MAGNITUDE,
+         f": magnitude_accuracy less {SA_PP_BELOW_MAGNITUDE}"),
+        ("sparsity_reached", summary["sparsity_reached"], SPARSITY, ""),
+    ]
+    # Not "value < bound", which is false for NaN.
+    lines = [f"{name} is {value:.4f}, must be at least {bound:.4f}{why}"
+             for name, value, bound, why in least if not value >= bound - ROUNDING]
+    most = SIZE_OF_DENSE * summary["dense_bytes"]
+    if not summary["checkpoint_bytes"] <= most:
+        lines.append(f"checkpoint_bytes is {summary['checkpoint_bytes']:,}, must be at most "
+                     f"{most:,.0f}: {SIZE_OF_DENSE} of dense_bytes")
+    return lines
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     summary = summarize(folder)
@@ -60,6 +90,10 @@ def main():
     path.write_text(json.dumps(summary, indent=2) + "\n")
     print_table(summary)
     print(f"summary    {path}")
+    lines = missed(summary)
+    for line in lines:
+        print(f"missed     {line}")
+    sys.exit(1 if lines else 0)
 
 
 if __name__ == "__main__":
