@@ -200,8 +200,7 @@ TEST_F(RunningJobs, DenseComparisonIsTheDenseMethodOnTheSameJob) {
   EXPECT_TRUE(without.dense_metrics.empty());
 }
 
-// ---- Stopping and going on
-// -----------------------------------------------------------------------
+// ---- Stopping and going on ----------------------------------------------------------------------
 
 TEST_F(RunningJobs, StopsWithCancelledWhenTold) {
   RecordingObserver observer;
