@@ -154,7 +154,7 @@ TEST(MemoryEstimate, TinyBlocksCostMoreThanTheirWeights) {
   };
   const int64_t weight = layer.element_count() * static_cast<int64_t>(sizeof(float));
   EXPECT_GT(bytes({1, 1}), 4 * weight);
-  EXPECT_LT(bytes({4, 4}), weight);
+  EXPECT_LT(bytes({4, 4}), bytes({1, 1}) / 4);
 }
 
 TEST(MemoryEstimate, TheLimitIsHeldWithFigures) {
