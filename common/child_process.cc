@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
 
@@ -30,12 +32,19 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// This process' environment and `added`, which come first because the first of a name counts.
+// This process' environment and `added` in its place: which of two of one name counts is up to the
+// program.
 std::vector<std::string> Environment(
     const std::vector<std::pair<std::string, std::string>>& added) {
   std::vector<std::string> variables;
   for (const auto& [name, value] : added) variables.push_back(absl::StrCat(name, "=", value));
-  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const absl::string_view name =
+        absl::string_view(*variable).substr(0, absl::string_view(*variable).find('='));
+    const bool replaced = std::any_of(added.begin(), added.end(),
+                                      [name](const auto& entry) { return entry.first == name; });
+    if (!replaced) variables.emplace_back(*variable);
+  }
   return variables;
 }
 
