@@ -109,8 +109,7 @@ absl::StatusOr<WorkerOrders> Scheduler::Obey(PollCall* call, absl::Time now) {
 bool Scheduler::MayPark(const PollCall& call, const WorkerOrders& orders, absl::Time now) const {
   const WorkerReport& report = call.report;
   const bool is_idle = report.attempts.empty() && report.free_slots > 0 && !report.draining;
-  const bool has_news =
-      !orders.new_leases.empty() || orders.drain || orders.coordinator_draining || draining_;
+  const bool has_news = !orders.new_leases.empty() || orders.drain || draining_;
   return is_idle && !has_news && now < call.deadline;
 }
 
@@ -167,7 +166,6 @@ void Scheduler::StartDraining() {
     WorkerOrders orders;
     orders.lease_duration = options_.lease_duration;
     orders.next_report = options_.report_interval;
-    orders.coordinator_draining = true;
     Answer(call, std::move(orders));
   }
 }

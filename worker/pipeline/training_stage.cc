@@ -124,11 +124,10 @@ absl::Status TrainingStage::SaveCheckpoint() {
   checkpoint.plan_digest = options_.plan_digest;
   checkpoint.training = loop_->Save();
   const std::string path = LastCheckpointPath();
-  const int64_t step = checkpoint.step;
   RETURN_IF_ERROR(WriteCheckpoint(std::move(checkpoint), path));
   // The observer logs it if it was not stored. The next one may get through; until then a lost
   // worker costs more steps.
-  observer_->OnCheckpoint(path, options_.steps_before + step).IgnoreError();
+  observer_->OnCheckpoint(path, options_.steps_before + loop_->next_step()).IgnoreError();
   if (!options_.keep_last_checkpoint) {
     std::error_code ignored;
     std::filesystem::remove(path, ignored);
