@@ -8,6 +8,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/utf8.h"
 #include "google/rpc/status.pb.h"
 
 namespace topiary {
@@ -15,26 +16,11 @@ namespace {
 
 constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
 
-// Bytes of the UTF-8 sequence that `text` begins with; 0 if it begins with none.
-size_t Utf8Length(absl::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const size_t length = byte(0) < 0x80             ? 1
-                        : (byte(0) & 0xE0) == 0xC0 ? 2
-                        : (byte(0) & 0xF0) == 0xE0 ? 3
-                        : (byte(0) & 0xF8) == 0xF0 ? 4
-                                                   : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return length;
-}
-
 // `message` as valid UTF-8 of at most kMaxStatusMessageBytes.
 std::string CleanMessage(absl::string_view message) {
   std::string clean;
   while (!message.empty()) {
-    const size_t length = Utf8Length(message);
+    const size_t length = Utf8SequenceLength(message);
     const absl::string_view next = length == 0 ? "?" : message.substr(0, length);
     if (clean.size() + next.size() > kMaxStatusMessageBytes - 3) {
       return absl::StrCat(clean, "...");

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "common/utf8.h"
 
 namespace topiary {
 namespace {
@@ -58,25 +59,6 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
-// Length of the valid UTF-8 sequence of several bytes at the start of `text`, or 0.
-size_t Utf8Length(absl::string_view text) {
-  const auto byte = [&text](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const size_t length = byte(0) >= 0xF0 && byte(0) <= 0xF4   ? 4
-                        : byte(0) >= 0xE0 && byte(0) <= 0xEF ? 3
-                        : byte(0) >= 0xC2 && byte(0) <= 0xDF ? 2
-                                                             : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates, and beyond U+10FFFF.
-  if (byte(0) == 0xE0 && byte(1) < 0xA0) return 0;
-  if (byte(0) == 0xED && byte(1) > 0x9F) return 0;
-  if (byte(0) == 0xF0 && byte(1) < 0x90) return 0;
-  if (byte(0) == 0xF4 && byte(1) > 0x8F) return 0;
-  return length;
-}
-
 std::string Quoted(absl::string_view text) {
   std::string quoted = "\"";
   while (!text.empty()) {
@@ -91,7 +73,7 @@ std::string Quoted(absl::string_view text) {
       absl::StrAppendFormat(&quoted, "\\u%04x", c);
     } else if (c < 0x80) {
       quoted += static_cast<char>(c);
-    } else if (const size_t sequence = Utf8Length(text)) {
+    } else if (const size_t sequence = Utf8SequenceLength(text)) {
       quoted.append(text.data(), sequence);
       length = sequence;
     } else {

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
-#include "worker/model/utf8.h"
+#include "common/utf8.h"
 
 namespace topiary {
 namespace {

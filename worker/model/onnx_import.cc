@@ -13,13 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "worker/model/external_data.h"
 #include "worker/model/global_means.h"
 #include "worker/model/graph_check.h"
 #include "worker/model/onnx_scan.h"
 #include "worker/model/onnx_tensor.h"
 #include "worker/model/op_params.h"
-#include "worker/model/utf8.h"
 
 namespace topiary {
 namespace {

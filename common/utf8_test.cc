@@ -1,4 +1,4 @@
-#include "worker/model/utf8.h"
+#include "common/utf8.h"
 
 #include <gtest/gtest.h>
 
@@ -17,6 +17,16 @@ TEST(PrintableUtf8, BrokenSequencesAndControlCharactersAreNot) {
         "\xED\xA0\x80" /* surrogate */, "\xF4\x90\x80\x80" /* above U+10FFFF */, "\xE2\x28\xA1"}) {
     EXPECT_FALSE(IsPrintableUtf8(text));
   }
+}
+
+TEST(Utf8SequenceLength, IsThatOfTheFirstCodePoint) {
+  EXPECT_EQ(Utf8SequenceLength("\n"), 1);
+  EXPECT_EQ(Utf8SequenceLength("ßx"), 2);
+  EXPECT_EQ(Utf8SequenceLength("重x"), 3);
+  EXPECT_EQ(Utf8SequenceLength("\xF0\x9F\x8C\xB3x"), 4);
+  EXPECT_EQ(Utf8SequenceLength(""), 0);
+  EXPECT_EQ(Utf8SequenceLength("\xC3"), 0);
+  EXPECT_EQ(Utf8SequenceLength("\xC0\xAF"), 0);
 }
 
 }  // namespace
