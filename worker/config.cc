@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <random>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -14,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/version.h"
@@ -33,8 +33,8 @@ CLI::Option* AddFlag(CLI::App* app, const std::string& name, T* value, const std
   return app->add_option("--" + name, *value, help)->envname(variable)->capture_default_str();
 }
 
-// Unique among workers and over restarts, and of characters that the contract allows.
-std::string DefaultWorkerId() {
+// The host's name in the characters that the contract allows.
+std::string HostName() {
   char host[65] = "worker";
   gethostname(host, sizeof(host) - 1);
   std::string name(host);
@@ -42,7 +42,14 @@ std::string DefaultWorkerId() {
     if (!absl::ascii_isalnum(c) && c != '-' && c != '.') c = '-';
   }
   if (name.empty() || !absl::ascii_isalnum(name[0])) name = "w" + name;
-  return absl::StrCat(name, "-", getpid(), "-", absl::ToUnixMillis(absl::Now()));
+  return name;
+}
+
+// Unlike that of any process before: a worker started anew under the same name must not be taken
+// for the one that still holds its leases.
+std::string WorkerId(const std::string& name) {
+  std::random_device random;
+  return absl::StrCat(name, "-", absl::Hex(random(), absl::kZeroPad8));
 }
 
 absl::Status CheckIsa(const std::string& isa) {
@@ -53,12 +60,13 @@ absl::Status CheckIsa(const std::string& isa) {
   return absl::InvalidArgumentError(absl::StrCat("--isa: \"", isa, "\" is none of ", kIsaNames));
 }
 
-bool IsWorkerId(const std::string& id) {
+// Leaves room for the rest of the id.
+bool IsWorkerName(const std::string& name) {
   const auto allowed = [](char c) {
     return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
   };
-  return !id.empty() && id.size() <= 128 && absl::ascii_isalnum(id.front()) &&
-         absl::ascii_isalnum(id.back()) && std::all_of(id.begin(), id.end(), allowed);
+  return !name.empty() && name.size() <= 100 && absl::ascii_isalnum(name.front()) &&
+         std::all_of(name.begin(), name.end(), allowed);
 }
 
 absl::StatusOr<absl::Duration> ParseDurationFlag(absl::string_view flag, const std::string& text) {
@@ -90,11 +98,11 @@ absl::Status Check(const WorkerConfig& config) {
   }
   if (config.cache_bytes < 0) return absl::InvalidArgumentError("--cache-bytes: is below 0");
   if (config.memory_bytes < 0) return absl::InvalidArgumentError("--memory-bytes: is below 0");
-  if (!IsWorkerId(config.worker_id)) {
+  if (!IsWorkerName(config.worker_name)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--worker-id: \"", config.worker_id,
-                     "\" must be 1 to 128 characters of A-Z a-z 0-9 . _ -, with a letter or digit "
-                     "at both ends"));
+        absl::StrCat("--worker-name: \"", config.worker_name,
+                     "\" must be 1 to 100 characters of A-Z a-z 0-9 . _ -, the first of them a "
+                     "letter or digit"));
   }
   return CheckIsa(config.isa);
 }
@@ -103,6 +111,7 @@ absl::Status Check(const WorkerConfig& config) {
 
 absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv) {
   WorkerConfig config;
+  config.worker_name = HostName();
   std::string log_format = "text";
   std::string log_level = "info";
   std::string checkpoint_interval = "60s";
@@ -114,7 +123,8 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
           "address of /metrics, host:port; port 0: any; none: nowhere");
   AddFlag(&app, "port-file", &config.port_file, "file to write the address of /metrics to");
   AddFlag(&app, "data-dir", &config.data_dir, "folder for cached artifacts and running attempts");
-  AddFlag(&app, "worker-id", &config.worker_id, "name of this worker, unlike any other's");
+  AddFlag(&app, "worker-name", &config.worker_name,
+          "what its id, unlike any other process's, begins with");
   AddFlag(&app, "slots", &config.slots, "attempts at a time");
   AddFlag(&app, "threads", &config.threads, "threads of one attempt; 0: as there are processors");
   AddFlag(&app, "isa", &config.isa, "highest instruction set to use, such as avx2");
@@ -140,9 +150,9 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   ASSIGN_OR_RETURN(config.checkpoint_interval,
                    ParseDurationFlag("checkpoint-interval", checkpoint_interval));
   ASSIGN_OR_RETURN(config.drain_timeout, ParseDurationFlag("drain-timeout", drain_timeout));
-  if (config.worker_id.empty()) config.worker_id = DefaultWorkerId();
   if (config.metrics_listen == "none") config.metrics_listen.clear();
   RETURN_IF_ERROR(Check(config));
+  config.worker_id = WorkerId(config.worker_name);
   if (config.threads == 0) config.threads = std::max(1, AvailableProcessors() / config.slots);
   return config;
 }

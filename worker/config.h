@@ -21,7 +21,9 @@ struct WorkerConfig {
   std::string port_file;
   // Of this worker alone: cached artifacts and the files of running attempts.
   std::string data_dir = "topiary-worker-data";
-  // Empty: the host's name, the process number and the start time.
+  // What the id begins with; by default the host's name.
+  std::string worker_name;
+  // Of this process alone: worker_name and 8 random hexadecimal digits.
   std::string worker_id;
   // Attempts at a time.
   int slots = 1;

@@ -21,7 +21,16 @@ TEST(WorkerConfig, DefaultsMakeAWorkerOfAllProcessors) {
   ASSERT_OK_AND_ASSIGN(const WorkerConfig config, Parse({}));
   EXPECT_EQ(config.slots, 1);
   EXPECT_EQ(config.threads, AvailableProcessors());
-  EXPECT_FALSE(config.worker_id.empty());
+  EXPECT_FALSE(config.worker_name.empty());
+}
+
+// A worker started anew by hand, its forerunner still at work, must be another to the coordinator:
+// leases are told apart by the id.
+TEST(WorkerConfig, TwoProcessesOfOneNameHaveTwoIds) {
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig one, Parse({"--worker-name", "rack-7_"}));
+  ASSERT_OK_AND_ASSIGN(const WorkerConfig two, Parse({"--worker-name", "rack-7_"}));
+  EXPECT_THAT(one.worker_id, testing::MatchesRegex("rack-7_-[0-9a-f]{8}"));
+  EXPECT_NE(one.worker_id, two.worker_id);
 }
 
 TEST(WorkerConfig, SlotsShareTheProcessors) {
@@ -72,8 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadWorkerFlag,
     testing::Values(Bad{"slots", "--slots", "0"}, Bad{"slots", "--slots", "65"},
                     Bad{"slots", "--slots", "two"}, Bad{"threads", "--threads", "-1"},
-                    Bad{"isa", "--isa", "avx9000"}, Bad{"worker-id", "--worker-id", "a/b"},
-                    Bad{"worker-id", "--worker-id", "-a"}, Bad{"cache", "--cache-bytes", "-5"},
+                    Bad{"isa", "--isa", "avx9000"}, Bad{"worker-name", "--worker-name", "a/b"},
+                    Bad{"worker-name", "--worker-name", "-a"}, Bad{"cache", "--cache-bytes", "-5"},
                     Bad{"metrics-listen", "--metrics-listen", "nowhere"},
                     Bad{"memory", "--memory-bytes", "-5"},
                     Bad{"drain-timeout", "--drain-timeout", "30"},

@@ -74,7 +74,7 @@ void Cluster::StartWorker(const std::string& name) {
   const std::string port_file = absl::StrCat(folder_, "/", name, ".ports");
   std::filesystem::remove(port_file);
   absl::StatusOr<std::unique_ptr<ChildProcess>> worker = ChildProcess::Start(
-      {Binary("worker/topiary-worker"), "--coordinator", address_, "--worker-id", name,
+      {Binary("worker/topiary-worker"), "--coordinator", address_, "--worker-name", name,
        "--metrics-listen", "127.0.0.1:0", "--port-file", port_file, "--data-dir",
        absl::StrCat(folder_, "/", name), "--threads", absl::StrCat(options_.worker_threads),
        "--checkpoint-interval", absl::FormatDuration(options_.checkpoint_interval)},
