@@ -11,12 +11,14 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/file.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "worker/agent/spec_proto.h"
 
 namespace topiary {
@@ -65,10 +67,15 @@ v1::ResultFile::Kind KindOf(JobFile::Kind kind) {
 // Messages quote names out of files, which may be of any bytes; a proto string is UTF-8.
 std::string MessageText(absl::string_view message) {
   constexpr size_t kMaximumBytes = 8000;
-  const bool ascii = std::all_of(message.begin(), message.end(),
-                                 [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-  std::string text = ascii ? std::string(message) : absl::CHexEscape(message);
-  if (text.size() > kMaximumBytes) text.resize(kMaximumBytes);
+  std::string text;
+  while (!message.empty()) {
+    const size_t length = Utf8SequenceLength(message);
+    const std::string next = length > 0 ? std::string(message.substr(0, length))
+                                        : absl::CHexEscape(message.substr(0, 1));
+    if (text.size() + next.size() > kMaximumBytes) break;
+    text += next;
+    message.remove_prefix(std::max<size_t>(length, 1));
+  }
   return text;
 }
 
@@ -331,21 +338,31 @@ absl::StatusOr<v1::JobResult> Attempt::UploadResults(const JobOutcome& outcome) 
   return result;
 }
 
-// What a client gave this worker it knows by digest; where it lies here is nobody's concern.
-std::string Attempt::WithoutLocalPaths(absl::string_view message) const {
+// What a client gave this worker it knows by its name and digest; where it lies here is nobody's
+// concern.
+std::string Attempt::WithoutLocalPaths(absl::string_view message) {
   std::vector<std::string> digests = DataDigests(lease_.spec());
   for (const v1::ModelFile& file : lease_.spec().model().files()) digests.push_back(file.digest());
   digests.push_back(lease_.checkpoint_digest());
   std::map<std::string, std::string> replacements = {{folder_ + "/", ""}};
   for (const std::string& digest : digests) {
     if (digest.empty()) continue;
-    replacements[environment_.cache->PathOf(digest)] = absl::StrCat("artifact ", digest);
+    const std::string path = environment_.cache->PathOf(digest);
+    if (!absl::StrContains(message, path)) continue;
+    const absl::StatusOr<std::string> name =
+        environment_.coordinator->DisplayName(project_, digest, &cancellation_);
+    replacements[path] = name.ok() && !name->empty()
+                             ? absl::StrCat(*name, " (artifact ", digest, ")")
+                             : absl::StrCat("artifact ", digest);
   }
   return absl::StrReplaceAll(message, replacements);
 }
 
-v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) const {
+v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) {
   v1::Outcome outcome;
+  // Asks the coordinator: not under the lock, which reports wait for.
+  const std::string message =
+      result.ok() ? "" : MessageText(WithoutLocalPaths(result.status().message()));
   MutexLock lock(&mutex_);
   if (result.ok()) {
     *outcome.mutable_succeeded() = *result;
@@ -358,7 +375,7 @@ v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) cons
     google::rpc::Status* error = outcome.mutable_failed()->mutable_error();
     error->set_code(
         static_cast<int>(missing ? absl::StatusCode::kFailedPrecondition : result.status().code()));
-    error->set_message(MessageText(WithoutLocalPaths(result.status().message())));
+    error->set_message(message);
     outcome.mutable_failed()->set_retryable(!IsFinal(result.status()));
   }
   return outcome;

@@ -73,8 +73,8 @@ class Attempt {
   absl::StatusOr<ArtifactCache::Pin> Fetch(const std::string& digest);
   absl::StatusOr<std::string> LayOutModel(std::vector<ArtifactCache::Pin>* pins);
   absl::StatusOr<v1::JobResult> UploadResults(const JobOutcome& outcome);
-  std::string WithoutLocalPaths(absl::string_view message) const;
-  v1::Outcome OutcomeOf(const absl::StatusOr<v1::JobResult>& result) const;
+  std::string WithoutLocalPaths(absl::string_view message);
+  v1::Outcome OutcomeOf(const absl::StatusOr<v1::JobResult>& result);
   void SetPhase(v1::AttemptReport::Phase phase);
   void Finish(v1::Outcome outcome);
 

@@ -35,6 +35,12 @@ class Coordinator {
                                               v1::ArtifactKind kind,
                                               const std::string& display_name, int max_failures,
                                               Cancellation* cancellation) = 0;
+
+  // What its uploader called the artifact; may be empty. For messages, which can do without: one
+  // try, of a few seconds at most.
+  virtual absl::StatusOr<std::string> DisplayName(const std::string& project,
+                                                  const std::string& digest,
+                                                  Cancellation* cancellation) = 0;
 };
 
 // Over gRPC, to the coordinator at `target` ("host:port"). INVALID_ARGUMENT for a bad target.

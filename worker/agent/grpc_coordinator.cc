@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/artifact_transfer.h"
 #include "client/channel.h"
 #include "common/grpc_status.h"
 #include "common/status_macros.h"
+#include "topiary/v1/artifacts.grpc.pb.h"
 #include "topiary/v1/workers.grpc.pb.h"
 #include "worker/agent/coordinator.h"
 
@@ -15,7 +17,9 @@ namespace {
 class GrpcCoordinator : public Coordinator {
  public:
   explicit GrpcCoordinator(std::shared_ptr<grpc::Channel> channel)
-      : stub_(v1::WorkerService::NewStub(channel)), transfer_(std::move(channel)) {}
+      : workers_(v1::WorkerService::NewStub(channel)),
+        artifacts_(v1::ArtifactService::NewStub(channel)),
+        transfer_(std::move(channel)) {}
 
   absl::StatusOr<v1::SynchronizeResponse> Synchronize(const v1::SynchronizeRequest& request,
                                                       absl::Duration timeout,
@@ -25,7 +29,7 @@ class GrpcCoordinator : public Coordinator {
     Cancellation::Scope scope(cancellation, &context);
     if (IsCancelled(cancellation)) return absl::CancelledError("the worker is stopping");
     v1::SynchronizeResponse response;
-    RETURN_IF_ERROR(FromGrpcStatus(stub_->Synchronize(&context, request, &response)));
+    RETURN_IF_ERROR(FromGrpcStatus(workers_->Synchronize(&context, request, &response)));
     return response;
   }
 
@@ -49,8 +53,22 @@ class GrpcCoordinator : public Coordinator {
     return transfer_.Upload(project, source, options);
   }
 
+  absl::StatusOr<std::string> DisplayName(const std::string& project, const std::string& digest,
+                                          Cancellation* cancellation) override {
+    grpc::ClientContext context;
+    SetDeadline(absl::Seconds(5), &context);
+    Cancellation::Scope scope(cancellation, &context);
+    if (IsCancelled(cancellation)) return absl::CancelledError("the worker is stopping");
+    v1::GetArtifactRequest request;
+    request.set_name(absl::StrCat(project, "/artifacts/", digest));
+    v1::Artifact artifact;
+    RETURN_IF_ERROR(FromGrpcStatus(artifacts_->GetArtifact(&context, request, &artifact)));
+    return artifact.display_name();
+  }
+
  private:
-  const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  const std::unique_ptr<v1::WorkerService::Stub> workers_;
+  const std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
   ArtifactTransfer transfer_;
 };
 

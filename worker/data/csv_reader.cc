@@ -237,11 +237,11 @@ class CsvReader {
   absl::StatusOr<Dataset> Finish() {
     Dataset dataset;
     const Shape shape({rows_, static_cast<int64_t>(roles_.features.size())});
-    dataset.inputs.push_back(
-        {source_.input, Tensor::FromVector(shape, values_), "the table of feature columns"});
+    dataset.inputs.push_back({source_.input, Tensor::FromVector(shape, values_),
+                              "the table of feature columns of " + source_.path});
     if (roles_.label < 0) return dataset;
     dataset.labels.name = roles_.names[static_cast<size_t>(roles_.label)];
-    dataset.labels.origin = absl::StrCat("column '", dataset.labels.name, "'");
+    dataset.labels.origin = absl::StrCat("column '", dataset.labels.name, "' of ", source_.path);
     if (dataset.labels.name.empty()) dataset.labels.name = "label";
     if (source_.labels_are_classes) {
       ASSIGN_OR_RETURN(dataset.labels.values, Classes(dataset.class_names));

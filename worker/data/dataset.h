@@ -18,7 +18,7 @@ namespace topiary {
 struct DataArray {
   std::string name;
   Tensor values;
-  // What messages call it ("column 'age'"); empty: "array '<name>'".
+  // What messages call it ("column 'age' of people.csv"); empty: "array '<name>'".
   std::string origin = "";
 
   std::string Described() const;

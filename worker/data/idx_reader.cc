@@ -138,7 +138,7 @@ absl::StatusOr<Dataset> ReadIdx(const IdxSource& source, const ReadLimits& limit
   Dataset dataset;
   ASSIGN_OR_RETURN(Tensor images, ReadArray(source.images, /*as_labels=*/false, limits));
   const int64_t count = images.shape()[0];
-  dataset.inputs.push_back({source.input, std::move(images), "images"});
+  dataset.inputs.push_back({source.input, std::move(images), "images of " + source.images});
   if (source.labels.empty()) return dataset;
   ASSIGN_OR_RETURN(Tensor labels, ReadArray(source.labels, /*as_labels=*/true, limits));
   if (labels.shape().rank() != 1) {
@@ -151,7 +151,7 @@ absl::StatusOr<Dataset> ReadIdx(const IdxSource& source, const ReadLimits& limit
                                                    " labels, but ", source.images, " has ", count,
                                                    " images"));
   }
-  dataset.labels = {"labels", std::move(labels), "labels"};
+  dataset.labels = {"labels", std::move(labels), "labels of " + source.labels};
   return dataset;
 }
 

@@ -33,7 +33,9 @@ TEST(IdxReader, BytesBecomeFloatsAndLabelsIntegers) {
   EXPECT_EQ(dataset.inputs[0].values.shape(), Shape({2, 2, 2}));
   EXPECT_THAT(dataset.inputs[0].values.span<float>(), ElementsAre(0, 1, 2, 3, 4, 5, 6, 255));
   EXPECT_THAT(dataset.labels.values.span<int64_t>(), ElementsAre(7, 3));
-  EXPECT_EQ(dataset.inputs[0].Described(), "images");
+  EXPECT_THAT(dataset.inputs[0].Described(),
+              testing::MatchesRegex("images of .*images-idx3-ubyte"));
+  EXPECT_THAT(dataset.labels.Described(), testing::MatchesRegex("labels of .*labels-idx1-ubyte"));
 }
 
 TEST(IdxReader, GzipIsKnownByItsContents) {

@@ -102,12 +102,13 @@ absl::StatusOr<Dataset> ReadNpz(const NpzSource& source, const ReadLimits& limit
   Dataset dataset;
   for (const NpzSource::Input& input : inputs) {
     ASSIGN_OR_RETURN(Tensor values, file.Read(input.array, input.as_ids));
-    dataset.inputs.push_back(
-        {input.input, std::move(values), absl::StrCat("array '", input.array, "'")});
+    dataset.inputs.push_back({input.input, std::move(values),
+                              absl::StrCat("array '", input.array, "' of ", source.path)});
   }
   if (!source.labels.empty()) {
     ASSIGN_OR_RETURN(Tensor labels, file.Read(source.labels, /*integers=*/true));
-    dataset.labels = {source.labels, std::move(labels)};
+    dataset.labels = {source.labels, std::move(labels),
+                      absl::StrCat("array '", source.labels, "' of ", source.path)};
   }
   return dataset;
 }

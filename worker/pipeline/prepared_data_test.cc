@@ -61,10 +61,11 @@ TEST_F(PreparingData, TargetsOfOneOutputTakeItsShape) {
 
 TEST_F(PreparingData, BinaryLabelsMustBeZeroOrOne) {
   EXPECT_OK(Prepare(Csv("1,2,0\n3,4,1\n"), LossSpec::kBinaryCrossEntropy, 1).status());
-  EXPECT_THAT(Prepare(Csv("1,2,0\n3,4,2\n"), LossSpec::kBinaryCrossEntropy, 1).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("spec.data.train: column 'label' has the label 2 in row 1"),
-                             HasSubstr("neither 0 nor 1"))));
+  EXPECT_THAT(
+      Prepare(Csv("1,2,0\n3,4,2\n"), LossSpec::kBinaryCrossEntropy, 1).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("spec.data.train: column 'label' of "),
+                     HasSubstr(" has the label 2 in row 1"), HasSubstr("neither 0 nor 1"))));
 }
 
 TEST_F(PreparingData, TheLabelIsTheLastColumnUnlessSaid) {
@@ -161,8 +162,8 @@ TEST_F(PreparingData, NormalizationIsFittedOnTheTrainingExamplesAlone) {
 TEST_F(PreparingData, ErrorsNameThePartOfTheSpec) {
   EXPECT_THAT(Prepare(Csv("1,2,9\n"), LossSpec::kCrossEntropy, 3).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("spec.data.train: column 'label' has the label 9 in row 0"),
-                             HasSubstr("counted from 0"))));
+                       AllOf(HasSubstr("spec.data.train: column 'label' of "),
+                             HasSubstr(" has the label 9 in row 0"), HasSubstr("counted from 0"))));
   EXPECT_THAT(Prepare(Csv("1,2,0\n1,red,0\n"), LossSpec::kCrossEntropy, 3).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("spec.data.train.csv: "),
