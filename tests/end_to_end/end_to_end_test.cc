@@ -4,11 +4,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "client/model_zoo/model_zoo.h"
+#include "common/file.h"
 #include "common/status_matchers.h"
 #include "tests/cluster/cluster.h"
 
@@ -199,6 +203,41 @@ TEST_F(EndToEndTest, DataThatDoNotFitFailTheJobAtOnceWithAReason) {
   EXPECT_THAT(job.error().message(),
               testing::HasSubstr(absl::StrCat("upload (artifact ", idx->images_digest())))
       << "the client's file is to be named, as its uploader named it";
+}
+
+// Most of the process' memory that ever was resident.
+int64_t PeakResidentBytes(pid_t process) {
+  std::ifstream status(absl::StrCat("/proc/", process, "/status"));
+  std::string line;
+  while (std::getline(status, line)) {
+    int64_t kibibytes = 0;
+    if (std::sscanf(line.c_str(), "VmHWM: %" SCNd64 " kB", &kibibytes) == 1) {
+      return kibibytes << 10;
+    }
+  }
+  ADD_FAILURE() << "no peak of process " << process;
+  return 0;
+}
+
+TEST_F(EndToEndTest, ALargeArtifactLeavesTheCoordinatorSmall) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer keeps freed memory";
+#endif
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  Start();
+  const std::string path = testing::TempDir() + "/large";
+  ASSERT_OK(WriteFileAtomically(path, "begin"));
+  std::filesystem::resize_file(path, kBytes);
+  const int64_t before = PeakResidentBytes(cluster_->server().pid());
+  UploadSource source;
+  source.path = path;
+  source.kind = v1::ARTIFACT_KIND_DATA;
+  ASSERT_OK_AND_ASSIGN(const v1::Artifact artifact,
+                       cluster_->artifacts().Upload(kTestProject, source, {}));
+  EXPECT_EQ(artifact.size_bytes(), kBytes);
+  ASSERT_OK(cluster_->artifacts().Download(kTestProject, artifact.digest(), path + ".back", {}));
+  EXPECT_EQ(std::filesystem::file_size(path + ".back"), kBytes);
+  EXPECT_LT(PeakResidentBytes(cluster_->server().pid()) - before, kBytes / 4);
 }
 
 }  // namespace
