@@ -5,14 +5,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define TOPIARY_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TOPIARY_THREAD_SANITIZER 1
-#endif
-#endif
-
+// Defined by the build of `tools/check tsan`.
 #ifdef TOPIARY_THREAD_SANITIZER
 #include <sanitizer/tsan_interface.h>
 #endif
