@@ -1,8 +1,13 @@
 #include "worker/engine/fusion.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <utility>
+
+#include "absl/strings/string_view.h"
+#include "worker/model/op_params.h"
 
 namespace topiary {
 namespace {
@@ -24,6 +29,7 @@ class Fuser {
   std::vector<FusedNode> Run() {
     std::vector<std::pair<int, FusedNode>>
         placed;  // By the last node, whose operands are all there.
+    for (int index : inferred_.live_nodes) AbsorbTranspose(index);
     for (int index : inferred_.live_nodes) {
       if (absorbed_.count(index) != 0) continue;
       FusedNode fused;
@@ -47,10 +53,126 @@ class Fuser {
     return absorbed_.count(users->second[0]) != 0 ? -1 : users->second[0];
   }
 
+  // A Transpose of a matrix of weights that one MatMul multiplies with needs no step of its own.
+  void AbsorbTranspose(int index) {
+    const Node& node = graph_.nodes[index];
+    if (node.op_type != "Transpose") return;
+    const Initializer* weight = graph_.FindInitializer(node.input(0));
+    const int user = OnlyUser(node.output(0));
+    if (weight == nullptr || weight->value.shape().rank() != 2 || user < 0) return;
+    const absl::StatusOr<std::vector<int>> permutation = ReadPermutation(node, 2);
+    const Node& product = graph_.nodes[user];
+    if (!permutation.ok() || (*permutation)[0] != 1 || product.op_type != "MatMul" ||
+        product.input(1) != node.output(0)) {
+      return;
+    }
+    absorbed_.insert(index);
+    transposed_[node.output(0)] = node.input(0);
+  }
+
+  // The number that `name` is in each graph of this shape; nullopt if it is no such thing.
+  std::optional<float> Number(const std::string& name) const {
+    const Tensor* constant = ConstantValue(graph_, inferred_, name);
+    if (constant == nullptr || constant->dtype() != DType::kFloat32 ||
+        constant->element_count() != 1) {
+      return std::nullopt;
+    }
+    const bool parameter = std::find(inferred_.parameters.begin(), inferred_.parameters.end(),
+                                     name) != inferred_.parameters.end();
+    if (parameter) return std::nullopt;
+    return constant->data<float>()[0];
+  }
+
+  bool SameShape(const std::string& a, const std::string& b) const {
+    return inferred_.values.at(a).shape == inferred_.values.at(b).shape;
+  }
+
+  // The node of type `op_type` that alone uses `value`, with the other operand; null if there is
+  // none. The result must have the shape of `value`.
+  const Node* Next(const std::string& value, absl::string_view op_type, std::string* other,
+                   int* index) const {
+    *index = OnlyUser(value);
+    if (*index < 0) return nullptr;
+    const Node& node = graph_.nodes[*index];
+    if (node.op_type != op_type || !SameShape(node.output(0), value)) return nullptr;
+    if (node.inputs.size() == 2) *other = node.input(0) == value ? node.input(1) : node.input(0);
+    return &node;
+  }
+
+  // Takes a product with a number into the factor of a MatMul.
+  int ExtendByFactor(int index, FusedNode* fused) {
+    std::string other;
+    int next;
+    const Node* node = Next(fused->result, "Mul", &other, &next);
+    const bool division = node == nullptr;
+    if (division) node = Next(fused->result, "Div", &other, &next);
+    if (node == nullptr || (division && node->input(0) != fused->result)) return index;
+    const std::optional<float> number = Number(other);
+    if (!number.has_value() || (division && *number == 0)) return index;
+    absorbed_.insert(next);
+    fused->factor = division ? 1 / *number : *number;
+    fused->result = node->output(0);
+    return next;
+  }
+
+  // Takes the sum with a vector of weights, one per column, into a product with one matrix.
+  int ExtendByBias(int index, FusedNode* fused) {
+    std::string other;
+    int next;
+    const Node* node = Next(fused->result, "Add", &other, &next);
+    if (node == nullptr || graph_.FindInitializer(other) == nullptr) return index;
+    const Shape& matrix = inferred_.values.at(graph_.nodes[index].input(1)).shape;
+    if (matrix.rank() != 2 || inferred_.values.at(other).shape != Shape({matrix[1]})) return index;
+    absorbed_.insert(next);
+    fused->bias = other;
+    fused->result = node->output(0);
+    return next;
+  }
+
+  int ExtendMatMul(int index, FusedNode* fused) {
+    const auto weight = transposed_.find(graph_.nodes[index].input(1));
+    if (weight != transposed_.end()) fused->transposed_weight = weight->second;
+    int last = ExtendByFactor(index, fused);
+    if (const int next = ExtendByBias(index, fused); next != index) last = next;
+    return last;
+  }
+
+  // Recognizes the steps in which exporters write a Gelu, from its Div on; -1 if it is none.
+  int ExtendGelu(int index, FusedNode* fused) {
+    const Node& first = graph_.nodes[index];
+    const std::string& x = first.input(0);
+    const auto is = [this](const std::string& name, float value) {
+      const std::optional<float> number = Number(name);
+      return number.has_value() && std::abs(*number - value) < 1e-6f;
+    };
+    const bool scaled = (first.op_type == "Div" && is(first.input(1), 1.41421356f)) ||
+                        (first.op_type == "Mul" && is(first.input(1), 0.70710678f));
+    if (!scaled || !SameShape(x, first.output(0))) return -1;
+    std::string other;
+    int erf, add, product, half;
+    const Node* node = Next(first.output(0), "Erf", &other, &erf);
+    if (node == nullptr) return -1;
+    node = Next(node->output(0), "Add", &other, &add);
+    if (node == nullptr || !is(other, 1)) return -1;
+    node = Next(node->output(0), "Mul", &other, &product);
+    if (node == nullptr || other != x) return -1;
+    node = Next(node->output(0), "Mul", &other, &half);
+    if (node == nullptr || !is(other, 0.5f)) return -1;
+    absorbed_.insert({erf, add, product, half});
+    fused->gelu = true;
+    fused->result = node->output(0);
+    return half;
+  }
+
   // Takes following nodes into `fused`; returns the index of its last node.
   int Extend(int index, FusedNode* fused) {
     const std::string& op_type = graph_.nodes[index].op_type;
-    if (!CanRectify(op_type)) return index;
+    if (const int gelu = ExtendGelu(index, fused); gelu >= 0) return gelu;
+    const int last = op_type == "MatMul" ? ExtendMatMul(index, fused) : index;
+    return CanRectify(op_type) ? ExtendByRelu(last, op_type, fused) : last;
+  }
+
+  int ExtendByRelu(int index, const std::string& op_type, FusedNode* fused) {
     const int next = OnlyUser(fused->result);
     if (next < 0) return index;
     const Node& user = graph_.nodes[next];
@@ -87,9 +209,19 @@ class Fuser {
   const std::set<std::string>& kept_;
   std::map<std::string, std::vector<int>> users_;  // One entry per operand.
   std::set<int> absorbed_;
+  std::map<std::string, std::string> transposed_;  // Weights by the result of their Transpose.
 };
 
 }  // namespace
+
+std::vector<std::string> OperandsOf(const Graph& graph, const FusedNode& fused) {
+  std::vector<std::string> operands = graph.nodes[fused.index].inputs;
+  if (!fused.transposed_weight.empty()) operands[1] = fused.transposed_weight;
+  for (const std::string* added : {&fused.bias, &fused.residual}) {
+    if (!added->empty()) operands.push_back(*added);
+  }
+  return operands;
+}
 
 std::vector<FusedNode> FuseNodes(const Graph& graph, const InferredGraph& inferred,
                                  const std::set<std::string>& kept) {

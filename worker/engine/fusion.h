@@ -14,12 +14,25 @@ namespace topiary {
 // A node of the graph and those that follow it in the same operation:
 //   Conv | Gemm | MatMul | BatchNormalization | Add  ->  Relu
 //   BatchNormalization -> Add (of an equal shape) -> Relu
+//   [Transpose of a weight ->] MatMul -> Mul or Div by a number -> Add of a vector -> Relu
+//   x / sqrt(2) -> Erf -> Add 1 -> Mul x -> Mul 1/2, which is the Gelu of x
 struct FusedNode {
-  int index = 0;         // Of the first node, in Graph::nodes.
+  int index = 0;         // Of the first node (after a Transpose), in Graph::nodes.
   bool relu = false;     // The result is rectified.
   std::string residual;  // Added before that; empty: nothing.
   std::string result;    // Name of the last node's output.
+
+  // Of a MatMul. The right operand is this weight, transposed; empty: as the node says.
+  std::string transposed_weight;
+  float factor = 1;
+  std::string bias;  // One number per column, added after the factor; empty: nothing.
+
+  // The nodes are the Gelu of the first one's first operand.
+  bool gelu = false;
 };
+
+// Names of all values that `fused` reads.
+std::vector<std::string> OperandsOf(const Graph& graph, const FusedNode& fused);
 
 // The live nodes of `graph` in an order in which operands come before their users, fused
 // where the value in between has no other use and is not one of `kept` (graph outputs and logits).

@@ -12,7 +12,7 @@
 namespace topiary {
 namespace {
 
-// "Conv+relu" and so on, in order.
+// "Conv+relu" and so on, in order: what each fused node takes in.
 std::vector<std::string> Fused(const GradientCase& test_case,
                                const std::set<std::string>& kept = {"y"}) {
   const Graph& graph = test_case.graph;
@@ -22,8 +22,10 @@ std::vector<std::string> Fused(const GradientCase& test_case,
   EXPECT_OK(inferred.status());
   std::vector<std::string> names;
   for (const FusedNode& fused : FuseNodes(graph, *inferred, kept)) {
-    names.push_back(graph.nodes[fused.index].op_type + (fused.residual.empty() ? "" : "+add") +
-                    (fused.relu ? "+relu" : ""));
+    names.push_back((fused.gelu ? "Gelu" : graph.nodes[fused.index].op_type) +
+                    (fused.transposed_weight.empty() ? "" : "+transpose") +
+                    (fused.factor == 1 ? "" : "+factor") + (fused.bias.empty() ? "" : "+bias") +
+                    (fused.residual.empty() ? "" : "+add") + (fused.relu ? "+relu" : ""));
   }
   return names;
 }
@@ -97,6 +99,75 @@ TEST(Fusion, OperandsStillComeBeforeTheirUsers) {
       .Output("y");
   EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
             (Names{"Sigmoid", "Tanh", "BatchNormalization+add+relu"}));
+}
+
+// x -> Transpose(w) -> MatMul -> Div -> Add -> Relu.
+GradientGraph Linear() {
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, 3, 4})
+      .Weight("w", {5, 4})
+      .Weight("bias", {5})
+      .Constant("two", Tensor::Scalar(2.0f))
+      .Node("Transpose", {"w"}, "t", {List("perm", {1, 0})})
+      .Node("MatMul", {"x", "t"}, "p");
+  return graph;
+}
+
+TEST(Fusion, AProductTakesTransposeFactorBiasAndRelu) {
+  GradientGraph graph = Linear();
+  graph.Node("Div", {"p", "two"}, "q")
+      .Node("Add", {"bias", "q"}, "r")
+      .Node("Relu", {"r"}, "y")
+      .Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"MatMul+transpose+factor+bias+relu"}));
+}
+
+TEST(Fusion, AWeightThatIsUsedTwiceIsTransposedOnce) {
+  GradientGraph graph = Linear();
+  graph.Node("MatMul", {"x", "t"}, "q").Node("Mul", {"p", "q"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"Transpose", "MatMul", "MatMul", "Mul"}));
+}
+
+TEST(Fusion, ANumberDividedByAProductIsNoFactor) {
+  GradientGraph graph = Linear();
+  graph.Node("Div", {"two", "p"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"MatMul+transpose", "Div"}));
+}
+
+TEST(Fusion, AVectorOfAnotherAxisIsNoBias) {
+  GradientGraph graph = Linear();
+  graph.Weight("column", {3, 1}).Node("Add", {"p", "column"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"MatMul+transpose", "Add"}));
+}
+
+GradientGraph Erf(float divisor) {
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, 4})
+      .Constant("root", Tensor::Scalar(divisor))
+      .Constant("one", Tensor::Scalar(1.0f))
+      .Constant("half", Tensor::Scalar(0.5f))
+      .Node("Div", {"x", "root"}, "s")
+      .Node("Erf", {"s"}, "e")
+      .Node("Add", {"one", "e"}, "a");
+  return graph;
+}
+
+TEST(Fusion, AGeluInFiveStepsIsOne) {
+  GradientGraph graph = Erf(1.41421356f);
+  graph.Node("Mul", {"x", "a"}, "m").Node("Mul", {"m", "half"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"Gelu"}));
+}
+
+TEST(Fusion, WhatOnlyLooksLikeAGeluIsLeftAlone) {
+  GradientGraph other = Erf(1.5f);
+  other.Node("Mul", {"x", "a"}, "m").Node("Mul", {"m", "half"}, "y").Output("y");
+  EXPECT_EQ(Fused(other.Finish("", LossKind::kNone, 2)),
+            (Names{"Div", "Erf", "Add", "Mul", "Mul"}));
+  GradientGraph open = Erf(1.41421356f);
+  open.Node("Mul", {"s", "a"}, "m").Node("Mul", {"m", "half"}, "y").Output("y");
+  EXPECT_EQ(Fused(open.Finish("", LossKind::kNone, 2)), (Names{"Div", "Erf", "Add", "Mul", "Mul"}));
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ std::string Lowering::Label(const FusedNode& fused) const {
 absl::Status Lowering::LowerNodes(const std::vector<FusedNode>& nodes) {
   if (options_.gradients) RequireGradients(nodes);
   for (const FusedNode& fused : nodes) {
-    const OpRule rule = FindOpRule(node(fused).op_type);
+    const OpRule rule = FindOpRule(fused.gelu ? "Gelu" : node(fused).op_type);
     if (rule == nullptr) {
       return absl::UnimplementedError(
           absl::StrCat(Label(fused), ": this operator cannot run on a batch"));
@@ -78,8 +78,8 @@ void Lowering::RequireGradients(const std::vector<FusedNode>& nodes) {
     tape_.SetDestination(name, memory, uses[name]);
   }
   for (const FusedNode& fused : nodes) {
-    bool required = !fused.residual.empty() && tape_.Requires(fused.residual);
-    for (const std::string& input : node(fused).inputs) required |= tape_.Requires(input);
+    bool required = false;
+    for (const std::string& input : OperandsOf(graph_, fused)) required |= tape_.Requires(input);
     if (required) tape_.Require(fused.result, ShapeOf(fused.result));
   }
 }

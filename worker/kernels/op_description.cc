@@ -10,6 +10,10 @@ const BatchNormParameters& BatchNormOf(const OpDescription& op) {
   return std::get<BatchNormParameters>(op.parameters);
 }
 
+const LayerNormParameters& LayerNormOf(const OpDescription& op) {
+  return std::get<LayerNormParameters>(op.parameters);
+}
+
 OperandAccess WrittenFrom(int first_written, int index) {
   return index >= first_written ? OperandAccess::kWrite : OperandAccess::kRead;
 }
@@ -55,6 +59,8 @@ std::vector<InPlacePair> CandidatePairs(const OpDescription& op) {
       return {{0, 2}, {1, 2}};
     case OpKind::kScaleBlocks:
       return {{0, 2}};
+    case OpKind::kLayerNormBackward:
+      return {{1, 5}};
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBinaryCrossEntropyWithLogits:
     case OpKind::kMeanSquaredError:
@@ -108,6 +114,10 @@ absl::string_view OpKindName(OpKind kind) {
       return "BatchNormForwardInference";
     case OpKind::kBatchNormBackward:
       return "BatchNormBackward";
+    case OpKind::kLayerNormForward:
+      return "LayerNormForward";
+    case OpKind::kLayerNormBackward:
+      return "LayerNormBackward";
     case OpKind::kPoolForward:
       return "PoolForward";
     case OpKind::kPoolBackward:
@@ -174,6 +184,10 @@ OperandAccess AccessOf(const OpDescription& op, int index) {
       return BatchNormForwardAccess(BatchNormOf(op), index);
     case OpKind::kBatchNormBackward:
       return WrittenFrom(BatchNormBackwardOrder(BatchNormOf(op)).d_src, index);
+    case OpKind::kLayerNormForward:
+      return WrittenFrom(LayerNormForwardOrder(LayerNormOf(op)).dst, index);
+    case OpKind::kLayerNormBackward:
+      return WrittenFrom(5, index);
     case OpKind::kPoolForward:
     case OpKind::kSplit:
       return WrittenFrom(1, index);

@@ -47,10 +47,17 @@
 //      Padding never wins a maximum.
 //  kPoolBackward             d_dst, [workspace: max], d_src           PoolParameters
 //      workspace as settled by the forward kernel.
+//  kLayerNormForward         src, scale, [bias: has_bias], dst,       LayerNormParameters
+//                            saved_mean, saved_inverse_std
+//      src [rows, n], scale and bias [n], saved_* [rows], all plain: dst = (src - mean) /
+//      sqrt(variance + epsilon) * scale + bias with mean and (biased) variance of each row.
+//  kLayerNormBackward        src, d_dst, scale, saved_mean,           LayerNormParameters
+//                            saved_inverse_std, d_src, d_scale, [d_bias: has_bias]
 //  kUnaryForward             src, dst                                 UnaryParameters
 //  kUnaryBackward            dst, d_dst, d_src                        UnaryParameters
 //      From the output: relu: dst > 0; leaky relu: dst > 0 or else alpha (alpha >= 0);
 //      sigmoid, tanh; clip: 1 where min < dst < max, else 0; linear: alpha (dst is not read).
+//      Where DifferentiatesFromSource(), the first operand is src instead.
 //  kBinary                   a, b, dst                                BinaryParameters
 //      NumPy's broadcasting; dst has the broadcast shape. fused_relu applies to dst.
 //  kReduceSum                src, dst                                 ReduceSumParameters
@@ -88,12 +95,13 @@
 // shape and layout are dst's; kSoftmaxForward src = dst; kSoftmaxBackward d_dst = d_src;
 // kDropout* src = dst; kBatchNormForwardInference src or residual = dst; kBatchNormForwardTraining
 // residual = dst; kBatchNormBackward one of d_src and d_residual = one of d_dst and d_dst_2;
-// kScaleBlocks value = dst; losses logits = d_logits. InPlaceOperands() answers from this list.
+// kLayerNormBackward d_dst = d_src; kScaleBlocks value = dst; losses logits = d_logits.
+// InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kSoftmax*, kTranspose, kDropout* and losses. A backend may refuse other layouts,
-// fusions and accumulate with UNIMPLEMENTED; it must accept every kind with plain layouts
-// and no fusion.
+// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kDropout* and losses. A backend may refuse
+// other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every kind with plain
+// layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 #define TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 
@@ -118,6 +126,8 @@ enum class OpKind {
   kBatchNormForwardTraining,
   kBatchNormForwardInference,
   kBatchNormBackward,
+  kLayerNormForward,
+  kLayerNormBackward,
   kPoolForward,
   kPoolBackward,
   kUnaryForward,
@@ -191,6 +201,11 @@ struct BatchNormParameters {
   const StepScalars* scalars = nullptr;  // kBatchNormForwardTraining; outlives the kernel.
 };
 
+struct LayerNormParameters {
+  float epsilon = 1e-5f;
+  bool has_bias = false;
+};
+
 enum class PoolKind { kMax, kAverage };
 
 struct PoolParameters {
@@ -208,8 +223,13 @@ struct PoolParameters {
 };
 
 // relu: max(x, 0). leaky: x > 0 ? x : alpha x. clip: min(max(x, alpha), beta).
-// linear: alpha x + beta.
-enum class UnaryFunction { kRelu, kLeakyRelu, kSigmoid, kTanh, kClip, kLinear };
+// linear: alpha x + beta. erf: the error function. gelu: x (1 + erf(x / sqrt 2)) / 2.
+enum class UnaryFunction { kRelu, kLeakyRelu, kSigmoid, kTanh, kClip, kLinear, kErf, kGelu };
+
+// Whether the derivative cannot be told from the result.
+inline bool DifferentiatesFromSource(UnaryFunction function) {
+  return function == UnaryFunction::kErf || function == UnaryFunction::kGelu;
+}
 
 struct UnaryParameters {
   UnaryFunction function = UnaryFunction::kRelu;
@@ -306,9 +326,9 @@ int OptimizerSlotCount(const OptimizerParameters& parameters);
 
 using OpParameters =
     std::variant<std::monostate, MatMulParameters, ConvolutionParameters, BatchNormParameters,
-                 PoolParameters, UnaryParameters, BinaryParameters, ReduceSumParameters,
-                 SoftmaxParameters, TransposeParameters, ConcatParameters, DropoutParameters,
-                 LossParameters, BlockParameters, OptimizerParameters>;
+                 LayerNormParameters, PoolParameters, UnaryParameters, BinaryParameters,
+                 ReduceSumParameters, SoftmaxParameters, TransposeParameters, ConcatParameters,
+                 DropoutParameters, LossParameters, BlockParameters, OptimizerParameters>;
 
 struct OpDescription {
   OpKind kind = OpKind::kReorder;

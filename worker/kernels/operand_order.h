@@ -81,6 +81,32 @@ struct BatchNormBackwardOrder {
   int count;
 };
 
+struct LayerNormForwardOrder {
+  explicit LayerNormForwardOrder(const LayerNormParameters& p)
+      : bias(p.has_bias ? 2 : -1), dst(p.has_bias ? 3 : 2) {
+    saved_mean = dst + 1;
+    saved_inverse_std = dst + 2;
+  }
+  int src = 0;
+  int scale = 1;
+  int bias;
+  int dst;
+  int saved_mean;
+  int saved_inverse_std;
+};
+
+struct LayerNormBackwardOrder {
+  explicit LayerNormBackwardOrder(const LayerNormParameters& p) : d_bias(p.has_bias ? 7 : -1) {}
+  int src = 0;
+  int d_dst = 1;
+  int scale = 2;
+  int saved_mean = 3;
+  int saved_inverse_std = 4;
+  int d_src = 5;
+  int d_scale = 6;
+  int d_bias;
+};
+
 struct PoolBackwardOrder {
   explicit PoolBackwardOrder(const PoolParameters& p)
       : workspace(p.kind == PoolKind::kMax ? 1 : -1), d_src(p.kind == PoolKind::kMax ? 2 : 1) {}

@@ -1,4 +1,4 @@
-// Add, Sub, Mul, Div and Cast on constants.
+// Add, Sub, Mul, Div, Pow and Cast on constants.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -37,7 +37,11 @@ absl::Status Apply(char op, T a, T b, T& dst) {
         return absl::OkStatus();
     }
   } else {
-    dst = op == '+' ? a + b : op == '-' ? a - b : op == '*' ? a * b : a / b;
+    dst = op == '+'   ? a + b
+          : op == '-' ? a - b
+          : op == '*' ? a * b
+          : op == '^' ? std::pow(a, b)
+                      : a / b;
     return absl::OkStatus();
   }
 }
@@ -116,6 +120,28 @@ Result CastFrom(const Tensor& src, DType to) {
   return absl::UnimplementedError(absl::StrCat("a cast to ", DTypeName(to), " is not supported"));
 }
 
+Result ConvertTo(const Tensor& src, DType type) {
+  switch (src.dtype()) {
+    case DType::kFloat32:
+      return CastFrom<float>(src, type);
+    case DType::kFloat64:
+      return CastFrom<double>(src, type);
+    case DType::kInt64:
+      return CastFrom<int64_t>(src, type);
+    case DType::kInt32:
+      return CastFrom<int32_t>(src, type);
+    case DType::kUint8:
+      return CastFrom<uint8_t>(src, type);
+    case DType::kInt8:
+      return CastFrom<int8_t>(src, type);
+    case DType::kBool:
+      return CastFrom<bool>(src, type);
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("a cast from ", DTypeName(src.dtype()), " is not supported"));
+  }
+}
+
 }  // namespace
 
 Result Arithmetic(const OpContext& op, const ValueType& type) {
@@ -138,27 +164,21 @@ Result Arithmetic(const OpContext& op, const ValueType& type) {
   }
 }
 
-Result Cast(const OpContext& op, const ValueType& type) {
-  const Tensor& src = *op.constant(0);
-  switch (src.dtype()) {
+Result Pow(const OpContext& op, const ValueType& type) {
+  ASSIGN_OR_RETURN(const Tensor exponent, ConvertTo(*op.constant(1), type.dtype));
+  switch (type.dtype) {
     case DType::kFloat32:
-      return CastFrom<float>(src, type.dtype);
+      return ApplyAll<float>('^', *op.constant(0), exponent, type.shape);
     case DType::kFloat64:
-      return CastFrom<double>(src, type.dtype);
-    case DType::kInt64:
-      return CastFrom<int64_t>(src, type.dtype);
-    case DType::kInt32:
-      return CastFrom<int32_t>(src, type.dtype);
-    case DType::kUint8:
-      return CastFrom<uint8_t>(src, type.dtype);
-    case DType::kInt8:
-      return CastFrom<int8_t>(src, type.dtype);
-    case DType::kBool:
-      return CastFrom<bool>(src, type.dtype);
+      return ApplyAll<double>('^', *op.constant(0), exponent, type.shape);
     default:
       return absl::UnimplementedError(
-          absl::StrCat("a cast from ", DTypeName(src.dtype()), " is not supported"));
+          absl::StrCat("a power of ", DTypeName(type.dtype), " is not supported"));
   }
+}
+
+Result Cast(const OpContext& op, const ValueType& type) {
+  return ConvertTo(*op.constant(0), type.dtype);
 }
 
 }  // namespace topiary::fold

@@ -243,5 +243,26 @@ Result Concat(const OpContext& op, const ValueType& type) {
   return dst;
 }
 
+Result Trilu(const OpContext& op, const ValueType& type) {
+  ASSIGN_OR_RETURN(const TriluParams params, ReadTrilu(op.node, op.constant(1)));
+  const int rank = type.shape.rank();
+  const int64_t rows = type.shape[rank - 2], columns = type.shape[rank - 1];
+  const auto bytes = static_cast<int64_t>(SizeOf(type.dtype));
+  Tensor dst = op.constant(0)->Clone();
+  char* row = static_cast<char*>(dst.raw_data());
+  const int64_t all_rows = columns == 0 ? 0 : dst.element_count() / columns;
+  for (int64_t i = 0; i < all_rows; ++i, row += columns * bytes) {
+    // k may be anything, and is held where it makes no difference any more.
+    const int64_t diagonal = i % rows + std::clamp(params.k, -rows, columns);
+    const int64_t cut = std::clamp<int64_t>(params.upper ? diagonal : diagonal + 1, 0, columns);
+    if (params.upper) {
+      std::memset(row, 0, static_cast<size_t>(cut * bytes));
+    } else {
+      std::memset(row + cut * bytes, 0, static_cast<size_t>((columns - cut) * bytes));
+    }
+  }
+  return dst;
+}
+
 }  // namespace fold
 }  // namespace topiary

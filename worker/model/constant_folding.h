@@ -52,9 +52,11 @@ Result Transpose(const OpContext& op, const ValueType& type);
 Result Slice(const OpContext& op, const ValueType& type);
 Result Gather(const OpContext& op, const ValueType& type);
 Result Concat(const OpContext& op, const ValueType& type);
+Result Trilu(const OpContext& op, const ValueType& type);
 
 // constant_arithmetic.cc
 Result Arithmetic(const OpContext& op, const ValueType& type);  // Add, Sub, Mul, Div.
+Result Pow(const OpContext& op, const ValueType& type);
 Result Cast(const OpContext& op, const ValueType& type);
 
 }  // namespace fold

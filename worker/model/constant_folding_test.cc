@@ -109,7 +109,49 @@ INSTANTIATE_TEST_SUITE_P(
                                   Tensor::FromVector<float>(Shape({3}), {-1.9f, 2.9f, 1e30f}))})
                      .Node("Cast", {"f"}, {"y"}, {Int("to", 7)});
                },
-               {-1, 2, INT64_MAX}}),
+               {-1, 2, INT64_MAX}},
+        Folded{"PowOfAnotherExponentType",
+               [](GraphBuilder& b) {
+                 b.Node("Cast", {"a"}, {"f"}, {Int("to", 1)})
+                     .Node("Pow", {"f", "two"}, {"p"})
+                     .Node("Cast", {"p"}, {"y"}, {Int("to", 7)});
+               },
+               {36, 49, 64}},
+        Folded{"TriluKeepsTheUpperPart",
+               [](GraphBuilder& b) {
+                 b.Ints("s", {2, 3, 3})
+                     .Node("ConstantOfShape", {"s"}, {"m"},
+                           {Constant("value", Tensor::FromVector<int64_t>(Shape({1}), {5}))})
+                     .Node("Trilu", {"m"}, {"t"})
+                     .Ints("flat", {-1})
+                     .Node("Reshape", {"t", "flat"}, {"y"});
+               },
+               {5, 5, 5, 0, 5, 5, 0, 0, 5, 5, 5, 5, 0, 5, 5, 0, 0, 5}},
+        Folded{"TriluAboveTheDiagonal",
+               [](GraphBuilder& b) {
+                 b.Ints("s", {3, 2})
+                     .Ints("one", {1})
+                     .Node("ConstantOfShape", {"s"}, {"m"},
+                           {Constant("value", Tensor::FromVector<int64_t>(Shape({1}), {5}))})
+                     .Node("Trilu", {"m", "one"}, {"t"}, {Int("upper", 1)})
+                     .Ints("flat", {-1})
+                     .Node("Reshape", {"t", "flat"}, {"y"});
+               },
+               {0, 5, 0, 0, 0, 0}},
+        Folded{"TriluKeepsTheLowerPartWhateverTheDiagonal",
+               [](GraphBuilder& b) {
+                 b.Ints("s", {2, 3})
+                     .Ints("far", {INT64_MIN})
+                     .Ints("below", {-1})
+                     .Node("ConstantOfShape", {"s"}, {"m"},
+                           {Constant("value", Tensor::FromVector<int64_t>(Shape({1}), {5}))})
+                     .Node("Trilu", {"m", "below"}, {"t"}, {Int("upper", 0)})
+                     .Node("Trilu", {"m", "far"}, {"u"}, {Int("upper", 0)})
+                     .Node("Add", {"t", "u"}, {"v"})
+                     .Ints("flat", {-1})
+                     .Node("Reshape", {"v", "flat"}, {"y"});
+               },
+               {0, 0, 0, 5, 0, 0}}),
     [](const auto& info) { return std::string(info.param.name); });
 
 struct BadConstant {
@@ -157,6 +199,13 @@ INSTANTIATE_TEST_SUITE_P(
                     "more than"},
         BadConstant{"NegativeConstantOfShape",
                     [](GraphBuilder& b) { b.Node("ConstantOfShape", {"a"}, {"y"}); }, "negative"},
+        BadConstant{"PowOfIntegers",
+                    [](GraphBuilder& b) {
+                      b.Node("Pow", {"a", "a"}, {"y"});
+                    },
+                    "a power of int64", kUnimplemented},
+        BadConstant{"TriluOfAVector", [](GraphBuilder& b) { b.Node("Trilu", {"a"}, {"y"}); },
+                    "is no matrix"},
         BadConstant{"EndlessRange",
                     [](GraphBuilder& b) {
                       b.Node("Range", {"zero", "zero", "zero"}, {"y"});

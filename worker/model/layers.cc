@@ -60,7 +60,9 @@ class LayerFinder {
   }
 
   void Visit(const Node& node, int index) {
-    if (node.op_type == "Conv") {
+    if (node.op_type == "Transpose") {
+      NoteTransposed(node);
+    } else if (node.op_type == "Conv") {
       VisitConv(node, index);
     } else if (node.op_type == "Gemm") {
       const absl::StatusOr<GemmParams> params = ReadGemm(node);
@@ -82,9 +84,21 @@ class LayerFinder {
     return it == initializers_.end() ? nullptr : it->second;
   }
 
+  // PyTorch's exporter writes nn.Linear on sequences as a MatMul of the transposed weight.
+  void NoteTransposed(const Node& node) {
+    const Initializer* weight = Find(node.input(0));
+    if (!IsWeight(weight, 2) || weight->value.shape().rank() != 2) return;
+    const absl::StatusOr<std::vector<int>> permutation = ReadPermutation(node, 2);
+    if (permutation.ok() && (*permutation)[0] == 1) transposed_[node.output(0)] = weight;
+  }
+
   void VisitMatrix(const Node& node, int index, LayerKind kind, int operand, int min_rank,
                    bool transposed) {
     const Initializer* weight = Find(node.input(operand));
+    if (const auto it = transposed_.find(node.input(operand)); it != transposed_.end()) {
+      weight = it->second;
+      transposed = !transposed;
+    }
     if (!IsWeight(weight, min_rank)) return;
     Add(node, index, weight->name, MatrixLayer(kind, weight->value.shape(), transposed));
   }
@@ -109,6 +123,7 @@ class LayerFinder {
   }
 
   std::map<std::string, const Initializer*> initializers_;
+  std::map<std::string, const Initializer*> transposed_;  // By the name of the Transpose's result.
   std::map<std::string, size_t> by_weight_;
   std::vector<PrunableLayer> layers_;
 };

@@ -46,6 +46,20 @@ TEST(PrunableLayers, AGemmWithTransBStoresOutputsFirst) {
   ExpectBijection(layer);
 }
 
+TEST(PrunableLayers, AMatMulOfATransposedWeightStoresOutputsFirst) {
+  const PrunableLayer layer = Only(GraphBuilder()
+                                       .Weight("w", {3, 4})
+                                       .Node("Transpose", {"w"}, {"t"}, {List("perm", {1, 0})})
+                                       .Node("MatMul", {"x", "t"}, {"y"}, {}, "fc")
+                                       .Build());
+  EXPECT_EQ(layer.weight, "w");
+  EXPECT_EQ(layer.node_name, "fc");
+  EXPECT_TRUE(layer.transposed);
+  EXPECT_EQ(layer.rows, 4);
+  EXPECT_EQ(layer.cols, 3);
+  ExpectBijection(layer);
+}
+
 TEST(PrunableLayers, APlainGemmStoresInputsFirst) {
   const PrunableLayer layer =
       Only(GraphBuilder().Weight("w", {4, 3}).Node("Gemm", {"x", "w"}, {"y"}).Build());

@@ -129,6 +129,41 @@ absl::StatusOr<float> ReadLeakyReluAlpha(const Node& node) {
   return FloatAttribute(node, "alpha", 0.01f);
 }
 
+absl::StatusOr<LayerNormParams> ReadLayerNorm(const Node& node, int rank) {
+  LayerNormParams params;
+  ASSIGN_OR_RETURN(const int64_t axis, IntAttribute(node, "axis", -1));
+  ASSIGN_OR_RETURN(params.axis, NormalizeAxis(axis, rank));
+  ASSIGN_OR_RETURN(params.epsilon, FloatAttribute(node, "epsilon", 1e-5f));
+  ASSIGN_OR_RETURN(const int64_t stash, IntAttribute(node, "stash_type", 1));
+  if (stash != 1) {
+    return absl::UnimplementedError(
+        absl::StrCat("stash_type ", stash, " is not supported; supported is 1, float32"));
+  }
+  if (!(params.epsilon >= 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("epsilon is ", params.epsilon, "; it must not be negative"));
+  }
+  return params;
+}
+
+absl::Status CheckGelu(const Node& node) {
+  ASSIGN_OR_RETURN(const std::string form, StringAttribute(node, "approximate", "none"));
+  if (form == "none") return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat("approximate '", form, "' is not supported; supported is none"));
+}
+
+absl::StatusOr<TriluParams> ReadTrilu(const Node& node, const Tensor* k) {
+  TriluParams params;
+  ASSIGN_OR_RETURN(const int64_t upper, IntAttribute(node, "upper", 1));
+  params.upper = upper != 0;
+  if (k == nullptr) return params;
+  ASSIGN_OR_RETURN(const std::vector<int64_t> values, IntegerValues(*k));
+  if (values.size() != 1) return absl::InvalidArgumentError("operand k is not one integer");
+  params.k = values[0];
+  return params;
+}
+
 absl::StatusOr<int> ReadAxis(const Node& node, int rank) {
   // Since opset 13 the default of Softmax and LogSoftmax is the last axis; Concat must name one.
   if (node.op_type == "Concat" && node.FindAttribute("axis") == nullptr) {

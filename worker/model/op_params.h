@@ -90,6 +90,24 @@ absl::StatusOr<BatchNormParams> ReadBatchNorm(const Node& node);
 
 absl::StatusOr<float> ReadLeakyReluAlpha(const Node& node);  // 0.01 by default.
 
+// dst = (src - mean) / sqrt(variance + epsilon) * scale + bias over the axes [axis, rank).
+struct LayerNormParams {
+  int axis = 0;
+  float epsilon = 1e-5f;
+};
+absl::StatusOr<LayerNormParams> ReadLayerNorm(const Node& node, int rank);
+
+// UNIMPLEMENTED unless `node`, a Gelu, is the exact one.
+absl::Status CheckGelu(const Node& node);
+
+// What Trilu keeps of each matrix: the elements on and above diagonal k, or on and below it.
+struct TriluParams {
+  bool upper = true;
+  int64_t k = 0;
+};
+// `k` is the second operand, null if left out.
+absl::StatusOr<TriluParams> ReadTrilu(const Node& node, const Tensor* k);
+
 // The axis of Softmax, LogSoftmax or Concat, in [0, rank).
 absl::StatusOr<int> ReadAxis(const Node& node, int rank);
 

@@ -23,7 +23,9 @@ Result Conv(const OpContext& op);
 Result Pool(const OpContext& op);
 Result GlobalPool(const OpContext& op);
 Result BatchNorm(const OpContext& op);
+Result LayerNorm(const OpContext& op);
 Result LeakyRelu(const OpContext& op);
+Result Gelu(const OpContext& op);
 Result SoftmaxLike(const OpContext& op);
 Result Dropout(const OpContext& op);
 
@@ -43,6 +45,8 @@ Result ShapeOf(const OpContext& op);
 Result Gather(const OpContext& op);
 Result Slice(const OpContext& op);
 Result Range(const OpContext& op);
+Result Pow(const OpContext& op);
+Result Trilu(const OpContext& op);
 
 }  // namespace topiary::type_rules
 

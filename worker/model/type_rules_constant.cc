@@ -76,4 +76,19 @@ Result Range(const OpContext& op) {
   return std::vector<ValueType>{{DType::kInt64, shape}};
 }
 
+// The exponent may be of another type than the base, whose type the result has.
+Result Pow(const OpContext& op) {
+  ASSIGN_OR_RETURN(Shape shape, BroadcastShapes(op.shape(0), op.shape(1)));
+  return std::vector<ValueType>{{op.dtype(0), std::move(shape)}};
+}
+
+Result Trilu(const OpContext& op) {
+  if (op.shape(0).rank() < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("operand ", op.shape(0).ToString(), " is no matrix"));
+  }
+  RETURN_IF_ERROR(ReadTrilu(op.node, op.constant(1)).status());
+  return std::vector<ValueType>{{op.dtype(0), op.shape(0)}};
+}
+
 }  // namespace topiary::type_rules

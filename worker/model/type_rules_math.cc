@@ -140,6 +140,30 @@ Result BatchNorm(const OpContext& op) {
   return types;
 }
 
+Result LayerNorm(const OpContext& op) {
+  for (int i = 1; i < 3; ++i) {
+    if (!op.node.output(i).empty()) {
+      return absl::UnimplementedError("the outputs after the first are not supported");
+    }
+  }
+  const Shape& src = op.shape(0);
+  ASSIGN_OR_RETURN(const LayerNormParams params, ReadLayerNorm(op.node, src.rank()));
+  const Shape normalized(absl::MakeConstSpan(src.dims()).subspan(params.axis));
+  static constexpr const char* kNames[] = {"", "scale", "bias"};
+  for (size_t i = 1; i < 3; ++i) {
+    if (!op.has(i) || op.shape(i) == normalized) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(kNames[i], " ", op.shape(i).ToString(), " should be ", normalized.ToString()));
+  }
+  const ValueType rest{op.dtype(0), Shape()};  // Unused.
+  return std::vector<ValueType>{{op.dtype(0), src}, rest, rest};
+}
+
+Result Gelu(const OpContext& op) {
+  RETURN_IF_ERROR(CheckGelu(op.node));
+  return SameAsFirst(op);
+}
+
 Result LeakyRelu(const OpContext& op) {
   RETURN_IF_ERROR(ReadLeakyReluAlpha(op.node).status());
   return SameAsFirst(op);

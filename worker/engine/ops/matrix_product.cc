@@ -208,29 +208,47 @@ absl::Status LowerGemm(Lowering& l, const FusedNode& fused) {
 
 absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
   const Node& node = l.node(fused);
-  Product product{node.input(0), node.input(1), {}, {}};
+  const bool transposed = !fused.transposed_weight.empty();
+  Product product{node.input(0),
+                  transposed ? fused.transposed_weight : node.input(1),
+                  {},
+                  {},
+                  false,
+                  transposed,
+                  fused.factor};
   const Shape& dst_shape = l.ShapeOf(fused.result);
   const MatMulShapes shapes =
-      ShapesOfMatMul(l.ShapeOf(product.a_name), l.ShapeOf(product.b_name), dst_shape);
+      ShapesOfMatMul(l.ShapeOf(node.input(0)), l.ShapeOf(node.input(1)), dst_shape);
   ASSIGN_OR_RETURN(product.a, l.PlainValue(product.a_name));
   ASSIGN_OR_RETURN(product.b, l.PlainValue(product.b_name));
   ASSIGN_OR_RETURN(product.a, l.emitter().View(product.a, shapes.a));
-  ASSIGN_OR_RETURN(product.b, l.emitter().View(product.b, shapes.b));
+  if (!transposed) {
+    ASSIGN_OR_RETURN(product.b, l.emitter().View(product.b, shapes.b));
+  }
+  GemmBias bias;
+  bias.name = fused.bias;
+  if (!bias.name.empty()) {
+    ASSIGN_OR_RETURN(bias.ref, l.PlainValue(bias.name));
+  }
 
-  MatMulParameters p;
+  MatMulParameters p = Parameters(false, transposed, fused.factor);
+  p.has_bias = !bias.name.empty();
+  const MatMulParameters without = p;
   p.fused_relu = fused.relu;
-  ASSIGN_OR_RETURN(const TensorRef dst, l.EmitWithRelu({OpKind::kMatMul,
-                                                        p,
-                                                        {MatrixInput(l, product.a_name, product.a),
-                                                         MatrixInput(l, product.b_name, product.b)},
-                                                        {NewTensor(shapes.dst, Layout::Plain())}},
-                                                       MatMulParameters()));
+  Operation operation{
+      OpKind::kMatMul,
+      p,
+      {MatrixInput(l, product.a_name, product.a), MatrixInput(l, product.b_name, product.b)},
+      {NewTensor(shapes.dst, Layout::Plain())}};
+  if (p.has_bias) operation.inputs.push_back(Plain(bias.ref));
+  ASSIGN_OR_RETURN(const TensorRef dst, l.EmitWithRelu(operation, without));
   ASSIGN_OR_RETURN(const TensorRef result, l.emitter().View(dst, dst_shape));
 
-  l.Finish(fused, result, [&l, fused, product, result, shapes]() -> absl::Status {
+  l.Finish(fused, result, [&l, fused, product, bias, result, shapes]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef gradient,
                      l.GradientBeforeRelu(fused, result, Layout::Plain()));
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.emitter().View(gradient, shapes.dst));
+    RETURN_IF_ERROR(EmitBiasGradient(l, bias, d_dst));
     return EmitGradients(l, product, d_dst);
   });
   return absl::OkStatus();

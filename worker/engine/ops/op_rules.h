@@ -25,6 +25,8 @@ absl::Status LowerMatMul(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerConv(Lowering& lowering, const FusedNode& fused);
 // ops/batch_norm.cc
 absl::Status LowerBatchNormalization(Lowering& lowering, const FusedNode& fused);
+// ops/layer_norm.cc
+absl::Status LowerLayerNormalization(Lowering& lowering, const FusedNode& fused);
 // ops/pool.cc
 absl::Status LowerPool(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerGlobalAveragePool(Lowering& lowering, const FusedNode& fused);

@@ -7,7 +7,10 @@
 namespace topiary {
 namespace {
 
-absl::StatusOr<UnaryParameters> ParametersOf(Lowering& l, const Node& node) {
+absl::StatusOr<UnaryParameters> ParametersOf(Lowering& l, const FusedNode& fused) {
+  const Node& node = l.node(fused);
+  if (fused.gelu || node.op_type == "Gelu") return UnaryParameters{UnaryFunction::kGelu, 0, 0};
+  if (node.op_type == "Erf") return UnaryParameters{UnaryFunction::kErf, 0, 0};
   if (node.op_type == "Relu") return UnaryParameters{UnaryFunction::kRelu, 0, 0};
   if (node.op_type == "Sigmoid") return UnaryParameters{UnaryFunction::kSigmoid, 0, 0};
   if (node.op_type == "Tanh") return UnaryParameters{UnaryFunction::kTanh, 0, 0};
@@ -39,15 +42,16 @@ absl::Status EmitIdentity(Lowering& l, const FusedNode& fused) {
 
 absl::Status LowerUnary(Lowering& l, const FusedNode& fused) {
   const std::string& src_name = l.node(fused).input(0);
-  ASSIGN_OR_RETURN(const UnaryParameters p, ParametersOf(l, l.node(fused)));
+  ASSIGN_OR_RETURN(const UnaryParameters p, ParametersOf(l, fused));
   ASSIGN_OR_RETURN(const TensorRef src, l.Value(src_name));
   ASSIGN_OR_RETURN(
       const std::vector<TensorRef> results,
       l.emitter().Emit({OpKind::kUnaryForward, p, {Keep(src)}, {{src.description, std::nullopt}}}));
   const TensorRef dst = results[0];
-  l.Finish(fused, dst, [&l, fused, p, dst, src_name]() -> absl::Status {
+  const TensorRef from = DifferentiatesFromSource(p.function) ? src : dst;
+  l.Finish(fused, dst, [&l, fused, p, dst, from, src_name]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, dst.layout()));
-    return l.tape().EmitTerm(src_name, {OpKind::kUnaryBackward, p, {Keep(dst), Keep(d_dst)}, {}},
+    return l.tape().EmitTerm(src_name, {OpKind::kUnaryBackward, p, {Keep(from), Keep(d_dst)}, {}},
                              dst.description);
   });
   return absl::OkStatus();

@@ -39,6 +39,18 @@ GradientCase Softmax(const std::string& op_type, const std::string& name, const 
       .Finish(op_type + name, "z", shape);
 }
 
+GradientCase LayerNorm(const std::string& name, const Shape& src, const Shape& normalized,
+                       int64_t axis, bool bias) {
+  std::vector<std::string> operands = {"src", "scale"};
+  if (bias) operands.push_back("bias");
+  return GradientGraph()
+      .Weight("src", src)
+      .Weight("scale", normalized)
+      .Weight("bias", normalized)
+      .Node("LayerNormalization", operands, "z", {Int("axis", axis)})
+      .Finish("LayerNorm" + name, "z", src);
+}
+
 void AddBinaries(const std::string& op_type, std::vector<GradientCase>* cases) {
   cases->push_back(Binary(op_type, "", {3, 4}, {3, 4}, {3, 4}));
   cases->push_back(Binary(op_type, "Channels", {2, 3, 2, 2}, {3, 1, 1}, {2, 3, 2, 2}));
@@ -83,7 +95,7 @@ void AddSpecialBinaries(std::vector<GradientCase>* cases) {
 }  // namespace
 
 void AddElementwiseGradientCases(std::vector<GradientCase>* cases) {
-  for (const std::string op_type : {"Relu", "Sigmoid", "Tanh", "Identity"}) {
+  for (const std::string op_type : {"Relu", "Sigmoid", "Tanh", "Identity", "Erf", "Gelu"}) {
     cases->push_back(Unary(op_type));
   }
   cases->push_back(Unary("LeakyRelu", {Float("alpha", 0.2f)}));
@@ -97,6 +109,20 @@ void AddElementwiseGradientCases(std::vector<GradientCase>* cases) {
     cases->push_back(Softmax(op_type, "FirstAxis", {3, 5}, 0));
     cases->push_back(Softmax(op_type, "MiddleAxis", {2, 4, 3}, 1));
   }
+  cases->push_back(LayerNorm("", {3, 2, 5}, {5}, -1, true));
+  cases->push_back(LayerNorm("WithoutBias", {4, 5}, {5}, 1, false));
+  cases->push_back(LayerNorm("TwoAxes", {3, 2, 4}, {2, 4}, 1, true));
+  cases->push_back(GradientGraph()
+                       .DistinctWeight("src", {3, 7})
+                       .Constant("root", Tensor::Scalar(1.41421356f))
+                       .Constant("one", Tensor::Scalar(1.0f))
+                       .Constant("half", Tensor::Scalar(0.5f))
+                       .Node("Div", {"src", "root"}, "scaled")
+                       .Node("Erf", {"scaled"}, "erf")
+                       .Node("Add", {"erf", "one"}, "sum")
+                       .Node("Mul", {"src", "sum"}, "product")
+                       .Node("Mul", {"product", "half"}, "z")
+                       .Finish("GeluInFiveSteps", "z", {3, 7}));
   cases->push_back(GradientGraph()
                        .Weight("src", {4, 6})
                        .Constant("ratio", Tensor::Scalar(0.4f))

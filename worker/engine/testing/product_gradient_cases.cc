@@ -43,6 +43,21 @@ GradientCase SharedWeight() {
       .Finish("GemmSharedWeight", LossKind::kMeanSquaredError, 3);
 }
 
+// nn.Linear on sequences as exporters write it, the product scaled.
+GradientCase TransposedWeight(bool relu) {
+  GradientGraph graph;
+  graph.Weight("a", {2, 3, 4})
+      .Weight("w", {5, 4})
+      .Weight("bias", {5})
+      .Constant("c", Tensor::Scalar(1.6f))
+      .Node("Transpose", {"w"}, "t", {List("perm", {1, 0})})
+      .Node("MatMul", {"a", "t"}, "p")
+      .Node("Div", {"p", "c"}, "q")
+      .Node("Add", {"bias", "q"}, "r");
+  if (!relu) return graph.Finish("MatMulTransposedWeight", "r", {2, 3, 5});
+  return graph.Node("Relu", {"r"}, "z").Finish("MatMulTransposedWeightRelu", "z", {2, 3, 5});
+}
+
 // One activation read by three products: their gradients accumulate.
 GradientCase SharedActivation() {
   return GradientGraph()
@@ -87,6 +102,8 @@ void AddProductGradientCases(std::vector<GradientCase>* cases) {
   cases->push_back(WithRelu("Gemm"));
   cases->push_back(WithRelu("MatMul"));
   cases->push_back(SharedWeight());
+  cases->push_back(TransposedWeight(false));
+  cases->push_back(TransposedWeight(true));
   cases->push_back(SharedActivation());
   cases->push_back(MatMul("Matrices", {3, 4}, {4, 5}, {3, 5}));
   cases->push_back(MatMul("StackTimesMatrix", {2, 3, 4}, {4, 5}, {2, 3, 5}));

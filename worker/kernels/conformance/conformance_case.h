@@ -102,6 +102,7 @@ using ConformanceCases = std::vector<ConformanceCase>;
 void AddMatMulCases(ConformanceCases* cases);
 void AddConvolutionCases(ConformanceCases* cases);
 void AddBatchNormCases(ConformanceCases* cases);
+void AddLayerNormCases(ConformanceCases* cases);
 void AddPoolCases(ConformanceCases* cases);
 void AddElementwiseCases(ConformanceCases* cases);
 void AddDataMovementCases(ConformanceCases* cases);

@@ -294,6 +294,7 @@ ConformanceCases AllConformanceCases() {
   AddMatMulCases(&cases);
   AddConvolutionCases(&cases);
   AddBatchNormCases(&cases);
+  AddLayerNormCases(&cases);
   AddPoolCases(&cases);
   AddElementwiseCases(&cases);
   AddDataMovementCases(&cases);

@@ -20,8 +20,11 @@ constexpr Function kFunctions[] = {
     {"Tanh", {UnaryFunction::kTanh, 0, 0}},
     {"Clip", {UnaryFunction::kClip, -0.5f, 0.75f}},
     {"Linear", {UnaryFunction::kLinear, -1.5f, 0.25f}},
+    {"Erf", {UnaryFunction::kErf, 0, 0}},
+    {"Gelu", {UnaryFunction::kGelu, 0, 0}},
 };
 
+// What the backward pass reads beside the gradient.
 float Forward(const UnaryParameters& p, float x) {
   switch (p.function) {
     case UnaryFunction::kRelu:
@@ -36,6 +39,9 @@ float Forward(const UnaryParameters& p, float x) {
       return std::min(std::max(x, p.alpha), p.beta);
     case UnaryFunction::kLinear:
       return p.alpha * x + p.beta;
+    case UnaryFunction::kErf:
+    case UnaryFunction::kGelu:
+      return x;  // Their derivatives are taken from the source.
   }
   return x;
 }

@@ -127,6 +127,10 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
       return PlanBatchNormForward(own, op);
     case OpKind::kBatchNormBackward:
       return PlanBatchNormBackward(own, op);
+    case OpKind::kLayerNormForward:
+      return PlanLayerNormForward(own, op);
+    case OpKind::kLayerNormBackward:
+      return PlanLayerNormBackward(own, op);
     case OpKind::kUnaryForward:
       return PlanUnaryForward(own, op);
     case OpKind::kUnaryBackward:

@@ -27,6 +27,8 @@ KernelOr PlanPoolBackward(const OneDnnContext& context, const OpDescription& op)
 // By own kernels.
 KernelOr PlanBatchNormForward(const CpuContext& context, const OpDescription& op);  // Both kinds.
 KernelOr PlanBatchNormBackward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanLayerNormForward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanLayerNormBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanUnaryForward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanUnaryBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanBinary(const CpuContext& context, const OpDescription& op);

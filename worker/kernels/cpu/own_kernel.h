@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "worker/kernels/backend.h"
 #include "worker/kernels/cpu/simd_kernels.h"
@@ -41,6 +42,15 @@ class KernelMemory {
   std::vector<void*> buffers_;
   void* scratch_ = nullptr;
 };
+
+// Makes every layout that is any plain; UNIMPLEMENTED where one is neither.
+inline absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
+  for (TensorDescription& operand : *operands) {
+    if (operand.layout.is_any()) operand.layout = Layout::Plain();
+    if (!operand.layout.is_plain()) return absl::UnimplementedError("plain operands only");
+  }
+  return absl::OkStatus();
+}
 
 // Run() calls body(memory).
 template <typename Body>

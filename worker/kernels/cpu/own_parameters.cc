@@ -17,14 +17,6 @@ namespace {
 constexpr int64_t kGrain = 65536;
 constexpr int64_t kLine = 16;
 
-absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
-  for (TensorDescription& operand : *operands) {
-    if (operand.layout.is_any()) operand.layout = Layout::Plain();
-    if (!operand.layout.is_plain()) return absl::UnimplementedError("plain operands only");
-  }
-  return absl::OkStatus();
-}
-
 SgdStep SgdStepOf(const OptimizerParameters& p) {
   return {p.scalars->learning_rate * p.learning_rate_multiplier, p.scalars->gradient_scale,
           p.momentum, p.nesterov, p.weight_decay};

@@ -13,14 +13,6 @@ namespace {
 
 constexpr int64_t kGrain = 2048;  // Elements; an exponential costs about ten additions.
 
-absl::Status SettlePlain(std::vector<TensorDescription>* operands) {
-  for (TensorDescription& operand : *operands) {
-    if (operand.layout.is_any()) operand.layout = Layout::Plain();
-    if (!operand.layout.is_plain()) return absl::UnimplementedError("plain operands only");
-  }
-  return absl::OkStatus();
-}
-
 // A tensor as [outer, classes, inner], the softmax running along classes.
 struct SoftmaxShape {
   int64_t outer = 1;

@@ -16,6 +16,7 @@ constexpr CpuIsa kIsa = CpuIsa::kAvx2;
 #include "worker/kernels/cpu/simd_reduce.inc"
 //
 #include "worker/kernels/cpu/simd_batch_norm.inc"
+#include "worker/kernels/cpu/simd_layer_norm.inc"
 #include "worker/kernels/cpu/simd_optimizer.inc"
 
 }  // namespace

@@ -61,6 +61,20 @@ struct NormGradient {
   const float* d_dst_2;
 };
 
+// What LayerNorm reads of one row in either direction.
+struct LayerNormRow {
+  int64_t n;
+  const float* src;
+  float mean;
+  float inverse_std;
+  const float* scale;
+};
+
+struct LayerNormSums {
+  double gradient = 0;
+  double product = 0;
+};
+
 // Floats beyond its result that expand_scales() may write.
 inline constexpr int64_t kExpandSlack = 16;
 
@@ -70,7 +84,8 @@ struct SimdKernels {
 
   // --- Element by element.
   void (*unary_forward)(const UnaryParameters& f, int64_t n, const float* src, float* dst);
-  void (*unary_backward)(const UnaryParameters& f, int64_t n, const float* dst, const float* d_dst,
+  // `from` is dst, or src where DifferentiatesFromSource().
+  void (*unary_backward)(const UnaryParameters& f, int64_t n, const float* from, const float* d_dst,
                          float* d_src);
   // a_step and b_step are 1, or 0 for an operand that is one repeated number.
   void (*binary)(const BinaryParameters& f, int64_t n, const float* a, int a_step, const float* b,
@@ -97,6 +112,19 @@ struct SimdKernels {
   void (*norm_backward_apply)(const Panel& panel, const float* src, const NormGradient& g,
                               const float* mean, const float* factor, const float* slope,
                               const float* offset, float* d_src);
+
+  // --- LayerNorm, one row of n elements at a time.
+  // The sum of (src - shift)^2.
+  double (*sum_of_squared_distances)(int64_t n, const float* src, float shift);
+  // dst = (src - mean) * inverse_std * scale + bias; bias may be null.
+  void (*layer_norm_apply)(const LayerNormRow& row, const float* bias, float* dst);
+  // d_scale += d_dst * x and d_bias (unless null) += d_dst, where x = (src - mean) * inverse_std.
+  // Returns the sums over the row of d_dst * scale and of d_dst * scale * x.
+  LayerNormSums (*layer_norm_backward_sums)(const LayerNormRow& row, const float* d_dst,
+                                            float* d_scale, float* d_bias);
+  // d_src = inverse_std * (d_dst * scale - offset - x * slope).
+  void (*layer_norm_backward_apply)(const LayerNormRow& row, const float* d_dst, float offset,
+                                    float slope, float* d_src);
 
   // --- Softmax.
   float (*max)(int64_t n, const float* src);  // n >= 1.

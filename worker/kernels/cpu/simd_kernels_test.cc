@@ -1,8 +1,6 @@
 #include "worker/kernels/cpu/simd_kernels.h"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,66 +11,10 @@
 #include <tuple>
 #include <vector>
 
-#include "common/random.h"
+#include "worker/kernels/cpu/simd_test_util.h"
 
 namespace topiary {
 namespace {
-
-// Floats that end where an inaccessible page begins: a read or write past them crashes.
-class GuardedFloats {
- public:
-  explicit GuardedFloats(int64_t n) : n_(n) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t bytes = (static_cast<size_t>(n) * sizeof(float) + page - 1) / page * page;
-    mapped_ = bytes + page;
-    base_ = static_cast<char*>(
-        mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    EXPECT_NE(base_, MAP_FAILED);
-    EXPECT_EQ(mprotect(base_ + bytes, page, PROT_NONE), 0);
-    data_ = reinterpret_cast<float*>(base_ + bytes) - n;
-  }
-  GuardedFloats(int64_t n, uint64_t stream) : GuardedFloats(n) {
-    Random random(7, kStreamTest, stream);
-    for (int64_t i = 0; i < n; ++i) data_[i] = random.Normal();
-  }
-  GuardedFloats(const GuardedFloats&) = delete;
-  GuardedFloats& operator=(const GuardedFloats&) = delete;
-  ~GuardedFloats() { munmap(base_, mapped_); }
-
-  float* data() const { return data_; }
-  float& operator[](int64_t i) const { return data_[i]; }
-  int64_t size() const { return n_; }
-  std::vector<float> Copy() const { return std::vector<float>(data_, data_ + n_); }
-
- private:
-  int64_t n_;
-  size_t mapped_;
-  char* base_;
-  float* data_;
-};
-
-void ExpectNear(const GuardedFloats& actual, const std::vector<double>& expected,
-                double tolerance) {
-  double largest = 1e-30;
-  for (const double x : expected) largest = std::max(largest, std::fabs(x));
-  for (int64_t i = 0; i < actual.size(); ++i) {
-    ASSERT_NEAR(actual[i], expected[i], tolerance * largest) << "element " << i;
-  }
-}
-
-std::vector<CpuIsa> IsasOfThisMachine() {
-  std::vector<CpuIsa> isas = {CpuIsa::kPortable};
-  if (DetectedIsa() >= CpuIsa::kAvx2) isas.push_back(CpuIsa::kAvx2);
-  if (DetectedIsa() >= CpuIsa::kAvx512) isas.push_back(CpuIsa::kAvx512);
-  return isas;
-}
-
-std::string IsaName(CpuIsa isa) {
-  return isa == CpuIsa::kPortable ? "Portable" : isa == CpuIsa::kAvx2 ? "Avx2" : "Avx512";
-}
-
-// Lengths around the widths of vectors, of unrolled loops and of chunks.
-const int64_t kLengths[] = {1, 3, 4, 7, 8, 15, 16, 17, 31, 63, 64, 65, 4096 + 13};
 
 class SimdKernelsTest : public testing::TestWithParam<CpuIsa> {
  protected:
@@ -85,8 +27,12 @@ struct UnaryCase {
   std::string name;
   UnaryParameters f;
   std::function<double(double)> forward;
-  std::function<double(double y, double d)> backward;  // y: the output.
+  // y: the output, or the input where DifferentiatesFromSource().
+  std::function<double(double y, double d)> backward;
 };
+
+// The share of a standard normal variable below x.
+double Distribution(double x) { return (1 + std::erf(x / M_SQRT2)) / 2; }
 
 std::vector<UnaryCase> UnaryCases() {
   using F = UnaryFunction;
@@ -115,6 +61,16 @@ std::vector<UnaryCase> UnaryCases() {
        {F::kLinear, 3, -2},
        [](double x) { return 3 * x - 2; },
        [](double, double d) { return 3 * d; }},
+      {"Erf",
+       {F::kErf, 0, 0},
+       [](double x) { return std::erf(x); },
+       [](double x, double d) { return d * 2 / std::sqrt(M_PI) * std::exp(-x * x); }},
+      {"Gelu",
+       {F::kGelu, 0, 0},
+       [](double x) { return x * Distribution(x); },
+       [](double x, double d) {
+         return d * (Distribution(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI));
+       }},
   };
 }
 
@@ -129,11 +85,12 @@ TEST_P(SimdUnaryTest, ForwardAndBackwardAgreeWithPlainLoopsUpToTheLastElement) {
     SCOPED_TRACE(n);
     const GuardedFloats src(n, 1), d_dst(n, 2), dst(n), d_src(n);
     simd_.unary_forward(case_.f, n, src.data(), dst.data());
-    simd_.unary_backward(case_.f, n, dst.data(), d_dst.data(), d_src.data());
+    const GuardedFloats& from = DifferentiatesFromSource(case_.f.function) ? src : dst;
+    simd_.unary_backward(case_.f, n, from.data(), d_dst.data(), d_src.data());
     std::vector<double> y(n), d(n);
     for (int64_t i = 0; i < n; ++i) {
       y[i] = case_.forward(src[i]);
-      d[i] = case_.backward(dst[i], d_dst[i]);
+      d[i] = case_.backward(from[i], d_dst[i]);
     }
     ExpectNear(dst, y, 1e-6);
     ExpectNear(d_src, d, 1e-6);
@@ -165,6 +122,17 @@ TEST_P(SimdKernelsTest, SigmoidAndTanhSaturateWithoutOverflow) {
   simd_.unary_forward({UnaryFunction::kTanh, 0, 0}, 4, src.data(), dst.data());
   EXPECT_EQ(dst[2], -1);
   EXPECT_EQ(dst[3], 1);
+}
+
+TEST_P(SimdKernelsTest, ErfIsAccurateOverTheWholeRangeAndNeverBeyondOne) {
+  const int64_t n = 12001;
+  const GuardedFloats src(n), dst(n);
+  for (int64_t i = 0; i < n; ++i) src[i] = -6 + 0.001f * static_cast<float>(i);
+  simd_.unary_forward({UnaryFunction::kErf, 0, 0}, n, src.data(), dst.data());
+  for (int64_t i = 0; i < n; ++i) {
+    EXPECT_NEAR(dst[i], std::erf(static_cast<double>(src[i])), 4e-7) << src[i];
+    EXPECT_LE(std::fabs(dst[i]), 1.0f);
+  }
 }
 
 TEST_P(SimdKernelsTest, BinaryFunctionsRepeatAScalarOnEitherSide) {

@@ -33,6 +33,10 @@ Function FunctionOf(OpKind kind) {
       return reference::BatchNormForwardInference;
     case OpKind::kBatchNormBackward:
       return reference::BatchNormBackward;
+    case OpKind::kLayerNormForward:
+      return reference::LayerNormForward;
+    case OpKind::kLayerNormBackward:
+      return reference::LayerNormBackward;
     case OpKind::kPoolForward:
       return reference::PoolForward;
     case OpKind::kPoolBackward:

@@ -12,6 +12,9 @@ namespace topiary {
 namespace reference {
 namespace {
 
+// The share of a standard normal variable below x.
+double NormalDistribution(double x) { return (1 + std::erf(x / M_SQRT2)) / 2; }
+
 double Apply(const UnaryParameters& p, double x) {
   switch (p.function) {
     case UnaryFunction::kRelu:
@@ -26,11 +29,15 @@ double Apply(const UnaryParameters& p, double x) {
       return std::min<double>(std::max<double>(x, p.alpha), p.beta);
     case UnaryFunction::kLinear:
       return p.alpha * x + p.beta;
+    case UnaryFunction::kErf:
+      return std::erf(x);
+    case UnaryFunction::kGelu:
+      return x * NormalDistribution(x);
   }
   return x;
 }
 
-// d dst / d src as a function of dst.
+// d dst / d src as a function of dst, or of src where DifferentiatesFromSource().
 double Derivative(const UnaryParameters& p, double y) {
   switch (p.function) {
     case UnaryFunction::kRelu:
@@ -45,6 +52,10 @@ double Derivative(const UnaryParameters& p, double y) {
       return y > p.alpha && y < p.beta ? 1 : 0;
     case UnaryFunction::kLinear:
       return p.alpha;
+    case UnaryFunction::kErf:
+      return 2 / std::sqrt(M_PI) * std::exp(-y * y);
+    case UnaryFunction::kGelu:
+      return NormalDistribution(y) + y * std::exp(-y * y / 2) / std::sqrt(2 * M_PI);
   }
   return 1;
 }

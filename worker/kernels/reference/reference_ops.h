@@ -23,6 +23,9 @@ void ConvolutionBackwardWeights(const OpDescription& op, Buffers buffers);
 void BatchNormForwardTraining(const OpDescription& op, Buffers buffers);
 void BatchNormForwardInference(const OpDescription& op, Buffers buffers);
 void BatchNormBackward(const OpDescription& op, Buffers buffers);
+// reference_layer_norm.cc
+void LayerNormForward(const OpDescription& op, Buffers buffers);
+void LayerNormBackward(const OpDescription& op, Buffers buffers);
 // reference_pool.cc
 void PoolForward(const OpDescription& op, Buffers buffers);
 void PoolBackward(const OpDescription& op, Buffers buffers);
