@@ -40,20 +40,27 @@ OutputKind KindOf(const Node* last, LossKind loss) {
   return loss == LossKind::kNone ? OutputKind::kValues : OutputKind::kLogits;
 }
 
+// The axis of the classes in [n, classes, 1, ...] or [n, length, classes], or -1.
+int ClassAxis(const Shape& shape) {
+  if (shape.rank() >= 2 && shape.element_count() == shape[0] * shape[1]) return 1;
+  return shape.rank() == 3 ? 2 : -1;
+}
+
 // Whether a softmax over `axis` of `shape` is one over the classes of every example.
 bool IsOverClasses(const Node& node, const Shape& shape) {
   const absl::StatusOr<int> axis = ReadAxis(node, shape.rank());
-  return axis.ok() && *axis == 1 && shape.element_count() == shape[0] * shape[1];
+  return axis.ok() && *axis == ClassAxis(shape);
 }
 
-// [n, classes] from [n, classes, 1, ...].
+// [examples, classes].
 absl::StatusOr<Shape> ClassShape(const std::string& output, const Shape& shape) {
-  if (shape.rank() < 2 || shape.element_count() != shape[0] * shape[1]) {
-    return absl::InvalidArgumentError(absl::StrCat("output '", output, "' has shape ",
-                                                   shape.ToString(),
-                                                   "; cross-entropy needs [batch, classes]"));
+  const int axis = ClassAxis(shape);
+  if (axis < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output '", output, "' has shape ", shape.ToString(),
+                     "; cross-entropy needs [batch, classes] or [batch, length, classes]"));
   }
-  return Shape({shape[0], shape[1]});
+  return Shape({shape.element_count() / shape[axis], shape[axis]});
 }
 
 }  // namespace

@@ -131,14 +131,15 @@ const Tensor* Lowering::Constant(const std::string& name) const {
 
 absl::StatusOr<TensorRef> Lowering::ConstantValueRef(const std::string& name,
                                                      const Tensor& tensor) {
-  if (tensor.dtype() != DType::kFloat32) {
+  if (tensor.dtype() != DType::kFloat32 && tensor.dtype() != DType::kInt64) {
     return absl::UnimplementedError(absl::StrCat("constant '", name, "' is ",
                                                  std::string(DTypeName(tensor.dtype())),
-                                                 "; only float32 can run on a batch"));
+                                                 "; only float32 and int64 can run on a batch"));
   }
   ASSIGN_OR_RETURN(Buffer memory, backend_->Allocate(tensor.byte_size()));
   if (tensor.byte_size() != 0) std::memcpy(memory.data(), tensor.raw_data(), tensor.byte_size());
-  const TensorRef ref = emitter_.External(PlainDescription(tensor.shape()), memory.data(), true);
+  const TensorRef ref =
+      emitter_.External({tensor.shape(), tensor.dtype(), Layout::Plain()}, memory.data(), true);
   constants_.push_back(std::move(memory));
   Define(name, ref);
   return ref;

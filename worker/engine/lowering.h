@@ -52,7 +52,7 @@ class Lowering {
   std::string Label(const FusedNode& fused) const;
 
   // The value `name`: a result, an input, a parameter, a statistic or a constant, in whatever
-  // layout it lies. UNIMPLEMENTED if it is none of these, or not float32.
+  // layout it lies. UNIMPLEMENTED if it is none of these, or neither float32 nor int64.
   absl::StatusOr<TensorRef> Value(const std::string& name);
   // The same in plain layout.
   absl::StatusOr<TensorRef> PlainValue(const std::string& name);

@@ -31,7 +31,8 @@ enum class ProgramMode { kTraining, kInference };
 
 enum class LossKind {
   kNone,
-  // Output [n, classes] (further extents must be 1), labels int32 [n].
+  // Output [n, classes] (further extents must be 1), labels int32 [n]; or, for sequences, output
+  // [n, length, classes] and labels [n * length]: the mean is over all positions.
   kSoftmaxCrossEntropy,
   // Output of any shape of n elements or more, targets float32 of the same shape, in [0, 1].
   kBinaryCrossEntropy,

@@ -83,12 +83,12 @@ class Compiler {
 
   absl::Status StageInputs() {
     for (const ValueInfo& input : graph_.inputs) {
-      if (input.dtype != DType::kFloat32) {
+      if (input.dtype != DType::kFloat32 && input.dtype != DType::kInt64) {
         return absl::UnimplementedError(absl::StrCat("input '", input.name, "' is ",
                                                      std::string(DTypeName(input.dtype)),
-                                                     "; only float32 inputs are supported"));
+                                                     "; float32 and int64 inputs are supported"));
       }
-      const TensorDescription description{inferred_.values.at(input.name).shape, DType::kFloat32,
+      const TensorDescription description{inferred_.values.at(input.name).shape, input.dtype,
                                           Layout::Plain()};
       ASSIGN_OR_RETURN(StagedTensor staged, Stage(input.name, description));
       lowering_.DefineInput(input.name, description, staged.data);
@@ -102,6 +102,9 @@ class Compiler {
     for (const ValueInfo& output : graph_.outputs) {
       lowering_.emitter().set_label(absl::StrCat("output '", output.name, "'"));
       ASSIGN_OR_RETURN(TensorRef ref, lowering_.PlainValue(output.name));
+      if (ref.description.dtype != DType::kFloat32) {
+        return absl::UnimplementedError(absl::StrCat("output '", output.name, "' is not float32"));
+      }
       lowering_.emitter().Pin(ref);
       refs.push_back(std::move(ref));
     }

@@ -140,6 +140,10 @@ absl::string_view OpKindName(OpKind kind) {
       return "Concat";
     case OpKind::kSplit:
       return "Split";
+    case OpKind::kGather:
+      return "Gather";
+    case OpKind::kGatherBackward:
+      return "GatherBackward";
     case OpKind::kDropoutForward:
       return "DropoutForward";
     case OpKind::kDropoutBackward:

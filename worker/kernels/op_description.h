@@ -68,6 +68,13 @@
 //  kConcat                   src_0 .. src_n-1, dst                    ConcatParameters
 //  kSplit                    src, dst_0 .. dst_n-1                    ConcatParameters
 //      The inverse of kConcat: the gradient of its operands.
+//  kGather                   src, indices (int64), dst                none
+//      src [outer, n, inner] of float32 or int64, indices [k], dst [outer, k, inner]: the rows that
+//      the indices name, of which negative ones count from the end. A row of an index outside
+//      [-n, n) is 0.
+//  kGatherBackward           d_dst, indices (int64), d_src            none
+//      float32. Rows that several indices name are added up, others 0; an index outside adds
+//      nothing.
 //  kDropoutForward           src, dst                                 DropoutParameters
 //      dst = src / (1 - ratio) where DropoutKeeps() (dropout_mask.h) says so, else 0.
 //  kDropoutBackward          d_dst, d_src                             DropoutParameters
@@ -99,7 +106,7 @@
 // InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kDropout* and losses. A backend may refuse
+// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kGather*, kDropout* and losses. A backend may refuse
 // other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every kind with plain
 // layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
@@ -139,6 +146,8 @@ enum class OpKind {
   kTranspose,
   kConcat,
   kSplit,
+  kGather,
+  kGatherBackward,
   kDropoutForward,
   kDropoutBackward,
   kSoftmaxCrossEntropy,

@@ -35,7 +35,7 @@ constexpr OpSchema kSchemas[] = {
     {"Dropout", 1, 3, 2, type_rules::Dropout, nullptr, true, Operands({1, 2})},
     {"Erf", 1, 1, 1, type_rules::SameAsFirst, nullptr, true},
     {"Flatten", 1, 1, 1, type_rules::Flatten, fold::Reshaped, true},
-    {"Gather", 2, 2, 1, type_rules::Gather, fold::Gather, false},
+    {"Gather", 2, 2, 1, type_rules::Gather, fold::Gather, true},
     {"Gelu", 1, 1, 1, type_rules::Gelu, nullptr, true},
     {"Gemm", 2, 3, 1, type_rules::Gemm, nullptr, true},
     {"GlobalAveragePool", 1, 1, 1, type_rules::GlobalPool, nullptr, true},

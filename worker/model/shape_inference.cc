@@ -164,6 +164,15 @@ class Inference {
     return true;
   }
 
+  static bool IsGather(const OpSchema& schema) { return schema.op_type == "Gather"; }
+
+  // Whether the operator passes numbers on as they are, so that it may do so with int64 ones.
+  static bool MovesIntegers(const OpSchema& schema) {
+    static constexpr absl::string_view kMovers[] = {"Flatten", "Gather",  "Identity",
+                                                    "Reshape", "Squeeze", "Unsqueeze"};
+    return std::find(std::begin(kMovers), std::end(kMovers), schema.op_type) != std::end(kMovers);
+  }
+
   // What a node must be to run on a batch; see InferShapes().
   absl::Status CheckRuns(const Node& node, const OpSchema& schema) const {
     if (!schema.runs) {
@@ -176,14 +185,16 @@ class Inference {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i].empty() || schema.configures(i)) continue;
       const DType dtype = result_.values.at(node.inputs[i]).dtype;
-      const bool is_cast = schema.op_type == "Cast";
-      if (dtype == DType::kFloat32 || (is_cast && dtype == DType::kInt64)) continue;
+      if (dtype == DType::kFloat32 && !(IsGather(schema) && i == 1)) continue;
+      if (dtype == DType::kInt64 && MovesIntegers(schema)) continue;
       return absl::UnimplementedError(absl::StrCat(
           "operand '", node.inputs[i], "' is ", DTypeName(dtype),
-          "; only float32 values (and casts of int64 inputs) can be computed on a batch"));
+          "; only float32 values, and int64 ones that a Gather reads, can be computed on a batch"));
     }
     const DType dst = result_.values.at(node.output(0)).dtype;
-    if (dst == DType::kFloat32) return absl::OkStatus();
+    if (dst == DType::kFloat32 || (dst == DType::kInt64 && MovesIntegers(schema))) {
+      return absl::OkStatus();
+    }
     return absl::UnimplementedError(absl::StrCat("its result is ", DTypeName(dst),
                                                  "; only float32 can be computed on a batch"));
   }

@@ -53,9 +53,10 @@ struct InferredGraph {
 // UNIMPLEMENTED: an operator, or a form of one, that is not supported; the
 // message lists what is. Every message names operator type and node.
 //
-// What a live node may be: all operands are float32, except that Cast may read an
-// int64 input (its result is float32). Operands that configure a node (shapes, axes,
-// bounds) are always constant. Inputs of the graph are float32 or int64.
+// What a live node may be: all operands are float32, except that Gather's indices are int64, and
+// that Gather and what only changes a shape may pass int64 values on, to be indices. Operands that
+// configure a node (shapes, axes, bounds) are always constant. Inputs of the graph are float32 or
+// int64.
 absl::StatusOr<InferredGraph> InferShapes(const Graph& graph,
                                           const std::map<std::string, Shape>& input_shapes);
 

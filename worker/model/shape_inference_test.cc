@@ -79,6 +79,10 @@ INSTANTIATE_TEST_SUITE_P(
         OneNode{"MatMul", {kBatch, 4}, {{4}}, {}, {}, {2}},
         OneNode{"Add", {kBatch, 1, 4}, {{3, 1}}, {}, {}, {2, 3, 4}},
         OneNode{"Sub", {kBatch, 4}, {{4}}, {}, {}, {2, 4}},
+        OneNode{"LayerNormalization", {kBatch, 3, 4}, {{4}, {4}}, {}, {}, {2, 3, 4}},
+        OneNode{"LayerNormalization", {kBatch, 3, 4}, {{3, 4}}, {Int("axis", 1)}, {}, {2, 3, 4}},
+        OneNode{"Gelu", {kBatch, 4}, {}, {}, {}, {2, 4}},
+        OneNode{"Gather", {kBatch, 4}, {}, {Int("axis", 1)}, {{0, 3, 1}}, {2, 3}},
         OneNode{"Mul", {kBatch, 4}, {{}}, {}, {}, {2, 4}},
         OneNode{"Div", {kBatch, 4}, {{1, 4}}, {}, {}, {2, 4}},
         OneNode{"Conv", {kBatch, 3, 8, 8}, {{6, 3, 3, 3}, {6}}, {}, {}, {2, 6, 6, 6}},
@@ -166,11 +170,22 @@ INSTANTIATE_TEST_SUITE_P(
         OneNode{"Clip", {kBatch, 3}, {{2}}, {}, {}, {}, "lower bound"},
         OneNode{"Flatten", {kBatch, 3}, {}, {Int("axis", 3)}, {}, {}, "axis 3"},
         OneNode{"Relu", {kBatch, 3}, {{3}}, {}, {}, {}, "2 operands"},
-        OneNode{"Gather",
+        OneNode{
+            "LayerNormalization", {kBatch, 3, 4}, {{4}, {3}}, {}, {}, {}, "bias [3] should be [4]"},
+        OneNode{"Gelu",
+                {kBatch, 4},
+                {},
+                {String("approximate", "tanh")},
+                {},
+                {},
+                "approximate 'tanh'",
+                kUnimplemented},
+        OneNode{"Gather", {kBatch, 3}, {{2}}, {}, {}, {}, "indices are float32"},
+        OneNode{"Slice",
                 {kBatch, 3},
                 {},
                 {},
-                {{0}},
+                {{0}, {1}},
                 {},
                 "only where it computes shapes",
                 kUnimplemented},
@@ -275,18 +290,24 @@ TEST(ShapeInference, NodesBetweenAParameterAndItsUseRun) {
 TEST(ShapeInference, IntegersThatDependOnDataAreNotComputed) {
   const Graph graph = GraphBuilder()
                           .Input("x", {kBatch, 2})
-                          .Node("Cast", {"x"}, {"i"}, {Int("to", 7)}, "n")
-                          .Node("Cast", {"i"}, {"y"}, {Int("to", 1)})
+                          .Node("Cast", {"x"}, {"i"}, {Int("to", 7)})
+                          .Node("Cast", {"i"}, {"y"}, {Int("to", 1)}, "n")
                           .Output("y")
                           .Build();
-  EXPECT_THAT(Infer(graph), StatusIs(kUnimplemented, AllOf(HasSubstr("Cast node 'n'"),
-                                                           HasSubstr("its result is int64"))));
+  EXPECT_THAT(Infer(graph), StatusIs(kUnimplemented,
+                                     AllOf(HasSubstr("Cast node 'n'"), HasSubstr("'i' is int64"))));
 }
 
-TEST(ShapeInference, AnIntegerInputMayBeCastAndNothingElse) {
+TEST(ShapeInference, AnIntegerInputMayPickRowsAndNothingElse) {
+  GraphBuilder gather;
+  gather.Input("ids", {kBatch, 2}, DType::kInt64)
+      .Weight("table", Shape({5, 3}))
+      .Node("Flatten", {"ids"}, {"flat"})
+      .Node("Gather", {"table", "flat"}, {"y"});
+  EXPECT_OK(Infer(gather.Output("y").Build()));
   GraphBuilder cast;
-  cast.Input("ids", {kBatch, 2}, DType::kInt64).Node("Cast", {"ids"}, {"y"}, {Int("to", 1)});
-  EXPECT_OK(Infer(cast.Output("y").Build()));
+  cast.Input("ids", {kBatch, 2}, DType::kInt64).Node("Cast", {"ids"}, {"y"}, {Int("to", 1)}, "c");
+  EXPECT_THAT(Infer(cast.Output("y").Build()), StatusIs(kUnimplemented, HasSubstr("'c'")));
   GraphBuilder relu;
   relu.Input("ids", {kBatch, 2}, DType::kInt64).Node("Relu", {"ids"}, {"y"}, {}, "act");
   EXPECT_THAT(Infer(relu.Output("y", DType::kInt64).Build()),

@@ -37,12 +37,12 @@ Result Squeeze(const OpContext& op);
 Result Unsqueeze(const OpContext& op);
 Result Concat(const OpContext& op);
 Result Cast(const OpContext& op);
+Result Gather(const OpContext& op);
 
 // type_rules_constant.cc: operators that are only ever folded.
 Result Constant(const OpContext& op);
 Result ConstantOfShape(const OpContext& op);
 Result ShapeOf(const OpContext& op);
-Result Gather(const OpContext& op);
 Result Slice(const OpContext& op);
 Result Range(const OpContext& op);
 Result Pow(const OpContext& op);

@@ -39,17 +39,6 @@ Result ShapeOf(const OpContext& op) {
   return std::vector<ValueType>{{DType::kInt64, Shape({range.end - range.start})}};
 }
 
-Result Gather(const OpContext& op) {
-  const Shape& data = op.shape(0);
-  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(op.node, "axis", 0));
-  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, data.rank()));
-  Shape::Dims dims(data.dims().begin(), data.dims().begin() + axis);
-  const Shape& indices = op.shape(1);
-  dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());
-  dims.insert(dims.end(), data.dims().begin() + axis + 1, data.dims().end());
-  return std::vector<ValueType>{{op.dtype(0), Shape(absl::MakeConstSpan(dims))}};
-}
-
 Result Slice(const OpContext& op) {
   ASSIGN_OR_RETURN(const std::vector<AxisSlice> slices, ReadSlices(op));
   Shape shape = op.shape(0);

@@ -133,4 +133,19 @@ Result Cast(const OpContext& op) {
   return std::vector<ValueType>{{to, op.shape(0)}};
 }
 
+Result Gather(const OpContext& op) {
+  const Shape& data = op.shape(0);
+  if (op.dtype(1) != DType::kInt64 && op.dtype(1) != DType::kInt32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the indices are ", DTypeName(op.dtype(1)), "; they must be integers"));
+  }
+  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(op.node, "axis", 0));
+  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, data.rank()));
+  Shape::Dims dims(data.dims().begin(), data.dims().begin() + axis);
+  const Shape& indices = op.shape(1);
+  dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());
+  dims.insert(dims.end(), data.dims().begin() + axis + 1, data.dims().end());
+  return std::vector<ValueType>{{op.dtype(0), Shape(absl::MakeConstSpan(dims))}};
+}
+
 }  // namespace topiary::type_rules

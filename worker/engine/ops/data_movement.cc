@@ -1,4 +1,6 @@
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "common/status_macros.h"
 #include "worker/engine/ops/op_rules.h"
@@ -76,6 +78,39 @@ absl::Status LowerConcat(Lowering& l, const FusedNode& fused) {
       RETURN_IF_ERROR(l.tape().Deliver(node.inputs[i], gradients[i]));
     }
     return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+// As [outer, n, inner] and [outer, k, inner], whatever the rank of the operands.
+absl::Status LowerGather(Lowering& l, const FusedNode& fused) {
+  const Node& node = l.node(fused);
+  const std::string& src_name = node.input(0);
+  ASSIGN_OR_RETURN(const TensorRef whole, l.PlainValue(src_name));
+  ASSIGN_OR_RETURN(const TensorRef all, l.PlainValue(node.input(1)));
+  const Shape& shape = whole.shape();
+  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(node, "axis", 0));
+  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, shape.rank()));
+  int64_t outer = 1, inner = 1;
+  for (int i = 0; i < axis; ++i) outer *= shape[i];
+  for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+  const int64_t k = all.shape().element_count();
+  const Shape rows({outer, shape[axis], inner}), picked({outer, k, inner});
+  ASSIGN_OR_RETURN(const TensorRef src, l.emitter().View(whole, rows));
+  ASSIGN_OR_RETURN(const TensorRef indices, l.emitter().View(all, Shape({k})));
+  const TensorDescription result{picked, src.description.dtype, Layout::Plain()};
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> results,
+                   l.emitter().Emit({OpKind::kGather,
+                                     OpParameters(),
+                                     {Plain(src), Plain(indices)},
+                                     {{result, std::nullopt}}}));
+  ASSIGN_OR_RETURN(const TensorRef dst, l.emitter().View(results[0], l.ShapeOf(fused.result)));
+  l.Finish(fused, dst, [&l, fused, src, indices, picked, src_name]() -> absl::Status {
+    ASSIGN_OR_RETURN(const TensorRef total, l.tape().Total(fused.result, Layout::Plain()));
+    ASSIGN_OR_RETURN(const TensorRef d_dst, l.emitter().View(total, picked));
+    return l.tape().EmitTerm(
+        src_name, {OpKind::kGatherBackward, OpParameters(), {Plain(d_dst), Plain(indices)}, {}},
+        src.description);
   });
   return absl::OkStatus();
 }

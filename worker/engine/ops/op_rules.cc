@@ -20,6 +20,7 @@ constexpr Row kRows[] = {
     {"Dropout", LowerDropout},
     {"Erf", LowerUnary},
     {"Flatten", LowerView},
+    {"Gather", LowerGather},
     {"Gelu", LowerUnary},
     {"Gemm", LowerGemm},
     {"GlobalAveragePool", LowerGlobalAveragePool},

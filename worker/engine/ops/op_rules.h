@@ -40,6 +40,7 @@ absl::Status LowerBinary(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerView(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerTranspose(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerConcat(Lowering& lowering, const FusedNode& fused);
+absl::Status LowerGather(Lowering& lowering, const FusedNode& fused);
 
 }  // namespace topiary
 

@@ -62,8 +62,9 @@ GradientGraph& GradientGraph::Node(const std::string& op_type,
   return *this;
 }
 
-GradientGraph& GradientGraph::Input(const std::string& name, const std::vector<int64_t>& dims) {
-  builder_.Input(name, dims);
+GradientGraph& GradientGraph::Input(const std::string& name, const std::vector<int64_t>& dims,
+                                    DType dtype) {
+  builder_.Input(name, dims, dtype);
   return *this;
 }
 

@@ -35,7 +35,8 @@ class GradientGraph {
   GradientGraph& Statistics(const std::string& mean, const std::string& variance, int64_t channels);
   GradientGraph& Node(const std::string& op_type, const std::vector<std::string>& inputs,
                       const std::string& output, const std::vector<Attribute>& attributes = {});
-  GradientGraph& Input(const std::string& name, const std::vector<int64_t>& dims);
+  GradientGraph& Input(const std::string& name, const std::vector<int64_t>& dims,
+                       DType dtype = DType::kFloat32);
   GradientGraph& Output(const std::string& name);
 
   // y = value + x, where x is an input of `shape`, the shape of value; the batch is its first

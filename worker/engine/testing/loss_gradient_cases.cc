@@ -15,6 +15,18 @@ GradientCase Classifier(const std::string& name, int64_t outputs, const std::str
   return graph.Output("y").Finish("Loss" + name, loss, 5);
 }
 
+// Ids [batch, 3] -> embedding -> MatMul -> `activation` (none if empty) -> y [batch, 3, 5].
+GradientCase Sequence(const std::string& name, const std::string& activation) {
+  GradientGraph graph;
+  graph.Input("ids", {GraphBuilder::kBatch, 3}, DType::kInt64)
+      .Weight("table", {6, 4})
+      .Weight("w", {4, 5})
+      .Node("Gather", {"table", "ids"}, "e")
+      .Node("MatMul", {"e", "w"}, activation.empty() ? "y" : "z");
+  if (!activation.empty()) graph.Node(activation, {"z"}, "y", {Int("axis", -1)});
+  return graph.Output("y").Finish("Loss" + name, LossKind::kSoftmaxCrossEntropy, 4);
+}
+
 }  // namespace
 
 void AddLossGradientCases(std::vector<GradientCase>* cases) {
@@ -39,6 +51,8 @@ void AddLossGradientCases(std::vector<GradientCase>* cases) {
                        .Node("Squeeze", {"s", "axes"}, "y")
                        .Output("y")
                        .Finish("LossBinaryOfSqueezedSigmoid", binary, 5));
+  cases->push_back(Sequence("CrossEntropyOfSequences", ""));
+  cases->push_back(Sequence("CrossEntropyOfSoftmaxedSequences", "Softmax"));
   // [n, classes, 1, 1], as a fully convolutional network ends.
   cases->push_back(GradientGraph()
                        .Input("x", {GraphBuilder::kBatch, 2, 3, 3})

@@ -15,6 +15,14 @@ void FillNormal(const StagedTensor& tensor, Random* random) {
   for (int64_t i = 0; i < tensor.shape.element_count(); ++i) data[i] = random->Normal();
 }
 
+// Small enough for the tables of tests.
+void FillIndices(const StagedTensor& tensor, Random* random) {
+  int64_t* data = static_cast<int64_t*>(tensor.data);
+  for (int64_t i = 0; i < tensor.shape.element_count(); ++i) {
+    data[i] = static_cast<int64_t>(random->Below(3));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ProgramFixture> BuildFixture(const Graph& graph, const ProgramOptions& options,
@@ -34,12 +42,18 @@ absl::StatusOr<ProgramFixture> BuildFixture(const Graph& graph, const ProgramOpt
 
 void FillWithRandomData(const Program& program, LossKind loss, uint64_t seed) {
   Random random(seed, kStreamTest, 1);
-  for (const StagedTensor& input : program.inputs()) FillNormal(input, &random);
+  for (const StagedTensor& input : program.inputs()) {
+    if (input.dtype == DType::kInt64) {
+      FillIndices(input, &random);
+    } else {
+      FillNormal(input, &random);
+    }
+  }
   if (loss == LossKind::kNone) return;
   const StagedTensor& labels = program.labels();
   const int64_t count = labels.shape.element_count();
   if (loss == LossKind::kSoftmaxCrossEntropy) {
-    const int64_t classes = program.output(0).shape[1];
+    const int64_t classes = program.output(0).shape.element_count() / count;
     for (int64_t i = 0; i < count; ++i) {
       static_cast<int32_t*>(labels.data)[i] = static_cast<int32_t>(random.Below(classes));
     }

@@ -28,6 +28,15 @@ GradientCase Concat(const std::string& name, const std::vector<Shape>& parts, in
   return graph.Node("Concat", inputs, "z", {Int("axis", axis)}).Finish("Concat" + name, "z", dst);
 }
 
+GradientCase Gather(const std::string& name, const Shape& src, int64_t axis,
+                    const std::vector<int64_t>& indices, const Shape& dst) {
+  return GradientGraph()
+      .Weight("src", src)
+      .Ints("indices", indices)
+      .Node("Gather", {"src", "indices"}, "z", {Int("axis", axis)})
+      .Finish("Gather" + name, "z", dst);
+}
+
 }  // namespace
 
 void AddShapeGradientCases(std::vector<GradientCase>* cases) {
@@ -42,6 +51,13 @@ void AddShapeGradientCases(std::vector<GradientCase>* cases) {
   cases->push_back(Concat("Columns", {{2, 3}, {2, 1}, {2, 2}}, -1, {2, 6}));
   cases->push_back(Concat("Channels", {{2, 1, 2, 2}, {2, 3, 2, 2}}, 1, {2, 4, 2, 2}));
   cases->push_back(Concat("Batch", {{1, 3}, {2, 3}}, 0, {3, 3}));
+  cases->push_back(Gather("Embedding", {5, 4}, 0, {3, 0, 3, -1}, {4, 4}));
+  cases->push_back(Gather("MiddleAxis", {2, 4, 3}, 1, {2, 2}, {2, 2, 3}));
+  cases->push_back(GradientGraph()
+                       .Weight("src", {3, 4, 2})
+                       .Constant("index", Tensor::Scalar(int64_t{0}))
+                       .Node("Gather", {"src", "index"}, "z", {Int("axis", 1)})
+                       .Finish("GatherOnePosition", "z", {3, 2}));
   // The same value twice: both slices of the gradient come back to it.
   cases->push_back(GradientGraph()
                        .Weight("a", {2, 3})

@@ -43,6 +43,33 @@ void AddReorder(const char* name, const Shape& shape, ConformanceCases* cases) {
                        .Build());
 }
 
+// Indices of all kinds: repeated, negative, and outside on either side.
+void FillIndices(int64_t n, Tensor* indices) {
+  for (int64_t i = 0; i < indices->element_count(); ++i) {
+    indices->data<int64_t>()[i] = i * 7 % (2 * n + 3) - n - 1;
+  }
+}
+
+void AddGather(const char* name, const Shape& src, int64_t k, ConformanceCases* cases) {
+  const Shape dst({src[0], k, src[2]});
+  const auto prepare = [n = src[1]](std::vector<Tensor>* tensors) {
+    FillIndices(n, &(*tensors)[1]);
+  };
+  cases->push_back(CaseBuilder(absl::StrCat("Gather", name), OpKind::kGather, OpParameters())
+                       .Read(src)
+                       .Add(Shape({k}), DType::kInt64, Fill::kGarbage, false)
+                       .Write(dst)
+                       .Prepare(prepare)
+                       .Build());
+  cases->push_back(
+      CaseBuilder(absl::StrCat("GatherBackward", name), OpKind::kGatherBackward, OpParameters())
+          .Read(dst)
+          .Add(Shape({k}), DType::kInt64, Fill::kGarbage, false)
+          .Write(src)
+          .Prepare(prepare)
+          .Build());
+}
+
 }  // namespace
 
 void AddDataMovementCases(ConformanceCases* cases) {
@@ -58,6 +85,11 @@ void AddDataMovementCases(ConformanceCases* cases) {
   AddConcat("Columns", {{4, 5}, {4, 1}, {4, 7}}, 1, cases);
   AddConcat("Single", {{4, 5}}, 1, cases);
   AddConcat("InnerAxis", {{3, 2, 6}, {3, 2, 1}}, 2, cases);
+  AddGather("Embedding", {1, 500, 16}, 2048, cases);
+  AddGather("Column", {30, 7, 1}, 1, cases);
+  AddGather("MiddleAxis", {3, 5, 9}, 11, cases);
+  AddGather("NoIndices", {3, 5, 9}, 0, cases);
+  AddGather("Wide", {2, 3, 40000}, 4, cases);
   AddReorder("PlainCopy", {3, 5, 7}, cases);
   AddReorder("Scalar", Shape(), cases);
 }

@@ -146,6 +146,10 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
     case OpKind::kConcat:
     case OpKind::kSplit:
       return PlanConcat(own, op);
+    case OpKind::kGather:
+      return PlanGather(own, op);
+    case OpKind::kGatherBackward:
+      return PlanGatherBackward(own, op);
     case OpKind::kDropoutForward:
     case OpKind::kDropoutBackward:
       return PlanDropout(own, op);

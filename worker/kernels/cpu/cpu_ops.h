@@ -36,6 +36,8 @@ KernelOr PlanReduceSum(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxForward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanConcat(const CpuContext& context, const OpDescription& op);   // And kSplit.
+KernelOr PlanGather(const CpuContext& context, const OpDescription& op);
+KernelOr PlanGatherBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanDropout(const CpuContext& context, const OpDescription& op);  // Both directions.
 KernelOr PlanLoss(const CpuContext& context, const OpDescription& op);     // The three losses.
 KernelOr PlanSumOfSquares(const CpuContext& context, const OpDescription& op);

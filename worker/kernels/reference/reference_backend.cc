@@ -59,6 +59,10 @@ Function FunctionOf(OpKind kind) {
       return reference::Concat;
     case OpKind::kSplit:
       return reference::Split;
+    case OpKind::kGather:
+      return reference::Gather;
+    case OpKind::kGatherBackward:
+      return reference::GatherBackward;
     case OpKind::kDropoutForward:
     case OpKind::kDropoutBackward:
       return reference::Dropout;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "worker/kernels/reference/reference_ops.h"
@@ -24,7 +25,49 @@ struct Slab {
   int64_t whole_length = 1;
 };
 
+// Calls visit(outer, k, row) for each index, row = -1 where it is outside [-n, n).
+template <typename Visit>
+void ForEachIndex(const Shape& src, const Shape& dst, const int64_t* indices, Visit visit) {
+  const int64_t n = src[1];
+  for (int64_t outer = 0; outer < dst[0]; ++outer) {
+    for (int64_t k = 0; k < dst[1]; ++k) {
+      const int64_t index = indices[k];
+      visit(outer, k, index < -n || index >= n ? -1 : index < 0 ? index + n : index);
+    }
+  }
+}
+
 }  // namespace
+
+void Gather(const OpDescription& op, Buffers buffers) {
+  const Shape &src = op.operands[0].shape, &dst = op.operands[2].shape;
+  const size_t bytes = static_cast<size_t>(src[2]) * SizeOf(op.operands[0].dtype);
+  const auto* from = static_cast<const char*>(buffers[0]);
+  auto* to = static_cast<char*>(buffers[2]);
+  ForEachIndex(src, dst, static_cast<const int64_t*>(buffers[1]),
+               [&](int64_t outer, int64_t k, int64_t row) {
+                 char* at = to + (outer * dst[1] + k) * bytes;
+                 if (row < 0) {
+                   std::memset(at, 0, bytes);
+                 } else {
+                   std::memcpy(at, from + (outer * src[1] + row) * bytes, bytes);
+                 }
+               });
+}
+
+void GatherBackward(const OpDescription& op, Buffers buffers) {
+  const Shape &dst = op.operands[0].shape, &src = op.operands[2].shape;
+  const int64_t inner = src[2];
+  std::vector<double> sums(src.element_count());
+  ForEachIndex(src, dst, static_cast<const int64_t*>(buffers[1]),
+               [&](int64_t outer, int64_t k, int64_t row) {
+                 for (int64_t i = 0; row >= 0 && i < inner; ++i) {
+                   sums[(outer * src[1] + row) * inner + i] +=
+                       F32(buffers, 0)[(outer * dst[1] + k) * inner + i];
+                 }
+               });
+  std::copy(sums.begin(), sums.end(), F32(buffers, 2));
+}
 
 void Transpose(const OpDescription& op, Buffers buffers) {
   const auto& p = std::get<TransposeParameters>(op.parameters);

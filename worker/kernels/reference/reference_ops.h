@@ -49,6 +49,8 @@ void MeanSquaredError(const OpDescription& op, Buffers buffers);
 void Transpose(const OpDescription& op, Buffers buffers);
 void Concat(const OpDescription& op, Buffers buffers);
 void Split(const OpDescription& op, Buffers buffers);
+void Gather(const OpDescription& op, Buffers buffers);
+void GatherBackward(const OpDescription& op, Buffers buffers);
 // reference_parameters.cc
 void SumOfSquares(const OpDescription& op, Buffers buffers);
 void ScaleBlocks(const OpDescription& op, Buffers buffers);
