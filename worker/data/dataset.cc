@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -72,6 +73,22 @@ absl::Status CheckFinite(const std::string& source, const DataArray& array) {
                    ", element ", at % per_row, " (counted from 0); remove or replace such values"));
 }
 
+absl::Status CheckIds(const std::string& source, const std::vector<int64_t>& limits,
+                      const DataArray& array) {
+  if (limits.empty()) return absl::OkStatus();
+  const absl::Span<const int64_t> ids = array.values.span<int64_t>();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const size_t row = i / limits.size(), element = i % limits.size();
+    const int64_t limit = limits[element];
+    if (limit == std::numeric_limits<int64_t>::max() || (ids[i] >= 0 && ids[i] < limit)) continue;
+    return Wrong(
+        source, array,
+        absl::StrCat("has the id ", ids[i], " in row ", row, ", element ", element,
+                     " (counted from 0), but the model's table has the rows 0 to ", limit - 1));
+  }
+  return absl::OkStatus();
+}
+
 std::string InputNames(const DataRequirements& requirements) {
   return absl::StrJoin(requirements.inputs, ", ", [](std::string* out, const auto& input) {
     absl::StrAppend(out, "'", input.name, "'");
@@ -107,6 +124,7 @@ absl::Status ConformInputs(const std::string& source, const DataRequirements& re
     }
     RETURN_IF_ERROR(FitShape(source, wanted.example_shape, *array));
     RETURN_IF_ERROR(CheckFinite(source, *array));
+    RETURN_IF_ERROR(CheckIds(source, wanted.id_limits, *array));
     ordered.push_back(std::move(*array));
     array->name.clear();  // An array feeds one input.
   }
@@ -115,27 +133,29 @@ absl::Status ConformInputs(const std::string& source, const DataRequirements& re
 }
 
 // Float labels that are whole numbers are class indices; any other is an error.
-absl::Status MakeClasses(const std::string& source, int64_t class_count, DataArray& labels) {
-  RETURN_IF_ERROR(FitShape(source, Shape(), labels));
+absl::Status MakeClasses(const std::string& source, int64_t class_count, const Shape& label_shape,
+                         DataArray& labels) {
+  RETURN_IF_ERROR(FitShape(source, label_shape, labels));
+  const int64_t per_row = label_shape.element_count();
   if (labels.values.dtype() == DType::kFloat32) {
     Tensor classes(DType::kInt64, labels.values.shape());
-    for (int64_t row = 0; row < classes.element_count(); ++row) {
-      const float value = labels.values.data<float>()[row];
+    for (int64_t i = 0; i < classes.element_count(); ++i) {
+      const float value = labels.values.data<float>()[i];
       if (value != std::floor(value) || std::abs(value) > 1e9f) {
         return Wrong(source, labels,
-                     absl::StrCat("has the label ", value, " in row ", row,
+                     absl::StrCat("has the label ", value, " in row ", i / per_row,
                                   " (counted from 0), which is no class index"));
       }
-      classes.data<int64_t>()[row] = static_cast<int64_t>(value);
+      classes.data<int64_t>()[i] = static_cast<int64_t>(value);
     }
     labels.values = std::move(classes);
   }
-  for (int64_t row = 0; row < labels.values.element_count(); ++row) {
-    const int64_t label = labels.values.data<int64_t>()[row];
+  for (int64_t i = 0; i < labels.values.element_count(); ++i) {
+    const int64_t label = labels.values.data<int64_t>()[i];
     if (label < 0 || label >= class_count) {
       return Wrong(
           source, labels,
-          absl::StrCat("has the label ", label, " in row ", row,
+          absl::StrCat("has the label ", label, " in row ", i / per_row,
                        " (counted from 0), but the model's classes are 0 to ", class_count - 1));
     }
   }
@@ -217,8 +237,9 @@ absl::Status ConformDataset(const std::string& source, const DataRequirements& r
   if (!dataset.has_labels()) return absl::OkStatus();
   RETURN_IF_ERROR(CheckFinite(source, dataset.labels));
   return requirements.class_count > 0
-             ? MakeClasses(source, requirements.class_count, dataset.labels)
-             : MakeTargets(source, requirements.target_shape, dataset.labels);
+             ? MakeClasses(source, requirements.class_count, requirements.label_shape,
+                           dataset.labels)
+             : MakeTargets(source, requirements.label_shape, dataset.labels);
 }
 
 absl::StatusOr<SplitRows> SplitBySeed(int64_t size, double holdout_fraction, uint64_t seed) {

@@ -54,18 +54,21 @@ struct DataRequirements {
     std::string name;
     DType dtype = DType::kFloat32;  // float32 or int64.
     Shape example_shape;
+    // Of int64: element i of an example must lie in [0, id_limits[i]), and may be anything where
+    // that is INT64_MAX. Empty: no limits.
+    std::vector<int64_t> id_limits = {};
   };
   std::vector<Input> inputs;
-  // Labels are class indices in [0, class_count) if > 0, else float32 targets of
-  // `target_shape` per example.
+  // Labels are class indices in [0, class_count) if > 0, else float32 targets; of `label_shape`
+  // per example.
   int64_t class_count = 0;
-  Shape target_shape;
+  Shape label_shape;
 };
 
 // Checks that `dataset` feeds such a model: every input there, dtype and example
 // shape right (an example may be reshaped if its element count is right and its
 // rank differs: [784] to [1,28,28]; `dataset` is changed so), the same number of examples
-// everywhere, no NaN or infinity, labels in range. INVALID_ARGUMENT naming array, row
+// everywhere, no NaN or infinity, ids and labels in range. INVALID_ARGUMENT naming array, row
 // (counted from 0) and remedy. `source` is what the message calls the data ("spec.data.train").
 absl::Status ConformDataset(const std::string& source, const DataRequirements& requirements,
                             Dataset& dataset);

@@ -60,7 +60,7 @@ TEST(Dataset, IntegerLabelsBecomeFloatTargets) {
   Dataset dataset = Small();
   DataRequirements requirements = Classifier();
   requirements.class_count = 0;
-  requirements.target_shape = Shape({1});
+  requirements.label_shape = Shape({1});
   ASSERT_OK(ConformDataset("f", requirements, dataset));
   EXPECT_EQ(dataset.labels.values.shape(), Shape({3, 1}));
   EXPECT_THAT(dataset.labels.values.span<float>(), ElementsAre(0, 1, 2));
@@ -132,6 +132,22 @@ INSTANTIATE_TEST_SUITE_P(
               "the label 2 in row 2 (counted from 0), but the model's classes are 0 to 1"},
         Wrong{"NegativeLabel", [](D& d, R&) { d.labels.values.data<int64_t>()[0] = -1; },
               "the label -1 in row 0 (counted from 0)"},
+        Wrong{"IdBeyondItsTable",
+              [](D& d, R& r) {
+                d.inputs[0].values = Tensor::FromVector<int64_t>(Shape({3, 2}), {0, 9, 1, 2, 3, 3});
+                r.inputs[0].dtype = DType::kInt64;
+                r.inputs[0].id_limits = {3, 10};
+              },
+              "array 'input' has the id 3 in row 2, element 0 (counted from 0), but the model's "
+              "table has the rows 0 to 2"},
+        Wrong{
+            "NegativeId",
+            [](D& d, R& r) {
+              d.inputs[0].values = Tensor::FromVector<int64_t>(Shape({3, 2}), {0, -1, 1, 2, 3, 3});
+              r.inputs[0].dtype = DType::kInt64;
+              r.inputs[0].id_limits = {10, 10};
+            },
+            "has the id -1 in row 0, element 1"},
         Wrong{"OneHotLabels",
               [](D& d, R&) {
                 d.labels.values = Tensor(DType::kInt64, Shape({3, 3}));

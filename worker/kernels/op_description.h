@@ -106,9 +106,9 @@
 // InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kGather*, kDropout* and losses. A backend may refuse
-// other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every kind with plain
-// layouts and no fusion.
+// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kGather*, kDropout* and losses. A backend may
+// refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every kind with
+// plain layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 #define TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 

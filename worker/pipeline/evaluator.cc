@@ -56,14 +56,16 @@ absl::StatusOr<MetricValues> Evaluator::Evaluate(const std::function<absl::Statu
   Predictions predictions;
   predictions.outputs = static_cast<const float*>(output.data);
   predictions.kind = program_->output_kind();
-  predictions.columns = output.shape.element_count() / output.shape[0];
+  int64_t positions = 1;  // Of an example: each position of a sequence is predicted by itself.
   if (labels.dtype == DType::kFloat32) {
     predictions.targets = static_cast<const float*>(labels.data);
   } else {
     predictions.labels = static_cast<const int32_t*>(labels.data);
+    positions = labels.shape.element_count() / output.shape[0];
   }
+  predictions.columns = output.shape.element_count() / output.shape[0] / positions;
   RETURN_IF_ERROR(ForEachBatch(check, [&](int64_t rows) {
-    predictions.rows = rows;
+    predictions.rows = rows * positions;
     for (const auto& metric : metrics) metric->Add(predictions);
   }));
   MetricValues values;

@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "worker/data/readers.h"
 #include "worker/data/scaling.h"
+#include "worker/model/id_limits.h"
 #include "worker/model/shape_inference.h"
 
 namespace topiary {
@@ -43,16 +44,32 @@ CsvSource CsvSourceOf(const CsvSourceSpec& spec, LossSpec loss, const std::strin
   return source;
 }
 
-absl::StatusOr<Dataset> Read(const DataSourceSpec& spec, LossSpec loss, const std::string& input,
+// Of a model with several inputs each is fed by the array of its own name.
+NpzSource NpzSourceOf(const NpzSourceSpec& spec, const DataRequirements& requirements) {
+  NpzSource source;
+  source.path = spec.path;
+  source.labels = spec.label_array;
+  const bool only = requirements.inputs.size() == 1;
+  for (const DataRequirements::Input& input : requirements.inputs) {
+    source.inputs.push_back(
+        {only ? spec.input_array : input.name, input.name, input.dtype == DType::kInt64});
+  }
+  return source;
+}
+
+absl::StatusOr<Dataset> Read(const DataSourceSpec& spec, LossSpec loss,
+                             const DataRequirements& requirements,
                              const std::vector<std::string>& class_names,
                              const ReadLimits& limits) {
   if (const auto* npz = std::get_if<NpzSourceSpec>(&spec)) {
-    NpzSource source;
-    source.path = npz->path;
-    source.inputs.push_back({npz->input_array, input, false});
-    source.labels = npz->label_array;
-    return ReadNpz(source, limits);
+    return ReadNpz(NpzSourceOf(*npz, requirements), limits);
   }
+  if (requirements.inputs.size() != 1 || requirements.inputs[0].dtype != DType::kFloat32) {
+    return absl::InvalidArgumentError(
+        "the format holds the numbers of one input, but the model has several or one of int64: "
+        "give an .npz file with an array for each input, named like it");
+  }
+  const std::string& input = requirements.inputs[0].name;
   if (const auto* idx = std::get_if<IdxSourceSpec>(&spec)) {
     return ReadIdx({idx->images_path, idx->labels_path, input}, limits);
   }
@@ -88,7 +105,7 @@ absl::StatusOr<Dataset> ReadAndConform(const std::string& source, const DataSour
                                        LossSpec loss, const DataRequirements& requirements,
                                        const std::vector<std::string>& class_names,
                                        const ReadLimits& limits) {
-  absl::StatusOr<Dataset> read = Read(spec, loss, requirements.inputs[0].name, class_names, limits);
+  absl::StatusOr<Dataset> read = Read(spec, loss, requirements, class_names, limits);
   if (!read.ok()) return In(absl::StrCat(source, ".", FormatOf(spec)), read.status());
   Dataset data = *std::move(read);
   if (!data.has_labels()) {
@@ -153,32 +170,45 @@ absl::StatusOr<Shape> OutputShape(const Graph& graph) {
 }  // namespace
 
 absl::StatusOr<DataRequirements> RequirementsOf(const Graph& graph, LossSpec loss) {
-  if (graph.inputs.size() != 1 || graph.outputs.size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the model has ", graph.inputs.size(),
-                                                   " inputs and ", graph.outputs.size(),
-                                                   " outputs: it must have one of each"));
-  }
-  const ValueInfo& input = graph.inputs[0];
-  if (input.dtype != DType::kFloat32) {
-    return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' is ",
-                                                   DTypeName(input.dtype), ": it must be float32"));
+  if (graph.inputs.empty() || graph.outputs.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model has ", graph.inputs.size(), " inputs and ", graph.outputs.size(),
+                     " outputs: it must have inputs, and one output"));
   }
   ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const auto id_limits, FindIdLimits(graph));
   ASSIGN_OR_RETURN(const Shape output, OutputShape(graph));
   DataRequirements requirements;
-  const absl::Span<const int64_t> dims(input_shapes.at(input.name).dims());
-  requirements.inputs.push_back({input.name, DType::kFloat32, Shape(dims.subspan(1))});
+  for (const ValueInfo& input : graph.inputs) {
+    if (input.dtype != DType::kFloat32 && input.dtype != DType::kInt64) {
+      return absl::UnimplementedError(absl::StrCat(
+          "input '", input.name, "' is ", DTypeName(input.dtype), ": it must be float32 or int64"));
+    }
+    const absl::Span<const int64_t> dims(input_shapes.at(input.name).dims());
+    if (dims.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("input '", input.name, "' has no axis for the batch"));
+    }
+    requirements.inputs.push_back({input.name, input.dtype, Shape(dims.subspan(1))});
+    const auto limits = id_limits.find(input.name);
+    if (limits != id_limits.end()) requirements.inputs.back().id_limits = limits->second;
+  }
   const absl::Span<const int64_t> outputs(output.dims());
   if (loss != LossSpec::kCrossEntropy) {
-    requirements.target_shape = Shape(outputs.subspan(1));
+    requirements.label_shape = Shape(outputs.subspan(1));
     return requirements;
   }
-  if (output.rank() < 2 || output.element_count() != output[1] || output[1] < 2) {
+  // [1, classes, 1, ...], or, for sequences, [1, length, classes].
+  const bool sequence = output.rank() == 3 && output.element_count() != output[1];
+  const bool fits = output.rank() >= 2 && (sequence || output.element_count() == output[1]);
+  requirements.class_count = fits ? output[sequence ? 2 : 1] : 0;
+  if (requirements.class_count < 2) {
     return absl::InvalidArgumentError(
         absl::StrCat("output '", graph.outputs[0].name, "' has shape ", output.ToString(),
-                     " for one example: cross_entropy needs [1, classes] with 2 classes or more"));
+                     " for one example: cross_entropy needs [1, classes] or [1, length, classes] "
+                     "with 2 classes or more"));
   }
-  requirements.class_count = output[1];
+  if (sequence) requirements.label_shape = Shape({output[1]});
   return requirements;
 }
 
@@ -207,10 +237,13 @@ absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, ui
     data.evaluation = SelectRows(data.train, rows->holdout);
     data.train = SelectRows(data.train, rows->train);
   }
-  ASSIGN_OR_RETURN(const Scaling scaling,
-                   FitScaling(data.train, requirements.inputs[0].name, ScalingOptionsOf(spec)));
-  RETURN_IF_ERROR(ApplyScaling(scaling, data.train));
-  RETURN_IF_ERROR(ApplyScaling(scaling, data.evaluation));
+  for (const DataRequirements::Input& input : requirements.inputs) {
+    if (input.dtype != DType::kFloat32) continue;  // Ids are taken as they are.
+    ASSIGN_OR_RETURN(const Scaling scaling,
+                     FitScaling(data.train, input.name, ScalingOptionsOf(spec)));
+    RETURN_IF_ERROR(ApplyScaling(scaling, data.train));
+    RETURN_IF_ERROR(ApplyScaling(scaling, data.evaluation));
+  }
   return data;
 }
 

@@ -14,8 +14,8 @@
 namespace topiary {
 
 // What `graph` under `loss` expects of its examples. INVALID_ARGUMENT where the model has not one
-// float32 input and one output, or the output does not fit the loss; UNIMPLEMENTED for an operator
-// that is not supported. The message names input, output or node.
+// output, or the output does not fit the loss; UNIMPLEMENTED for an operator that is not supported
+// and for inputs that are neither float32 nor int64. The message names input, output or node.
 absl::StatusOr<DataRequirements> RequirementsOf(const Graph& graph, LossSpec loss);
 
 struct PreparedData {

@@ -199,21 +199,13 @@ TEST_P(ModelsThatDoNotFit, AreNamed) {
 INSTANTIATE_TEST_SUITE_P(Cases, ModelsThatDoNotFit,
                          testing::Values(Unfit{"OneClass", [] { return LinearGraph(1); },
                                                LossSpec::kCrossEntropy, "2 classes or more"},
-                                         Unfit{"TwoInputs",
+                                         Unfit{"TwoOutputs",
                                                [] {
                                                  Graph graph = LinearGraph(3);
-                                                 graph.inputs.push_back(graph.inputs[0]);
-                                                 graph.inputs[1].name = "second";
+                                                 graph.outputs.push_back(graph.outputs[0]);
                                                  return graph;
                                                },
-                                               LossSpec::kCrossEntropy, "2 inputs"},
-                                         Unfit{"IntegerInput",
-                                               [] {
-                                                 Graph graph = LinearGraph(3);
-                                                 graph.inputs[0].dtype = DType::kInt64;
-                                                 return graph;
-                                               },
-                                               LossSpec::kCrossEntropy, "must be float32"}),
+                                               LossSpec::kCrossEntropy, "2 outputs"}),
                          [](const testing::TestParamInfo<Unfit>& info) { return info.param.name; });
 
 }  // namespace

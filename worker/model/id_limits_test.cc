@@ -1,0 +1,78 @@
+#include "worker/model/id_limits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "common/status_matchers.h"
+#include "worker/model/testing/graph_builder.h"
+
+namespace topiary {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+constexpr int64_t kBatch = GraphBuilder::kBatch;
+
+TEST(IdLimits, ASequenceHasTheLimitOfItsTable) {
+  const Graph graph = GraphBuilder()
+                          .Input("ids", {kBatch, 3}, DType::kInt64)
+                          .Weight("table", Shape({7, 2}))
+                          .Node("Gather", {"table", "ids"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const auto limits, FindIdLimits(graph));
+  EXPECT_THAT(limits.at("ids"), ElementsAre(7, 7, 7));
+}
+
+// As click models are exported: a table for each column.
+TEST(IdLimits, EachColumnHasTheLimitOfItsOwnTable) {
+  const Graph graph = GraphBuilder()
+                          .Input("ids", {kBatch, 3}, DType::kInt64)
+                          .Weight("a", Shape({7, 2}))
+                          .Weight("b", Shape({5, 2}))
+                          .Node("Constant", {}, {"first"}, {Int("value_int", 0)})
+                          .Node("Constant", {}, {"last"}, {Int("value_int", -1)})
+                          .Node("Gather", {"ids", "first"}, {"i"}, {Int("axis", 1)})
+                          .Node("Gather", {"ids", "last"}, {"j"}, {Int("axis", 1)})
+                          .Node("Gather", {"a", "i"}, {"u"})
+                          .Node("Gather", {"b", "j"}, {"v"})
+                          .Node("Add", {"u", "v"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const auto limits, FindIdLimits(graph));
+  EXPECT_THAT(limits.at("ids"), ElementsAre(7, kNone, 5));
+}
+
+TEST(IdLimits, TheShortestOfSeveralTablesCounts) {
+  const Graph graph = GraphBuilder()
+                          .Input("ids", {kBatch, 2}, DType::kInt64)
+                          .Weight("a", Shape({7, 2}))
+                          .Weight("b", Shape({2, 5}))
+                          .Ints("flat", {-1})
+                          .Node("Reshape", {"ids", "flat"}, {"row"})
+                          .Node("Gather", {"a", "row"}, {"u"})
+                          .Node("Gather", {"b", "ids"}, {"v"}, {Int("axis", 1)})
+                          .Node("Add", {"u", "v"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const auto limits, FindIdLimits(graph));
+  EXPECT_THAT(limits.at("ids"), ElementsAre(5, 5));
+}
+
+TEST(IdLimits, IdsOfIdsAreRefused) {
+  const Graph graph = GraphBuilder()
+                          .Input("ids", {kBatch, 2}, DType::kInt64)
+                          .Weight("table", Shape({7, 2}))
+                          .Node("Gather", {"ids", "ids"}, {"i"}, {Int("axis", 1)}, "twice")
+                          .Node("Gather", {"table", "i"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_THAT(FindIdLimits(graph), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("twice")));
+}
+
+}  // namespace
+}  // namespace topiary
