@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Makes small_network.onnx and small_network.safetensors: a network as PyTorch exports it, and how PyTorch trains it.
+"""Makes NETWORK.onnx and NETWORK.safetensors: networks as PyTorch exports them, and how PyTorch trains them.
 
-Run by hand where PyTorch (2.x) and onnx are installed; the files are committed.
-Tensors: inputs, labels; losses/OPTIMIZER (one per step); gradients/NAME of the first step;
-OPTIMIZER/NAME, each parameter and running statistic after STEPS steps on the same batch.
+Run by hand, in this folder, where PyTorch (2.x) and onnx are installed; the files are committed.
+Tensors: inputs/NAME, labels, output of the first step; losses/OPTIMIZER (one per step);
+gradients/NAME of the first step; OPTIMIZER/NAME, each parameter and running statistic after STEPS
+steps on the same batch.
 """
 import copy
 import json
@@ -38,6 +39,55 @@ class SmallNetwork(nn.Module):
         return self.head(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
+class Block(nn.Module):
+    """A layer of a decoder: attention in single steps, as exporters write it, LayerNorm and Gelu."""
+
+    def __init__(self, d, heads, ffn):
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.o = (nn.Linear(d, d) for _ in range(4))
+        self.up, self.down = nn.Linear(d, ffn), nn.Linear(ffn, d)
+        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+
+    def forward(self, x):
+        b, s, d = x.shape
+
+        def split(t):
+            return t.view(b, s, self.heads, d // self.heads).transpose(1, 2)
+
+        scores = split(self.q(x)) @ split(self.k(x)).transpose(-1, -2) / (d // self.heads) ** 0.5
+        scores = scores + torch.full((s, s), -1e9).triu(1)
+        y = (torch.softmax(scores, -1) @ split(self.v(x))).transpose(1, 2).reshape(b, s, d)
+        x = self.norm1(x + self.o(y))
+        return self.norm2(x + self.down(F.gelu(self.up(x))))
+
+
+class SmallDecoder(nn.Module):
+    """Next-token logits at each position."""
+
+    def __init__(self, vocabulary=11, d=8, length=5):
+        super().__init__()
+        self.token, self.position = nn.Embedding(vocabulary, d), nn.Parameter(torch.randn(length, d))
+        self.block = Block(d, 2, 12)
+        self.head = nn.Linear(d, vocabulary)
+
+    def forward(self, ids):
+        return self.head(self.block(self.token(ids) + self.position))
+
+
+class SmallClickModel(nn.Module):
+    """Numbers beside ids, a table for each column of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(rows, 4) for rows in (5, 7))
+        self.hidden, self.head = nn.Linear(3 + 2 * 4, 6), nn.Linear(6, 1)
+
+    def forward(self, numbers, ids):
+        columns = [table(ids[:, i]) for i, table in enumerate(self.tables)]
+        return self.head(F.relu(self.hidden(torch.cat([numbers] + columns, 1)))).squeeze(1)
+
+
 OPTIMIZERS = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
     "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-2),
@@ -50,7 +100,7 @@ def write_safetensors(path, tensors):
     header, body = {}, b""
     for name, value in tensors.items():
         data = np.ascontiguousarray(value).tobytes()
-        dtype = {"float32": "F32", "int32": "I32"}[str(value.dtype)]
+        dtype = {"float32": "F32", "int32": "I32", "int64": "I64"}[str(value.dtype)]
         header[name] = {"dtype": dtype, "shape": list(value.shape), "data_offsets": [len(body), len(body) + len(data)]}
         body += data
     text = json.dumps(header).encode()
@@ -58,37 +108,60 @@ def write_safetensors(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text + body)
 
 
-def main():
+def cross_entropy(output, labels):
+    return F.cross_entropy(output.flatten(0, -2), labels.flatten())
+
+
+# name: (network, inputs, labels, loss, optimizers)
+NETWORKS = {
+    "small_network": (SmallNetwork, {"input": lambda: torch.randn(6, 2, 8, 8)},
+                      lambda: torch.randint(0, 5, (6,)), cross_entropy, list(OPTIMIZERS)),
+    "small_decoder": (SmallDecoder, {"ids": lambda: torch.randint(0, 11, (3, 5))},
+                      lambda: torch.randint(0, 11, (3, 5)), cross_entropy, ["momentum", "adamw"]),
+    "small_click_model": (SmallClickModel,
+                          {"numbers": lambda: torch.randn(6, 3),
+                           "ids": lambda: torch.stack([torch.randint(0, n, (6,)) for n in (5, 7)], 1)},
+                          lambda: torch.randint(0, 2, (6,)).float(), F.binary_cross_entropy_with_logits,
+                          ["momentum", "adamw"]),
+}
+
+
+def make(name):
     torch.manual_seed(1)
-    model = SmallNetwork().train()
+    network, make_inputs, make_labels, loss_of, optimizers = NETWORKS[name]
+    model = network().train()
     with torch.no_grad():  # Initial values that differ from one another, so that none is exported once for several.
-        for name, value in list(model.named_parameters()) + list(model.named_buffers()):
-            if "norm" in name and value.dim() == 1:
+        for key, value in list(model.named_parameters()) + list(model.named_buffers()):
+            if "norm" in key and value.dim() == 1:
                 value.add_(0.1 * torch.rand_like(value))
-    inputs, labels = torch.randn(6, 2, 8, 8), torch.randint(0, 5, (6,))
+    inputs, labels = {key: draw() for key, draw in make_inputs.items()}, make_labels()
     # The exporter runs the model once, which moves its running statistics: train from where it left them.
-    torch.onnx.export(model, (inputs,), "small_network.onnx", input_names=["input"],
+    torch.onnx.export(model, tuple(inputs.values()), f"{name}.onnx", input_names=list(inputs),
                       output_names=["output"], dynamo=False, opset_version=17,
                       training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False,
-                      dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}})
-    tensors = {"inputs": inputs.numpy(), "labels": labels.to(torch.int32).numpy()}
-    for name, make in OPTIMIZERS.items():
+                      dynamic_axes={key: {0: "batch"} for key in [*inputs, "output"]})
+    tensors = {f"inputs/{key}": value.numpy() for key, value in inputs.items()}
+    tensors["labels"] = (labels if labels.is_floating_point() else labels.to(torch.int32)).numpy()
+    for key in optimizers:
         net = copy.deepcopy(model)
-        optimizer, losses = make(net.parameters()), []
+        optimizer, losses = OPTIMIZERS[key](net.parameters()), []
         for step in range(STEPS):
             optimizer.zero_grad()
-            loss = F.cross_entropy(net(inputs), labels)
+            output = net(*inputs.values())
+            loss = loss_of(output, labels)
             loss.backward()
             losses.append(loss.item())
             if step == 0:
+                tensors["output"] = output.detach().numpy().copy()
                 tensors.update({f"gradients/{n}": p.grad.numpy().copy() for n, p in net.named_parameters()})
             optimizer.step()
-        tensors[f"losses/{name}"] = np.array(losses, np.float32)
+        tensors[f"losses/{key}"] = np.array(losses, np.float32)
         for n, value in net.state_dict().items():
             if value.dtype == torch.float32:
-                tensors[f"{name}/{n}"] = value.numpy().copy()
-    write_safetensors("small_network.safetensors", tensors)
+                tensors[f"{key}/{n}"] = value.numpy().copy()
+    write_safetensors(f"{name}.safetensors", tensors)
 
 
 if __name__ == "__main__":
-    main()
+    for network_name in NETWORKS:
+        make(network_name)
