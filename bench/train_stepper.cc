@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/status_macros.h"
 #include "worker/model/layers.h"
 #include "worker/prune/budget.h"
@@ -37,12 +39,18 @@ std::vector<AuxiliaryParameter> AuxiliaryOf(Method* method) {
   return result;
 }
 
-absl::Status CopyInto(const StagedTensor& tensor, const std::string& bytes) {
-  if (tensor.bytes() != bytes.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(tensor.name, " takes ", tensor.bytes(), " bytes, not ", bytes.size()));
+// Fills the tensors one after the other.
+absl::Status CopyInto(absl::Span<const StagedTensor> tensors, absl::string_view bytes) {
+  size_t wanted = 0;
+  for (const StagedTensor& tensor : tensors) wanted += tensor.bytes();
+  if (wanted != bytes.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(tensors[0].name, " and what follows take ",
+                                                   wanted, " bytes, not ", bytes.size()));
   }
-  std::memcpy(tensor.data, bytes.data(), bytes.size());
+  for (const StagedTensor& tensor : tensors) {
+    std::memcpy(tensor.data, bytes.data(), tensor.bytes());
+    bytes.remove_prefix(tensor.bytes());
+  }
   return absl::OkStatus();
 }
 
@@ -60,7 +68,7 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
   }
   ProgramOptions program;
   program.batch = options.batch;
-  program.loss = LossKind::kSoftmaxCrossEntropy;
+  program.loss = options.loss;
   ASSIGN_OR_RETURN(stepper->program_,
                    Program::Build(graph, stepper->store_.get(), backend, program));
   if (options.attention) {
@@ -96,8 +104,8 @@ absl::Status TrainStepper::CreateMethod(const Graph& graph) {
 }
 
 absl::Status TrainStepper::SetBatch(const std::string& inputs, const std::string& labels) {
-  RETURN_IF_ERROR(CopyInto(program_->inputs()[0], inputs));
-  return CopyInto(program_->labels(), labels);
+  RETURN_IF_ERROR(CopyInto(program_->inputs(), inputs));
+  return CopyInto(absl::MakeConstSpan(&program_->labels(), 1), labels);
 }
 
 void TrainStepper::Step() {

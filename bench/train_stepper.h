@@ -19,7 +19,7 @@
 
 namespace topiary {
 
-// What the peers' step is too: forward, cross-entropy, backward, SGD with learning rate 0.01 and
+// What the peers' step is too: forward, loss, backward, SGD with learning rate 0.01 and
 // momentum 0.9. With `attention`, a step of SequentialAttention++'s dense phase with its defaults:
 // besides, block scales from the logits, effective weights, inner products, the logits' update.
 // One thread at a time. The backend outlives it.
@@ -28,11 +28,12 @@ class TrainStepper {
   struct Options {
     int64_t batch = 1;
     bool attention = false;
+    LossKind loss = LossKind::kSoftmaxCrossEntropy;
   };
   static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(const Graph& graph, Backend* backend,
                                                               const Options& options);
 
-  // Copies raw bytes into the first input and the labels.
+  // Copies raw bytes into the inputs, one after the other, and the labels.
   // INVALID_ARGUMENT where their sizes differ.
   absl::Status SetBatch(const std::string& inputs, const std::string& labels);
 

@@ -28,6 +28,7 @@ struct Peer {
   std::string name;
   int64_t batch = 0;
   double first_loss = 0;
+  LossKind loss = LossKind::kSoftmaxCrossEntropy;
   int steps = 1;  // Of one side of a pair.
 };
 
@@ -55,17 +56,21 @@ absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::st
   peer.name = ready.value("peer", "");
   peer.batch = ready.value("batch", 0);
   peer.first_loss = ready.value("loss", 0.0);
+  if (ready.value("loss_name", "") == "binary_cross_entropy") {
+    peer.loss = LossKind::kBinaryCrossEntropy;
+  }
   ASSIGN_OR_RETURN(const double once, PeerSeconds(peer.process.get(), kWarmUps));
   peer.steps = std::max(1, static_cast<int>(options.seconds_per_side / std::max(once, 1e-9)));
   return peer;
 }
 
 absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Backend* backend,
-                                                        int64_t batch, bool attention,
+                                                        const Peer& peer, bool attention,
                                                         const std::string& files) {
   TrainStepper::Options options;
-  options.batch = batch;
+  options.batch = peer.batch;
   options.attention = attention;
+  options.loss = peer.loss;
   ASSIGN_OR_RETURN(auto stepper, TrainStepper::Create(graph, backend, options));
   ASSIGN_OR_RETURN(const std::string inputs, ReadFile(absl::StrCat(files, ".inputs")));
   ASSIGN_OR_RETURN(const std::string labels, ReadFile(absl::StrCat(files, ".labels")));
@@ -94,7 +99,7 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
   ASSIGN_OR_RETURN(Peer peer, StartPeer(options, model, files));
   run->peer = peer.name;
-  ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer.batch, false, files));
+  ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer, false, files));
   if (!(std::fabs(dense->loss() - peer.first_loss) <= 1e-3 * std::fabs(peer.first_loss))) {
     return absl::FailedPreconditionError(absl::StrCat(model, ": the first losses differ: ours ",
                                                       dense->loss(), ", theirs ", peer.first_loss));
@@ -104,7 +109,7 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   ASSIGN_OR_RETURN(const Comparison step, Compare(options.pairs, ours, theirs));
   run->rows.push_back(RowOf(absl::StrCat(model, "/f32"), step));
 
-  ASSIGN_OR_RETURN(const auto attention, StartOurs(graph, backend, peer.batch, true, files));
+  ASSIGN_OR_RETURN(const auto attention, StartOurs(graph, backend, peer, true, files));
   ASSIGN_OR_RETURN(const Comparison overhead,
                    Compare(options.pairs, TimedSteps(attention.get(), options.seconds_per_side),
                            TimedSteps(dense.get(), options.seconds_per_side)));

@@ -8,7 +8,7 @@ Defines the reference models once, so that both sides do the same work:
   torch_peer.py infer MODEL [...]         times one forward pass in eval mode; prints one JSON line
   torch_peer.py serve MODEL --batch-file PREFIX [...]
                                           writes its batch to PREFIX.inputs and PREFIX.labels (raw bytes), takes three steps, prints one
-                                          JSON line with the batch size and the first loss; then answers each line "step N" on
+                                          JSON line with the batch size, the loss and its name; then answers each line "step N" on
                                           standard input by N steps and one JSON line with their mean duration
 A step is zero_grad, forward, loss, backward, SGD with momentum 0.9. `ms` is the minimum and `ms_median` the median over --reps; `peak_rss_over_start_mib` is the peak resident size less that before the model is built.
 """
@@ -227,7 +227,7 @@ def measure(a, run, batch, start_rss):
                       "peak_rss_mib": peak_rss // 1024, "peak_rss_over_start_mib": (peak_rss - start_rss) // 1024}))
 
 
-def serve(a, run, x, y, batch):
+def serve(a, run, x, y, batch, loss_fn):
     if a.batch_file:
         with open(a.batch_file + ".inputs", "wb") as f:
             for t in x:
@@ -235,7 +235,9 @@ def serve(a, run, x, y, batch):
         with open(a.batch_file + ".labels", "wb") as f:
             f.write((y if y.is_floating_point() else y.to(torch.int32)).numpy().tobytes())
     losses = [run().item() for _ in range(3)]
-    print(json.dumps({"peer": f"torch {torch.__version__}", "batch": batch, "loss": losses[0]}), flush=True)
+    name = "cross_entropy" if loss_fn is _ce else "binary_cross_entropy"
+    print(json.dumps({"peer": f"torch {torch.__version__}", "batch": batch, "loss": losses[0], "loss_name": name}),
+          flush=True)
     for line in sys.stdin:
         command, steps = line.split()
         if command != "step":
@@ -260,7 +262,7 @@ def main():
     model, x, y = model.to(a.device), [t.to(a.device) for t in x], y.to(a.device)
     run = make_run(a, model, x, y, loss_fn)
     if a.action == "serve":
-        serve(a, run, x, y, batch)
+        serve(a, run, x, y, batch, loss_fn)
     else:
         measure(a, run, batch, start_rss)
 
