@@ -1,0 +1,129 @@
+// Jobs on models of sequences and ids, as PyTorch exports them
+// (worker/engine/testing/pytorch/make_fixture.py).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/fake_clock.h"
+#include "common/file.h"
+#include "common/random.h"
+#include "common/status_matchers.h"
+#include "worker/data/testing/file_builder.h"
+#include "worker/export/block_sparse_file.h"
+#include "worker/model/onnx_import.h"
+#include "worker/pipeline/pipeline_test_util.h"
+
+namespace topiary {
+namespace {
+
+std::vector<int64_t> RandomIds(int64_t count, uint32_t below) {
+  Random random(5, kStreamTest, below);
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int64_t>(random.Below(below)));
+  return ids;
+}
+
+std::string Ids(const std::string& shape, int64_t count, uint32_t below) {
+  return NpyOf<int64_t>("<i8", shape, RandomIds(count, below));
+}
+
+// 48 sequences to be learnt by heart.
+std::string DecoderData() {
+  return ZipOf({{"x.npy", Ids("(48, 5)", 240, 11)}, {"y.npy", Ids("(48, 5)", 240, 11)}});
+}
+
+std::string ClickData() {
+  const std::vector<int64_t> ids = RandomIds(96, 5);
+  std::vector<float> numbers;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < 48; ++i) {
+    for (int k = 0; k < 3; ++k) numbers.push_back(static_cast<float>(ids[2 * i] - 2 + k));
+    labels.push_back(ids[2 * i + 1] > 2 ? 1 : 0);
+  }
+  return ZipOf({{"ids.npy", NpyOf<int64_t>("<i8", "(48, 2)", ids)},
+                {"numbers.npy", NpyOf<float>("<f4", "(48, 3)", numbers)},
+                {"y.npy", NpyOf<int64_t>("<i8", "(48,)", labels)}});
+}
+
+class ExportedModels : public testing::Test {
+ protected:
+  JobSpec Job(const std::string& model, const std::string& data, LossSpec loss) {
+    JobSpec spec;
+    spec.model_path = "worker/engine/testing/pytorch/" + model + ".onnx";
+    NpzSourceSpec source;
+    source.path = folder_ + "/data.npz";
+    CHECK_OK(WriteFileAtomically(source.path, data));
+    spec.data.train = source;
+    spec.data.evaluation = source;
+    spec.task.loss = loss;
+    spec.task.batch_size = 12;
+    spec.task.epochs = 20;
+    spec.task.learning_rate.base = 0.1;
+    PruningTargetSpec target;
+    target.sparsity = 0.5;
+    target.block_rows = 2;
+    target.block_cols = 2;
+    target.min_blocks = 4;
+    spec.target = target;
+    return spec;
+  }
+
+  absl::StatusOr<JobOutcome> Run(const JobSpec& spec) {
+    JobAttempt attempt;
+    attempt.spec = spec;
+    attempt.work_folder = NewTestFolder();
+    RecordingObserver observer;
+    PipelineRunner runner(NewReferenceBackend, &clock_);
+    return runner.Run(attempt, &observer);
+  }
+
+  static std::string PathOf(const JobOutcome& outcome, JobFile::Kind kind) {
+    for (const JobFile& file : outcome.files) {
+      if (file.kind == kind) return file.path;
+    }
+    ADD_FAILURE() << "no such file";
+    return "";
+  }
+
+  // The pruned model, read back, measures as reported; so does the block-sparse file's content.
+  void ExpectWhole(const JobSpec& spec, const JobOutcome& outcome) {
+    JobSpec again = spec;
+    again.model_path = PathOf(outcome, JobFile::Kind::kOnnx);
+    again.method = EvaluateSpec();
+    again.target.reset();
+    ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(again));
+    EXPECT_EQ(measured.given_metrics, outcome.pruned_metrics);
+    ASSERT_OK_AND_ASSIGN(const Graph graph, ImportOnnx(again.model_path));
+    ASSERT_OK_AND_ASSIGN(const BlockSparseModel sparse,
+                         ReadBlockSparseFile(PathOf(outcome, JobFile::Kind::kBlockSparse)));
+    for (const Initializer& initializer : graph.initializers) {
+      ASSERT_EQ(sparse.weights.count(initializer.name), 1u) << initializer.name;
+      EXPECT_TRUE(BitwiseEqual(sparse.weights.at(initializer.name), initializer.value));
+    }
+  }
+
+  FakeClock clock_;
+  const std::string folder_ = NewTestFolder();
+};
+
+TEST_F(ExportedModels, ADecoderIsTrainedPrunedAndExported) {
+  const JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_GT(outcome.pruned_metrics.at("accuracy"), outcome.given_metrics.at("accuracy"));
+  // q, k, v, o: 16 blocks each; up and down: 24 each; the head: 24.
+  EXPECT_NEAR(*outcome.sparsity_reached, 0.5, 0.02);
+  ExpectWhole(spec, outcome);
+}
+
+TEST_F(ExportedModels, AClickModelIsTrainedPrunedAndExported) {
+  const JobSpec spec = Job("small_click_model", ClickData(), LossSpec::kBinaryCrossEntropy);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_GT(outcome.pruned_metrics.at("auc"), 0.8);
+  EXPECT_GT(*outcome.sparsity_reached, 0.4);
+  ExpectWhole(spec, outcome);
+}
+
+}  // namespace
+}  // namespace topiary
