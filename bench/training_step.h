@@ -11,7 +11,8 @@
 namespace topiary {
 
 struct TrainingStepOptions {
-  std::vector<std::string> models = {"mlp", "sa_mlp", "resnet20"};
+  std::vector<std::string> models = {"mlp", "sa_mlp",  "resnet20", "resnet50",
+                                     "ctr", "encoder", "decoder"};
   std::string python = "python3";  // With PyTorch.
   std::string peer_script = "bench/peers/torch_peer.py";
   std::string work_dir = "out/bench";  // Models and batches; must exist.

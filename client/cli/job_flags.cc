@@ -16,7 +16,9 @@ void AddDataFlags(CLI::App* command, JobFlags* flags) {
   command->add_option("--train", flags->train, "FILE.npz, FILE.csv[.gz] or IMAGES,LABELS (IDX)")
       ->group(group);
   command->add_option("--eval", flags->evaluation, "Held-out data, as --train")->group(group);
-  command->add_option("--input-array", flags->input_array, "Features in the .npz [x]")
+  command
+      ->add_option("--input-array", flags->input_array,
+                   "Features in the .npz, for a model of one input [x]")
       ->group(group);
   command->add_option("--label-array", flags->label_array, "Labels in the .npz [y]")->group(group);
   command->add_option("--label-column", flags->label_column, "CSV column, name or number [last]")
