@@ -63,7 +63,8 @@ void Agent::Run() {
       backoff.Fail();
       LogWarning("coordinator did not answer",
                  {{"worker", options_.worker_id}, {"error", response.status().ToString()}});
-      WaitForNews(backoff.Delay());
+      WaitForNews(attempts_.empty() ? backoff.Delay()
+                                    : std::min(backoff.Delay(), report_interval_));
     }
   }
   // An abandoned worker still runs them; all are told before one is waited for.
@@ -98,8 +99,9 @@ absl::Duration Agent::Obey(const v1::SynchronizeResponse& response) {
   for (const v1::AttemptOrder& order : response.orders()) ObeyOrder(order);
   for (const v1::Lease& lease : response.new_leases()) Begin(lease);
   if (response.drain()) Drain();
+  report_interval_ = ReportInterval(response);
   // A new lease is confirmed at once, so that a lost answer is noticed early.
-  return response.new_leases_size() > 0 ? absl::ZeroDuration() : ReportInterval(response);
+  return response.new_leases_size() > 0 ? absl::ZeroDuration() : report_interval_;
 }
 
 void Agent::ObeyOrder(const v1::AttemptOrder& order) {

@@ -22,7 +22,8 @@ struct AgentOptions {
   absl::Duration poll_timeout = absl::Seconds(30);
   // Beyond what a call may be held.
   absl::Duration call_timeout = absl::Seconds(10);
-  // Between reports while the coordinator does not answer.
+  // Between reports while the coordinator does not answer. A worker that has attempts waits no
+  // longer than between two reports that are answered: their leases run meanwhile.
   BackoffOptions backoff;
 };
 
@@ -66,8 +67,9 @@ class Agent {
 
   const AgentOptions options_;
   AttemptEnvironment environment_;
-  std::vector<std::unique_ptr<Attempt>> attempts_;  // Of the thread of Run() only.
-  bool attempts_told_to_drain_ = false;             // The same.
+  std::vector<std::unique_ptr<Attempt>> attempts_;     // Of the thread of Run() only.
+  bool attempts_told_to_drain_ = false;                // The same.
+  absl::Duration report_interval_ = absl::Seconds(1);  // As the last answer said. The same.
   // The coordinator knows that this worker drains and holds nothing, or cannot be reached. The
   // same.
   bool farewell_said_ = false;

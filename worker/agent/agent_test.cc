@@ -112,6 +112,23 @@ TEST_F(AgentTest, AttemptsGoOnWhileTheCoordinatorIsAway) {
   EXPECT_TRUE(job.last.outcome().has_succeeded());
 }
 
+TEST_F(AgentTest, AWorkerWithAnAttemptTriesAgainAsSoonAsItWouldReport) {
+  backoff_.initial = backoff_.maximum = absl::Hours(1);
+  OneJob job;
+  int silent = 3;
+  FakeCoordinator coordinator(
+      [&](const auto& request, Cancellation*) -> absl::StatusOr<v1::SynchronizeResponse> {
+        if (request.attempts_size() > 0 && silent-- > 0) return absl::UnavailableError("restarts");
+        return job.Answer(request);
+      });
+  job.lease = LeaseOf("j", &coordinator);
+  job.running = [](const v1::AttemptReport& report, v1::SynchronizeResponse* response) {
+    Order(report, v1::AttemptOrder::STOP, response);
+  };
+  RunAgent(&coordinator, TrainUntilTold, 1);
+  EXPECT_TRUE(job.last.outcome().has_stopped());
+}
+
 TEST_F(AgentTest, AnOutcomeIsRepeatedUntilItIsForgotten) {
   OneJob job;
   int repeats = 0;

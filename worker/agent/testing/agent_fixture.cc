@@ -81,8 +81,7 @@ void AgentTest::RunAgent(FakeCoordinator* coordinator, FakeRunner::Body body, in
   AgentOptions options;
   options.worker_id = "w";
   options.capabilities.set_slots(slots);
-  options.backoff.initial = absl::Milliseconds(1);
-  options.backoff.maximum = absl::Milliseconds(2);
+  options.backoff = backoff_;
   Agent agent(options, environment);
   std::thread thread([&agent] { agent.Run(); });
   if (use) use(&agent);

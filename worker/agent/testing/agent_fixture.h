@@ -114,6 +114,8 @@ class AgentTest : public testing::Test {
       : folder_(testing::TempDir() + "/" +
                 testing::UnitTest::GetInstance()->current_test_info()->name()) {
     std::filesystem::remove_all(folder_);
+    backoff_.initial = absl::Milliseconds(1);
+    backoff_.maximum = absl::Milliseconds(2);
   }
 
   // Of attempt 3 of the job "projects/p/jobs/<job>", with a stored model and data.
@@ -123,6 +125,7 @@ class AgentTest : public testing::Test {
   void RunAgent(FakeCoordinator* coordinator, FakeRunner::Body body, int slots,
                 const std::function<void(Agent*)>& use = {});
 
+  BackoffOptions backoff_;  // Of the agents that RunAgent() runs: milliseconds.
   const std::string folder_;
   double counted_steps_ = -1;  // What the last RunAgent() left in topiary_training_steps_total.
 };
