@@ -25,7 +25,12 @@ class IdTracer {
   absl::StatusOr<std::map<std::string, std::vector<int64_t>>> Run() {
     for (const ValueInfo& input : graph_.inputs) {
       if (input.dtype != DType::kInt64) continue;
-      Tensor positions(DType::kInt64, inferred_.values.at(input.name).shape);
+      const Shape& shape = inferred_.values.at(input.name).shape;
+      if (const absl::Status status = CheckSize(shape); !status.ok()) {
+        return absl::Status(status.code(),
+                            absl::StrCat("input '", input.name, "': ", status.message()));
+      }
+      Tensor positions(DType::kInt64, shape);
       std::iota(positions.data<int64_t>(), positions.data<int64_t>() + positions.element_count(),
                 int64_t{0});
       limits_[input.name].assign(positions.element_count(), std::numeric_limits<int64_t>::max());
@@ -46,6 +51,14 @@ class IdTracer {
     std::string input;
     Tensor positions;
   };
+
+  // What is traced is held in memory, and so must not be as large as a hostile file says.
+  static absl::Status CheckSize(const Shape& shape) {
+    if (shape.CheckedElementCount(kMaxFoldedElements).ok()) return absl::OkStatus();
+    return absl::ResourceExhaustedError(absl::StrCat("an example has ids of shape ",
+                                                     shape.ToString(), "; at most ",
+                                                     kMaxFoldedElements, " are supported"));
+  }
 
   const Traced* Find(const std::string& value) const {
     const auto it = traced_.find(value);
@@ -81,7 +94,9 @@ class IdTracer {
       op.types.push_back(name.empty() ? nullptr : &inferred_.values.at(name));
       op.constants.push_back(i == 0 ? &data.positions : ConstantValue(graph_, inferred_, name));
     }
-    ASSIGN_OR_RETURN(Tensor moved, schema->fold(op, inferred_.values.at(node.output(0))));
+    const ValueType& type = inferred_.values.at(node.output(0));
+    RETURN_IF_ERROR(CheckSize(type.shape));
+    ASSIGN_OR_RETURN(Tensor moved, schema->fold(op, type));
     traced_[node.output(0)] = {data.input, std::move(moved)};
     return absl::OkStatus();
   }

@@ -16,7 +16,8 @@ namespace topiary {
 // the element reaches; INT64_MAX where nothing reads it. Of several tables the shortest counts.
 //
 // Errors as those of InferShapes(); UNIMPLEMENTED, naming the node, where indices are picked from
-// the data by other indices from the data.
+// the data by other indices from the data; RESOURCE_EXHAUSTED where an example has more than
+// kMaxFoldedElements ids.
 absl::StatusOr<std::map<std::string, std::vector<int64_t>>> FindIdLimits(const Graph& graph);
 
 }  // namespace topiary

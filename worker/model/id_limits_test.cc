@@ -63,6 +63,17 @@ TEST(IdLimits, TheShortestOfSeveralTablesCounts) {
   EXPECT_THAT(limits.at("ids"), ElementsAre(5, 5));
 }
 
+TEST(IdLimits, MoreIdsThanMemoryHoldsAreRefused) {
+  const Graph huge = GraphBuilder()
+                         .Input("ids", {kBatch, int64_t{1} << 36}, DType::kInt64)
+                         .Weight("table", Shape({7}))
+                         .Node("Gather", {"table", "ids"}, {"y"})
+                         .Output("y")
+                         .Build();
+  EXPECT_THAT(FindIdLimits(huge),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("input 'ids'")));
+}
+
 TEST(IdLimits, IdsOfIdsAreRefused) {
   const Graph graph = GraphBuilder()
                           .Input("ids", {kBatch, 2}, DType::kInt64)
