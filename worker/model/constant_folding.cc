@@ -201,8 +201,7 @@ Result Slice(const OpContext& op, const ValueType& type) {
 
 Result Gather(const OpContext& op, const ValueType& type) {
   const Tensor& data = *op.constant(0);
-  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(op.node, "axis", 0));
-  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, data.shape().rank()));
+  ASSIGN_OR_RETURN(const int axis, ReadAxis(op.node, data.shape().rank()));
   const int64_t indices_count = op.constant(1)->element_count();
   ASSIGN_OR_RETURN(const std::vector<int64_t> indices,
                    IntegerValues(op.constant(1)->Clone().Reshaped(Shape({indices_count}))));

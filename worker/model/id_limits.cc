@@ -25,23 +25,11 @@ class IdTracer {
   absl::StatusOr<std::map<std::string, std::vector<int64_t>>> Run() {
     for (const ValueInfo& input : graph_.inputs) {
       if (input.dtype != DType::kInt64) continue;
-      const Shape& shape = inferred_.values.at(input.name).shape;
-      if (const absl::Status status = CheckSize(shape); !status.ok()) {
-        return absl::Status(status.code(),
-                            absl::StrCat("input '", input.name, "': ", status.message()));
-      }
-      Tensor positions(DType::kInt64, shape);
-      std::iota(positions.data<int64_t>(), positions.data<int64_t>() + positions.element_count(),
-                int64_t{0});
-      limits_[input.name].assign(positions.element_count(), std::numeric_limits<int64_t>::max());
-      traced_[input.name] = {input.name, std::move(positions)};
+      RETURN_IF_ERROR(In(absl::StrCat("input '", input.name, "'"), Start(input.name)));
     }
     for (const int index : inferred_.live_nodes) {
-      const absl::Status status = Visit(graph_.nodes[index]);
-      if (!status.ok()) {
-        return absl::Status(status.code(), absl::StrCat(NodeLabel(graph_.nodes[index], index), ": ",
-                                                        status.message()));
-      }
+      const Node& node = graph_.nodes[index];
+      RETURN_IF_ERROR(In(NodeLabel(node, index), Visit(node)));
     }
     return std::move(limits_);
   }
@@ -52,12 +40,30 @@ class IdTracer {
     Tensor positions;
   };
 
+  static absl::Status In(const std::string& place, const absl::Status& status) {
+    if (status.ok()) return status;
+    return absl::Status(status.code(), absl::StrCat(place, ": ", status.message()));
+  }
+
   // What is traced is held in memory, and so must not be as large as a hostile file says.
-  static absl::Status CheckSize(const Shape& shape) {
-    if (shape.CheckedElementCount(kMaxFoldedElements).ok()) return absl::OkStatus();
-    return absl::ResourceExhaustedError(absl::StrCat("an example has ids of shape ",
-                                                     shape.ToString(), "; at most ",
-                                                     kMaxFoldedElements, " are supported"));
+  absl::Status Hold(const Shape& shape) {
+    const absl::StatusOr<int64_t> count = shape.CheckedElementCount(kMaxFoldedElements);
+    if (count.ok()) held_elements_ += *count;
+    if (count.ok() && held_elements_ <= kMaxFoldedElements) return absl::OkStatus();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("it has ids of shape ", shape.ToString(), " for one example: at most ",
+                     kMaxFoldedElements, " in all values that hold ids are supported"));
+  }
+
+  absl::Status Start(const std::string& input) {
+    const Shape& shape = inferred_.values.at(input).shape;
+    RETURN_IF_ERROR(Hold(shape));
+    Tensor positions(DType::kInt64, shape);
+    std::iota(positions.data<int64_t>(), positions.data<int64_t>() + positions.element_count(),
+              int64_t{0});
+    limits_[input].assign(positions.element_count(), std::numeric_limits<int64_t>::max());
+    traced_[input] = {input, std::move(positions)};
+    return absl::OkStatus();
   }
 
   const Traced* Find(const std::string& value) const {
@@ -67,21 +73,43 @@ class IdTracer {
 
   absl::Status Visit(const Node& node) {
     const Traced* data = Find(node.input(0));
-    const Traced* indices = node.op_type == "Gather" ? Find(node.input(1)) : nullptr;
+    if (node.op_type != "Gather") return data != nullptr ? Move(node, *data) : absl::OkStatus();
+    const Traced* indices = Find(node.input(1));
     if (data != nullptr && indices != nullptr) {
       return absl::UnimplementedError("its data and its indices both come from the input");
     }
     if (indices != nullptr) return Limit(node, *indices);
-    return data != nullptr ? Move(node, *data) : absl::OkStatus();
+    const Tensor* constant = ConstantValue(graph_, inferred_, node.input(1));
+    if (constant == nullptr) {
+      return absl::UnimplementedError(
+          absl::StrCat("its indices '", node.input(1),
+                       "' are numbers of a table; they must be ids of an input, or constant"));
+    }
+    return data != nullptr ? Move(node, *data) : CheckIndices(node, *constant);
+  }
+
+  // The rows of the axis that `node`, a Gather, picks from.
+  absl::StatusOr<int64_t> RowsOf(const Node& node) const {
+    const Shape& table = inferred_.values.at(node.input(0)).shape;
+    ASSIGN_OR_RETURN(const int axis, ReadAxis(node, table.rank()));
+    return table[axis];
   }
 
   absl::Status Limit(const Node& node, const Traced& indices) {
-    const Shape& table = inferred_.values.at(node.input(0)).shape;
-    ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(node, "axis", 0));
-    ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, table.rank()));
+    ASSIGN_OR_RETURN(const int64_t rows, RowsOf(node));
     std::vector<int64_t>& limits = limits_[indices.input];
     for (const int64_t position : indices.positions.span<int64_t>()) {
-      limits[position] = std::min(limits[position], table[axis]);
+      limits[position] = std::min(limits[position], rows);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckIndices(const Node& node, const Tensor& indices) const {
+    ASSIGN_OR_RETURN(const int64_t rows, RowsOf(node));
+    for (const int64_t index : indices.span<int64_t>()) {
+      if (index >= -rows && index < rows) continue;
+      return absl::InvalidArgumentError(absl::StrCat("index ", index, " is outside the ", rows,
+                                                     " rows of '", node.input(0), "'"));
     }
     return absl::OkStatus();
   }
@@ -95,7 +123,7 @@ class IdTracer {
       op.constants.push_back(i == 0 ? &data.positions : ConstantValue(graph_, inferred_, name));
     }
     const ValueType& type = inferred_.values.at(node.output(0));
-    RETURN_IF_ERROR(CheckSize(type.shape));
+    RETURN_IF_ERROR(Hold(type.shape));
     ASSIGN_OR_RETURN(Tensor moved, schema->fold(op, type));
     traced_[node.output(0)] = {data.input, std::move(moved)};
     return absl::OkStatus();
@@ -105,6 +133,7 @@ class IdTracer {
   const InferredGraph& inferred_;
   std::map<std::string, Traced> traced_;
   std::map<std::string, std::vector<int64_t>> limits_;
+  int64_t held_elements_ = 0;
 };
 
 }  // namespace

@@ -5,12 +5,14 @@
 
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_matchers.h"
 #include "worker/model/testing/graph_builder.h"
 
 namespace topiary {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -72,6 +74,51 @@ TEST(IdLimits, MoreIdsThanMemoryHoldsAreRefused) {
                          .Build();
   EXPECT_THAT(FindIdLimits(huge),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("input 'ids'")));
+}
+
+TEST(IdLimits, ManyValuesOfIdsAreMoreThanMemoryHoldsToo) {
+  GraphBuilder builder;
+  builder.Input("ids0", {kBatch, int64_t{1} << 22}, DType::kInt64).Weight("table", Shape({7}));
+  for (int i = 0; i < 4; ++i) {
+    builder.Node("Identity", {absl::StrCat("ids", i)}, {absl::StrCat("ids", i + 1)});
+  }
+  builder.Node("Gather", {"table", "ids4"}, {"y"}).Output("y");
+  EXPECT_THAT(FindIdLimits(builder.Build()),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("node 3")));
+}
+
+TEST(IdLimits, IndicesFromATableAreRefused) {
+  const Graph graph = GraphBuilder()
+                          .Input("ids", {kBatch, 2}, DType::kInt64)
+                          .Ints("map", {3, 1})
+                          .Weight("table", Shape({7, 2}))
+                          .Node("Gather", {"map", "ids"}, {"mapped"})
+                          .Node("Gather", {"ids", "mapped"}, {"i"}, {Int("axis", 1)}, "pick")
+                          .Node("Gather", {"table", "i"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_THAT(FindIdLimits(graph), StatusIs(absl::StatusCode::kUnimplemented,
+                                            AllOf(HasSubstr("pick"), HasSubstr("'mapped'"))));
+}
+
+TEST(IdLimits, ConstantIndicesOutsideTheirTableAreRefused) {
+  const auto graph = [](int64_t index) {
+    return GraphBuilder()
+        .Input("x", {kBatch, 2})
+        .Weight("table", Shape({7, 2}))
+        .Ints("index", {index})
+        .Node("Gather", {"table", "index"}, {"row"}, {}, "pick")
+        .Node("Add", {"x", "row"}, {"y"})
+        .Output("y")
+        .Build();
+  };
+  EXPECT_OK(FindIdLimits(graph(-7)).status());
+  EXPECT_OK(FindIdLimits(graph(6)).status());
+  for (const int64_t index : {int64_t{-8}, int64_t{7}}) {
+    EXPECT_THAT(FindIdLimits(graph(index)),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("pick"), HasSubstr("7 rows of 'table'"))));
+  }
 }
 
 TEST(IdLimits, IdsOfIdsAreRefused) {

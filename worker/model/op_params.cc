@@ -169,7 +169,8 @@ absl::StatusOr<int> ReadAxis(const Node& node, int rank) {
   if (node.op_type == "Concat" && node.FindAttribute("axis") == nullptr) {
     return absl::InvalidArgumentError("attribute 'axis' is missing");
   }
-  ASSIGN_OR_RETURN(const int64_t axis, IntAttribute(node, "axis", -1));
+  const int64_t fallback = node.op_type == "Gather" ? 0 : -1;
+  ASSIGN_OR_RETURN(const int64_t axis, IntAttribute(node, "axis", fallback));
   return NormalizeAxis(axis, rank);
 }
 

@@ -108,7 +108,7 @@ struct TriluParams {
 // `k` is the second operand, null if left out.
 absl::StatusOr<TriluParams> ReadTrilu(const Node& node, const Tensor* k);
 
-// The axis of Softmax, LogSoftmax or Concat, in [0, rank).
+// The axis of Softmax, LogSoftmax, Concat or Gather, in [0, rank).
 absl::StatusOr<int> ReadAxis(const Node& node, int rank);
 
 // The axis at which Flatten splits, in [0, rank].

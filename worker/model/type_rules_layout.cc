@@ -139,8 +139,7 @@ Result Gather(const OpContext& op) {
     return absl::InvalidArgumentError(
         absl::StrCat("the indices are ", DTypeName(op.dtype(1)), "; they must be integers"));
   }
-  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(op.node, "axis", 0));
-  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, data.rank()));
+  ASSIGN_OR_RETURN(const int axis, ReadAxis(op.node, data.rank()));
   Shape::Dims dims(data.dims().begin(), data.dims().begin() + axis);
   const Shape& indices = op.shape(1);
   dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());

@@ -89,8 +89,7 @@ absl::Status LowerGather(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(const TensorRef whole, l.PlainValue(src_name));
   ASSIGN_OR_RETURN(const TensorRef all, l.PlainValue(node.input(1)));
   const Shape& shape = whole.shape();
-  ASSIGN_OR_RETURN(const int64_t raw, IntAttribute(node, "axis", 0));
-  ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw, shape.rank()));
+  ASSIGN_OR_RETURN(const int axis, ReadAxis(node, shape.rank()));
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= shape[i];
   for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
