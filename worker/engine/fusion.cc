@@ -77,9 +77,12 @@ class Fuser {
         constant->element_count() != 1) {
       return std::nullopt;
     }
-    const bool parameter = std::find(inferred_.parameters.begin(), inferred_.parameters.end(),
-                                     name) != inferred_.parameters.end();
-    if (parameter) return std::nullopt;
+    // Training changes both.
+    for (const auto* changing : {&inferred_.parameters, &inferred_.statistics}) {
+      if (std::find(changing->begin(), changing->end(), name) != changing->end()) {
+        return std::nullopt;
+      }
+    }
     return constant->data<float>()[0];
   }
 
@@ -108,9 +111,11 @@ class Fuser {
     if (division) node = Next(fused->result, "Div", &other, &next);
     if (node == nullptr || (division && node->input(0) != fused->result)) return index;
     const std::optional<float> number = Number(other);
-    if (!number.has_value() || (division && *number == 0)) return index;
+    if (!number.has_value()) return index;
+    const float factor = division ? 1 / *number : *number;
+    if (!std::isfinite(factor)) return index;
     absorbed_.insert(next);
-    fused->factor = division ? 1 / *number : *number;
+    fused->factor = factor;
     fused->result = node->output(0);
     return next;
   }

@@ -136,6 +136,20 @@ TEST(Fusion, ANumberDividedByAProductIsNoFactor) {
   EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"MatMul+transpose", "Div"}));
 }
 
+TEST(Fusion, APartOfAProductThatIsWantedStays) {
+  GradientGraph graph = Linear();
+  graph.Node("Div", {"p", "two"}, "q").Node("Add", {"bias", "q"}, "y").Output("y").Output("q");
+  const GradientCase model = graph.Finish("", LossKind::kNone, 2);
+  EXPECT_EQ(Fused(model, {"y", "q"}), (Names{"MatMul+transpose+factor", "Add"}));
+  EXPECT_EQ(Fused(model, {"y", "p"}), (Names{"MatMul+transpose", "Div", "Add"}));
+}
+
+TEST(Fusion, ADivisorWhoseInverseIsInfiniteIsNoFactor) {
+  GradientGraph graph = Linear();
+  graph.Constant("tiny", Tensor::Scalar(1e-40f)).Node("Div", {"p", "tiny"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"MatMul+transpose", "Div"}));
+}
+
 TEST(Fusion, AVectorOfAnotherAxisIsNoBias) {
   GradientGraph graph = Linear();
   graph.Weight("column", {3, 1}).Node("Add", {"p", "column"}, "y").Output("y");

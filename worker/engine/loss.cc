@@ -40,16 +40,10 @@ OutputKind KindOf(const Node* last, LossKind loss) {
   return loss == LossKind::kNone ? OutputKind::kValues : OutputKind::kLogits;
 }
 
-// The axis of the classes in [n, classes, 1, ...] or [n, length, classes], or -1.
-int ClassAxis(const Shape& shape) {
-  if (shape.rank() >= 2 && shape.element_count() == shape[0] * shape[1]) return 1;
-  return shape.rank() == 3 ? 2 : -1;
-}
-
-// Whether a softmax over `axis` of `shape` is one over the classes of every example.
-bool IsOverClasses(const Node& node, const Shape& shape) {
+// Whether `node`, a softmax of logits of `shape`, is one over the `classes` of every example.
+bool IsOverClasses(const Node& node, const Shape& shape, int64_t classes) {
   const absl::StatusOr<int> axis = ReadAxis(node, shape.rank());
-  return axis.ok() && *axis == ClassAxis(shape);
+  return axis.ok() && *axis == ClassAxis(shape) && shape[*axis] == classes;
 }
 
 // [examples, classes].
@@ -65,6 +59,11 @@ absl::StatusOr<Shape> ClassShape(const std::string& output, const Shape& shape) 
 
 }  // namespace
 
+int ClassAxis(const Shape& output) {
+  if (output.rank() >= 2 && output.element_count() == output[0] * output[1]) return 1;
+  return output.rank() == 3 ? 2 : -1;
+}
+
 absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph& inferred,
                                         LossKind loss, const std::string& output) {
   const Shape& shape = inferred.values.at(output).shape;
@@ -79,7 +78,7 @@ absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph&
     ASSIGN_OR_RETURN(input.shape, ClassShape(output, shape));
     const bool softmax =
         last != nullptr && (last->op_type == "Softmax" || last->op_type == "LogSoftmax");
-    if (softmax && IsOverClasses(*last, inferred.values.at(last->input(0)).shape)) {
+    if (softmax && IsOverClasses(*last, inferred.values.at(last->input(0)).shape, input.shape[1])) {
       input.value = last->input(0);
     } else if (input.output_kind == OutputKind::kProbabilities) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -40,6 +40,10 @@ enum class LossKind {
   kMeanSquaredError,
 };
 
+// The axis of the classes in an output of cross-entropy: 1 in [n, classes, 1, ...], 2 in
+// [n, length, classes]; -1 where `output` is neither.
+int ClassAxis(const Shape& output);
+
 // What the numbers of the output are, told from the last node and the loss.
 enum class OutputKind { kLogits, kProbabilities, kLogProbabilities, kValues };
 

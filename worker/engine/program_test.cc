@@ -266,6 +266,25 @@ TEST(Program, SeveralOutputsAreAllThere) {
               ElementsAre(std::max(0.0f, -3 * w[0]), std::max(0.0f, 5 * w[1])));
 }
 
+// A sum of no products is 0.
+TEST(Program, AProductOfNothingHasItsShapeAndIsZero) {
+  const GradientCase model = GradientGraph()
+                                 .Input("x", {GraphBuilder::kBatch, 2})
+                                 .Weight("w", {0, 2})
+                                 .Weight("bias", {2})
+                                 .Constant("none", Tensor(DType::kInt64, Shape({0})))
+                                 .Node("Gather", {"x", "none"}, "e", {Int("axis", 1)})
+                                 .Node("MatMul", {"e", "w"}, "z")
+                                 .Node("Add", {"z", "bias"}, "y")
+                                 .Output("y")
+                                 .Finish("", LossKind::kMeanSquaredError, 2);
+  ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture, BuildFixture(model.graph, Options(model)));
+  FillWithRandomData(*fixture.program, model.loss, 1);
+  fixture.program->ForwardBackward();
+  const float* bias = fixture.value("bias");
+  EXPECT_THAT(OutputOf(*fixture.program), ElementsAre(bias[0], bias[1], bias[0], bias[1]));
+}
+
 TEST(Program, GradientsOfUnusedOutputsStayZero) {
   const GradientCase model = GradientGraph()
                                  .Input("x", {GraphBuilder::kBatch, 2})
@@ -316,6 +335,19 @@ TEST(ProgramRefuses, CrossEntropyOfAnOutputWithoutClasses) {
       WithOutput({GraphBuilder::kBatch, 3, 4, 2}, "Relu", LossKind::kSoftmaxCrossEntropy);
   EXPECT_THAT(BuildStatus(model), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("output 'y' has shape [2,3,4,2]")));
+}
+
+TEST(ProgramRefuses, CrossEntropyOfASoftmaxOverPartOfTheClasses) {
+  GradientGraph graph;
+  const GradientCase model = graph.Input("x", {GraphBuilder::kBatch, 4, 8})
+                                 .Weight("w", {8})
+                                 .Node("Mul", {"x", "w"}, "z")
+                                 .Node("Softmax", {"z"}, "p", {Int("axis", -1)})
+                                 .Node("Flatten", {"p"}, "y")
+                                 .Output("y")
+                                 .Finish("", LossKind::kSoftmaxCrossEntropy, 2);
+  EXPECT_THAT(BuildStatus(model), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("not a softmax over the classes")));
 }
 
 TEST(ProgramRefuses, CrossEntropyOfASigmoid) {

@@ -156,7 +156,8 @@ MatMulShapes ShapesOfMatMul(const Shape& a_shape, const Shape& b_shape, const Sh
   const int64_t depth = s.a[s.a.rank() - 1];
   const int64_t columns = s.b[s.b.rank() - 1];
   if (s.b.rank() == 2) {
-    const int64_t rows = depth == 0 ? 0 : s.a.element_count() / depth;
+    int64_t rows = 1;
+    for (int axis = 0; axis + 1 < s.a.rank(); ++axis) rows *= s.a[axis];
     return {Shape({rows, depth}), s.b, Shape({rows, columns})};
   }
   const int rank = std::max(s.a.rank(), s.b.rank());

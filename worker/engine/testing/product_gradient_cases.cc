@@ -58,6 +58,33 @@ GradientCase TransposedWeight(bool relu) {
   return graph.Node("Relu", {"r"}, "z").Finish("MatMulTransposedWeightRelu", "z", {2, 3, 5});
 }
 
+// nn.Linear on sequences twice, with one bias for both.
+GradientCase SharedBias() {
+  return GradientGraph()
+      .Weight("a", {2, 3, 4})
+      .Weight("v", {4, 5})
+      .Weight("w", {5, 5})
+      .Weight("bias", {5})
+      .Node("MatMul", {"a", "v"}, "p")
+      .Node("Add", {"p", "bias"}, "q")
+      .Node("MatMul", {"q", "w"}, "r")
+      .Node("Add", {"bias", "r"}, "z")
+      .Finish("MatMulSharedBias", "z", {2, 3, 5});
+}
+
+// As language models do: the table of the embedding, transposed, gives the scores.
+GradientCase TiedEmbedding() {
+  return GradientGraph()
+      .Input("ids", {GraphBuilder::kBatch, 3}, DType::kInt64)
+      .Weight("table", {6, 4})
+      .Node("Gather", {"table", "ids"}, "e")
+      .Node("Tanh", {"e"}, "h")
+      .Node("Transpose", {"table"}, "t", {List("perm", {1, 0})})
+      .Node("MatMul", {"h", "t"}, "y")
+      .Output("y")
+      .Finish("MatMulTiedEmbedding", LossKind::kSoftmaxCrossEntropy, 4);
+}
+
 // One activation read by three products: their gradients accumulate.
 GradientCase SharedActivation() {
   return GradientGraph()
@@ -105,6 +132,8 @@ void AddProductGradientCases(std::vector<GradientCase>* cases) {
   cases->push_back(TransposedWeight(false));
   cases->push_back(TransposedWeight(true));
   cases->push_back(SharedActivation());
+  cases->push_back(SharedBias());
+  cases->push_back(TiedEmbedding());
   cases->push_back(MatMul("Matrices", {3, 4}, {4, 5}, {3, 5}));
   cases->push_back(MatMul("StackTimesMatrix", {2, 3, 4}, {4, 5}, {2, 3, 5}));
   cases->push_back(MatMul("Stacks", {2, 3, 4}, {2, 4, 5}, {2, 3, 5}));
