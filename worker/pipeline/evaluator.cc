@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Evaluator>> Evaluator::Create(const Graph& graph,
   options.mode = ProgramMode::kInference;
   options.loss = LossKindOf(task.loss);
   ASSIGN_OR_RETURN(evaluator->program_, Program::Build(graph, store, backend, options));
+  RETURN_IF_ERROR(CheckOutputPerExample(graph, *evaluator->program_));
   LoaderOptions loader;
   loader.batch_size = options.batch;
   loader.shuffle = false;

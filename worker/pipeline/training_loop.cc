@@ -80,6 +80,7 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
   options.loss = LossKindOf(task.loss);
   options.seed = task.seed;
   ASSIGN_OR_RETURN(program_, Program::Build(graph, store_.get(), backend, options));
+  RETURN_IF_ERROR(CheckOutputPerExample(graph, *program_));
   if (!layers_.empty()) {
     ASSIGN_OR_RETURN(scaling_, BlockScaling::Create(store_.get()));
   }
