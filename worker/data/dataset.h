@@ -27,8 +27,9 @@ struct DataArray {
 };
 
 // All examples of one split. `inputs` are named after the model's inputs they
-// feed. `labels` is int64 class indices of shape [size], or float32 targets of
-// shape [size] or [size, ...]; it may be empty (no name) for prediction.
+// feed. `labels` is int64 class indices of shape [size] (of sequences: [size, length], one for
+// each position), or float32 targets of shape [size] or [size, ...]; it may be empty (no name) for
+// prediction.
 // Movable; copied only by Clone(). Thread-compatible.
 struct Dataset {
   std::vector<DataArray> inputs;
@@ -63,6 +64,11 @@ struct DataRequirements {
   // per example.
   int64_t class_count = 0;
   Shape label_shape;
+
+  // Numbers that the model returns for one example: a score per class for each label, or a target.
+  int64_t outputs_per_example() const {
+    return label_shape.element_count() * (class_count > 0 ? class_count : 1);
+  }
 };
 
 // Checks that `dataset` feeds such a model: every input there, dtype and example

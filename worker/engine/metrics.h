@@ -13,8 +13,9 @@
 
 namespace topiary {
 
-// Predictions for `rows` examples of `columns` numbers each, row-major on the host. Rows of a
-// batch that are only padding are left out by passing fewer rows.
+// Predictions of `columns` numbers each for `rows` examples, or positions of sequences one after
+// the other; row-major on the host. Rows of a batch that are only padding are left out by passing
+// fewer rows.
 struct Predictions {
   const float* outputs = nullptr;
   OutputKind kind = OutputKind::kLogits;

@@ -48,8 +48,7 @@ void AppendEntry(absl::string_view name, absl::string_view contents, std::string
 }  // namespace
 
 absl::Status WriteNpz(absl::string_view array_name, const Tensor& array, const std::string& path) {
-  constexpr size_t kMaxBytes = (size_t{1} << 32) - (size_t{1} << 20);
-  if (array.dtype() != DType::kFloat32 || array.byte_size() > kMaxBytes) {
+  if (array.dtype() != DType::kFloat32 || array.byte_size() > size_t{kMaxNpzBytes}) {
     return absl::InvalidArgumentError(
         absl::StrCat("array '", array_name, "' of ", DTypeName(array.dtype()),
                      array.shape().ToString(), " does not fit an .npz file of less than 4 GiB"));

@@ -37,7 +37,7 @@ struct PrunableLayer {
   int64_t rows = 0;
   int64_t cols = 0;
   // True where the stored order of a matrix is [cols][rows] (Gemm with transB=1,
-  // Conv), false where it is [rows][cols].
+  // MatMul with a Transpose of the weight, Conv), false where it is [rows][cols].
   bool transposed = false;
 
   // Where element (group, row, col) lies in the stored tensor, in elements.

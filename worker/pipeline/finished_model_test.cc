@@ -119,9 +119,9 @@ TEST(WarningsAbout, PointsOutThatDenseLayersLowerTheSparsity) {
 TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate one,
-                       EstimateMemory(graph, {1, OptimizerKind::kSgd, 500, {}}));
+                       EstimateMemory(graph, {1, OptimizerKind::kSgd, 500, {}, 0}));
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate many,
-                       EstimateMemory(graph, {10, OptimizerKind::kAdam, 500, {}}));
+                       EstimateMemory(graph, {10, OptimizerKind::kAdam, 500, {}, 0}));
   EXPECT_EQ(many.activations, 10 * one.activations);
   EXPECT_GT(many.weights, one.weights);
   EXPECT_GT(many.checkpoint, one.checkpoint);
@@ -133,13 +133,19 @@ TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
 TEST(MemoryEstimate, AnEvaluationKeepsLessThanATraining) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate training,
-                       EstimateMemory(graph, {8, OptimizerKind::kSgd, 0, {}}));
+                       EstimateMemory(graph, {8, OptimizerKind::kSgd, 0, {}, 0}));
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate evaluation,
-                       EstimateMemory(graph, {8, std::nullopt, 0, {}}));
+                       EstimateMemory(graph, {8, std::nullopt, 0, {}, 0}));
   EXPECT_LT(evaluation.weights, training.weights);
   EXPECT_LT(evaluation.activations, training.activations);
   EXPECT_GT(evaluation.activations, 0);
   EXPECT_EQ(evaluation.checkpoint, 0);
+}
+
+TEST(MemoryEstimate, PredictionsAreHeldWithTheirArchive) {
+  MemoryNeeds needs;
+  needs.prediction_bytes = 1000;
+  EXPECT_EQ(EstimateMemory(ConvGraph(), needs)->predictions, 3000);
 }
 
 TEST(MemoryEstimate, TinyBlocksCostMoreThanTheirWeights) {

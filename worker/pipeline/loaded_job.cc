@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/export/npz_writer.h"
 #include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
 #include "worker/model/shape_inference.h"
@@ -43,11 +45,25 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
   return absl::OkStatus();
 }
 
+// Of those that the job returns for the held-out examples.
+absl::StatusOr<int64_t> PredictionBytes(const JobSpec& spec, const DataRequirements& requirements,
+                                        int64_t examples) {
+  const auto* evaluate = std::get_if<EvaluateSpec>(&spec.method);
+  if (evaluate == nullptr || !evaluate->return_predictions) return 0;
+  const int64_t per_example =
+      requirements.outputs_per_example() * static_cast<int64_t>(sizeof(float));
+  if (examples <= kMaxNpzBytes / per_example) return examples * per_example;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the predictions for ", examples, " held-out examples, ", per_example,
+      " bytes each, do not fit an .npz file of less than 4 GiB: evaluate fewer at a time"));
+}
+
 absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
-                         int64_t data_bytes) {
+                         int64_t data_bytes, int64_t prediction_bytes) {
   MemoryNeeds needs;
   needs.batch = batch;
   needs.data_bytes = data_bytes;
+  needs.prediction_bytes = prediction_bytes;
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
   for (const LayerChoice& choice : job.choices) {
     if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);
@@ -62,13 +78,15 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   LoadedJob job;
   RETURN_IF_ERROR(LoadModel(spec, &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
-  RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0));
+  RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0, 0));
   ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
                                          spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
   job.batches_per_epoch = job.data.train.size() / job.batch;
   ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
-  RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes()));
+  ASSIGN_OR_RETURN(const int64_t prediction_bytes,
+                   PredictionBytes(spec, requirements, job.data.evaluation.size()));
+  RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes(), prediction_bytes));
   return job;
 }
 

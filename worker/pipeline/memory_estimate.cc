@@ -46,6 +46,7 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, input_shapes));
   MemoryEstimate estimate;
   estimate.data = needs.data_bytes;
+  estimate.predictions = 3 * needs.prediction_bytes;  // As made, as array, as archive.
   int64_t given = 0;
   for (const Initializer& initializer : graph.initializers) {
     given += static_cast<int64_t>(initializer.value.byte_size());
@@ -74,8 +75,8 @@ absl::Status CheckMemoryLimit(const MemoryEstimate& estimate, int64_t limit_byte
       "the job needs about ", Mebibytes(estimate.total()), " (examples ", Mebibytes(estimate.data),
       ", weights and optimizer ", Mebibytes(estimate.weights), ", state of blocks ",
       Mebibytes(estimate.blocks), ", writing a checkpoint ", Mebibytes(estimate.checkpoint),
-      ", activations ", Mebibytes(estimate.activations), "), more than the ",
-      Mebibytes(limit_bytes),
+      ", activations ", Mebibytes(estimate.activations), ", predictions ",
+      Mebibytes(estimate.predictions), "), more than the ", Mebibytes(limit_bytes),
       " it may use: lower spec.task.batch_size, use less data, or a worker with more memory "
       "(spec.placement.memory_bytes)"));
 }

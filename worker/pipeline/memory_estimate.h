@@ -24,7 +24,8 @@ struct MemoryEstimate {
   // Training keeps each for the backward pass; what their gradients need beyond the memory that
   // activations give up is not counted. Inference keeps what the largest node reads and writes.
   int64_t activations = 0;
-  int64_t total() const { return data + weights + blocks + checkpoint + activations; }
+  int64_t predictions = 0;  // With the copies made to write them.
+  int64_t total() const { return data + weights + blocks + checkpoint + activations + predictions; }
 };
 
 struct MemoryNeeds {
@@ -32,6 +33,7 @@ struct MemoryNeeds {
   std::optional<OptimizerKind> optimizer;  // None: the job evaluates and does not train.
   int64_t data_bytes = 0;
   std::vector<std::shared_ptr<const BlockPartition>> partitions;  // Of the layers to prune.
+  int64_t prediction_bytes = 0;                                   // Of those that the job returns.
 };
 
 // Errors as InferShapes().

@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "worker/data/readers.h"
 #include "worker/data/scaling.h"
+#include "worker/engine/program.h"
 #include "worker/model/id_limits.h"
 #include "worker/model/shape_inference.h"
 
@@ -45,7 +46,8 @@ CsvSource CsvSourceOf(const CsvSourceSpec& spec, LossSpec loss, const std::strin
 }
 
 // Of a model with several inputs each is fed by the array of its own name.
-NpzSource NpzSourceOf(const NpzSourceSpec& spec, const DataRequirements& requirements) {
+absl::StatusOr<NpzSource> NpzSourceOf(const NpzSourceSpec& spec,
+                                      const DataRequirements& requirements) {
   NpzSource source;
   source.path = spec.path;
   source.labels = spec.label_array;
@@ -53,6 +55,11 @@ NpzSource NpzSourceOf(const NpzSourceSpec& spec, const DataRequirements& require
   for (const DataRequirements::Input& input : requirements.inputs) {
     source.inputs.push_back(
         {only ? spec.input_array : input.name, input.name, input.dtype == DType::kInt64});
+    if (source.inputs.back().array != spec.label_array) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "array '", spec.label_array, "' is that of the labels (label_array), but would also feed ",
+        "the model's input '", input.name,
+        "': give the labels in an array of another name, and that name in label_array"));
   }
   return source;
 }
@@ -62,7 +69,8 @@ absl::StatusOr<Dataset> Read(const DataSourceSpec& spec, LossSpec loss,
                              const std::vector<std::string>& class_names,
                              const ReadLimits& limits) {
   if (const auto* npz = std::get_if<NpzSourceSpec>(&spec)) {
-    return ReadNpz(NpzSourceOf(*npz, requirements), limits);
+    ASSIGN_OR_RETURN(const NpzSource source, NpzSourceOf(*npz, requirements));
+    return ReadNpz(source, limits);
   }
   if (requirements.inputs.size() != 1 || requirements.inputs[0].dtype != DType::kFloat32) {
     return absl::InvalidArgumentError(
@@ -164,6 +172,10 @@ absl::StatusOr<Shape> OutputShape(const Graph& graph) {
     return absl::InvalidArgumentError(
         absl::StrCat("output '", name, "' is not float32 with the batch as its first axis"));
   }
+  if (found->second.shape.element_count() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "output '", name, "' has shape ", found->second.shape.ToString(), ": there is nothing"));
+  }
   return found->second.shape;
 }
 
@@ -198,17 +210,15 @@ absl::StatusOr<DataRequirements> RequirementsOf(const Graph& graph, LossSpec los
     requirements.label_shape = Shape(outputs.subspan(1));
     return requirements;
   }
-  // [1, classes, 1, ...], or, for sequences, [1, length, classes].
-  const bool sequence = output.rank() == 3 && output.element_count() != output[1];
-  const bool fits = output.rank() >= 2 && (sequence || output.element_count() == output[1]);
-  requirements.class_count = fits ? output[sequence ? 2 : 1] : 0;
+  const int class_axis = ClassAxis(output);
+  requirements.class_count = class_axis < 0 ? 0 : output[class_axis];
   if (requirements.class_count < 2) {
     return absl::InvalidArgumentError(
         absl::StrCat("output '", graph.outputs[0].name, "' has shape ", output.ToString(),
                      " for one example: cross_entropy needs [1, classes] or [1, length, classes] "
                      "with 2 classes or more"));
   }
-  if (sequence) requirements.label_shape = Shape({output[1]});
+  if (class_axis == 2) requirements.label_shape = Shape({output[1]});
   return requirements;
 }
 

@@ -47,13 +47,15 @@ Graph Tagger() {
 
 absl::StatusOr<PreparedData> Prepare(const Graph& graph, LossSpec loss,
                                      std::vector<std::pair<std::string, std::string>> arrays,
-                                     const std::string& input_array = "x") {
+                                     const std::string& input_array = "x",
+                                     const std::string& label_array = "y") {
   const std::string path = testing::TempDir() + "/ids.npz";
   EXPECT_OK(WriteFileAtomically(path, ZipOf(std::move(arrays))));
   DataSpec spec;
   NpzSourceSpec source;
   source.path = path;
   source.input_array = input_array;
+  source.label_array = label_array;
   spec.train = source;
   spec.evaluation = source;
   spec.divide_by = 2;
@@ -104,6 +106,15 @@ TEST(PreparedIds, ASequenceHasALabelAtEachPosition) {
                       "tokens")
                   .status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has the label 4 in row 1")));
+}
+
+TEST(PreparedIds, LabelsFeedNoInput) {
+  EXPECT_THAT(Prepare(ClickModel(), LossSpec::kCrossEntropy,
+                      {{"ids.npy", Ids("(2, 2)", {0, 4, 0, 1})},
+                       {"numbers.npy", NpyOf<float>("<f4", "(2, 2)", {1, 2, 3, 4})}},
+                      "x", "numbers")
+                  .status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("input 'numbers'")));
 }
 
 TEST(PreparedIds, OtherFormatsFeedNoIds) {
