@@ -21,7 +21,7 @@ namespace topiary {
 class Cluster {
  public:
   struct Options {
-    absl::Duration lease_duration = absl::Seconds(4);
+    absl::Duration lease_duration = absl::Seconds(20);  // Long enough for a busy machine.
     absl::Duration checkpoint_interval = absl::Seconds(60);
     int worker_threads = 1;
   };

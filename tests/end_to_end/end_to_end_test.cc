@@ -95,6 +95,7 @@ TEST_F(EndToEndTest, APrunedModelComesBackWithItsProof) {
 TEST_F(EndToEndTest, AKilledWorkerCostsNoBits) {
   Cluster::Options options;
   options.checkpoint_interval = absl::Milliseconds(200);
+  options.lease_duration = absl::Seconds(4);
   Start(options);
   cluster_->StartWorker("undisturbed");
   const v1::Job reference = cluster_->WatchToTheEnd(Submit(Pruning(4000)));
