@@ -2,6 +2,7 @@
 //
 // Weights that the caller wants plain are laid out anew inside the kernel: it is the
 // same pass over memory that a reorder outside would be.
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/kernels/cpu/cpu_ops.h"
@@ -111,6 +112,44 @@ TensorDescription Settled(const TensorDescription& given, const Desc& desc) {
   return given.layout.is_any() ? DescribedBy(given.shape, given.dtype, desc) : given;
 }
 
+// What `make` describes, with plain activations where oneDNN would have only its reference for the
+// layouts of `c`: on AVX2 that is hundreds of times slower for the gradient of the weights of a
+// first layer that sees one channel.
+template <typename Make>
+auto DescribeFast(const Convolution& c, const Shape& src, const Shape& dst, const Make& make) {
+  const auto is_reference = [](const auto& description) {
+    return absl::StartsWith(description.impl_info_str(), "ref");
+  };
+  auto description = make(c);
+  if (!is_reference(description)) return description;
+  Convolution plain = c;
+  plain.src = PlainDesc(src);
+  plain.dst = PlainDesc(dst);
+  auto other = make(plain);
+  return is_reference(other) ? description : other;
+}
+
+// The memory of activation `index`, which lies there as `given` says (`own`, unless any layout was
+// wished for), as oneDNN reads it.
+int ReadActivation(OneDnnKernelBuilder* builder, int index, const TensorDescription& given,
+                   const Desc& own, const Desc& wanted) {
+  if (given.layout.is_any()) return builder->Operand(index, wanted);
+  return builder->Reordered(builder->Operand(index, own), own, wanted);
+}
+
+// The same for one that is written: FinishActivation() follows the primitive that writes it.
+int WriteActivation(OneDnnKernelBuilder* builder, int index, const TensorDescription& given,
+                    const Desc& own, const Desc& written) {
+  const bool same = given.layout.is_any() || own == written;
+  return same ? builder->Operand(index, written) : builder->Temporary(written);
+}
+
+void FinishActivation(OneDnnKernelBuilder* builder, int index, const TensorDescription& given,
+                      const Desc& own, int memory, const Desc& written) {
+  if (given.layout.is_any() || own == written) return;
+  builder->AddReorder(memory, written, builder->Operand(index, own), own);
+}
+
 }  // namespace
 
 KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescription& op) {
@@ -124,20 +163,25 @@ KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescriptio
   dnnl::post_ops post;
   if (p.fused_relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
   with.set_post_ops(post);
-  const auto description = ForwardDescription(context, c, with);
+  const TensorDescription src = operands[order.src], dst = operands[order.dst];
+  const auto description = DescribeFast(c, src.shape, dst.shape, [&](const Convolution& layouts) {
+    return ForwardDescription(context, layouts, with);
+  });
 
   operands[order.src] = Settled(operands[order.src], description.src_desc());
   operands[order.dst] = Settled(operands[order.dst], description.dst_desc());
   ASSIGN_OR_RETURN(operands[order.weights],
                    SettleWeights(operands[order.weights], description.weights_desc()));
   OneDnnKernelBuilder builder(context);
+  const int written = WriteActivation(&builder, order.dst, dst, c.dst, description.dst_desc());
   std::map<int, int> arguments = {
-      {DNNL_ARG_SRC, builder.Operand(order.src, description.src_desc())},
+      {DNNL_ARG_SRC, ReadActivation(&builder, order.src, src, c.src, description.src_desc())},
       {DNNL_ARG_WEIGHTS, ReadWeights(&builder, order.weights, p, operands[order.weights],
                                      description.weights_desc())},
-      {DNNL_ARG_DST, builder.Operand(order.dst, description.dst_desc())}};
+      {DNNL_ARG_DST, written}};
   if (p.has_bias) arguments[DNNL_ARG_BIAS] = builder.Operand(order.bias, c.bias);
   builder.Add(dnnl::convolution_forward(description), description.scratchpad_desc(), arguments);
+  FinishActivation(&builder, order.dst, dst, c.dst, written, description.dst_desc());
   return builder.Build(std::move(operands));
 }
 
@@ -149,21 +193,28 @@ KernelOr PlanConvolutionBackwardData(const OneDnnContext& context, const OpDescr
   std::vector<TensorDescription> operands = op.operands;
   const Convolution c =
       Describe(context, p, operands[kDSrc], operands[kWeights].shape, operands[kDDst]);
-  const auto forward = ForwardDescription(context, c, ScratchpadFromUser());
-  const dnnl::convolution_backward_data::primitive_desc description(
-      context.engine, kDirect, c.src, c.weights, c.dst, c.strides, c.dilations, c.pads_begin,
-      c.pads_end, forward, ScratchpadFromUser());
+  const TensorDescription d_dst = operands[kDDst], d_src = operands[kDSrc];
+  const auto description =
+      DescribeFast(c, d_src.shape, d_dst.shape, [&](const Convolution& layouts) {
+        return dnnl::convolution_backward_data::primitive_desc(
+            context.engine, kDirect, layouts.src, c.weights, layouts.dst, c.strides, c.dilations,
+            c.pads_begin, c.pads_end, ForwardDescription(context, layouts, ScratchpadFromUser()),
+            ScratchpadFromUser());
+      });
 
   operands[kDDst] = Settled(operands[kDDst], description.diff_dst_desc());
   operands[kDSrc] = Settled(operands[kDSrc], description.diff_src_desc());
   ASSIGN_OR_RETURN(operands[kWeights],
                    SettleWeights(operands[kWeights], description.weights_desc()));
   OneDnnKernelBuilder builder(context);
+  const int written = WriteActivation(&builder, kDSrc, d_src, c.src, description.diff_src_desc());
+  const int read = ReadActivation(&builder, kDDst, d_dst, c.dst, description.diff_dst_desc());
   builder.Add(dnnl::convolution_backward_data(description), description.scratchpad_desc(),
-              {{DNNL_ARG_DIFF_DST, builder.Operand(kDDst, description.diff_dst_desc())},
+              {{DNNL_ARG_DIFF_DST, read},
                {DNNL_ARG_WEIGHTS,
                 ReadWeights(&builder, kWeights, p, operands[kWeights], description.weights_desc())},
-               {DNNL_ARG_DIFF_SRC, builder.Operand(kDSrc, description.diff_src_desc())}});
+               {DNNL_ARG_DIFF_SRC, written}});
+  FinishActivation(&builder, kDSrc, d_src, c.src, written, description.diff_src_desc());
   return builder.Build(std::move(operands));
 }
 
@@ -175,14 +226,18 @@ KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDe
   std::vector<TensorDescription> operands = op.operands;
   const Convolution c = Describe(context, p, operands[order.src], operands[order.d_weights].shape,
                                  operands[order.d_dst]);
-  const auto forward = ForwardDescription(context, c, ScratchpadFromUser());
+  const TensorDescription src = operands[order.src], d_dst = operands[order.d_dst];
   using Description = dnnl::convolution_backward_weights::primitive_desc;
-  const Description description =
-      p.has_bias
-          ? Description(context.engine, kDirect, c.src, c.weights, c.bias, c.dst, c.strides,
-                        c.dilations, c.pads_begin, c.pads_end, forward, ScratchpadFromUser())
-          : Description(context.engine, kDirect, c.src, c.weights, c.dst, c.strides, c.dilations,
-                        c.pads_begin, c.pads_end, forward, ScratchpadFromUser());
+  const auto make = [&](const Convolution& layouts) {
+    const auto forward = ForwardDescription(context, layouts, ScratchpadFromUser());
+    return p.has_bias ? Description(context.engine, kDirect, layouts.src, c.weights, c.bias,
+                                    layouts.dst, c.strides, c.dilations, c.pads_begin, c.pads_end,
+                                    forward, ScratchpadFromUser())
+                      : Description(context.engine, kDirect, layouts.src, c.weights, layouts.dst,
+                                    c.strides, c.dilations, c.pads_begin, c.pads_end, forward,
+                                    ScratchpadFromUser());
+  };
+  const Description description = DescribeFast(c, src.shape, d_dst.shape, make);
 
   operands[order.src] = Settled(operands[order.src], description.src_desc());
   operands[order.d_dst] = Settled(operands[order.d_dst], description.diff_dst_desc());
@@ -194,8 +249,9 @@ KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDe
   const int d_weights =
       reorder ? builder.Temporary(wanted) : builder.Operand(order.d_weights, wanted);
   std::map<int, int> arguments = {
-      {DNNL_ARG_SRC, builder.Operand(order.src, description.src_desc())},
-      {DNNL_ARG_DIFF_DST, builder.Operand(order.d_dst, description.diff_dst_desc())},
+      {DNNL_ARG_SRC, ReadActivation(&builder, order.src, src, c.src, description.src_desc())},
+      {DNNL_ARG_DIFF_DST,
+       ReadActivation(&builder, order.d_dst, d_dst, c.dst, description.diff_dst_desc())},
       {DNNL_ARG_DIFF_WEIGHTS, d_weights}};
   if (p.has_bias) arguments[DNNL_ARG_DIFF_BIAS] = builder.Operand(order.d_bias, c.bias);
   builder.Add(dnnl::convolution_backward_weights(description), description.scratchpad_desc(),
