@@ -13,8 +13,8 @@
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/onednn_util.h"
 #include "worker/kernels/cpu/own_kernel.h"
-#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/reference/reference_backend.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

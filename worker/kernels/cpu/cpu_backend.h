@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "worker/kernels/backend.h"
-#include "worker/kernels/cpu/cpu_isa.h"
+#include "worker/kernels/simd/cpu_isa.h"
 
 namespace topiary {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

@@ -3,8 +3,8 @@
 #include "absl/strings/str_cat.h"
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/onednn_kernel.h"
-#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/operand_order.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

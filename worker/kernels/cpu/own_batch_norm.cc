@@ -9,8 +9,8 @@
 #include "common/status_macros.h"
 #include "worker/kernels/cpu/channel_tiles.h"
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/operand_order.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

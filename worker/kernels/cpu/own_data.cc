@@ -6,8 +6,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
 #include "worker/kernels/dropout_mask.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "worker/kernels/cpu/block_chunks.h"
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

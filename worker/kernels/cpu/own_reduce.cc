@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "common/check.h"
 #include "worker/kernels/cpu/cpu_ops.h"
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 namespace topiary {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "worker/kernels/cpu/simd_kernels.h"
-#include "worker/kernels/cpu/simd_vector_avx512.h"
+#include "worker/kernels/simd/vector_avx512.h"
 
 namespace topiary {
 namespace simd_avx512 {

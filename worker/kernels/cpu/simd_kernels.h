@@ -9,8 +9,8 @@
 
 #include <cstdint>
 
-#include "worker/kernels/cpu/cpu_isa.h"
 #include "worker/kernels/op_description.h"
+#include "worker/kernels/simd/cpu_isa.h"
 
 namespace topiary {
 
@@ -149,9 +149,6 @@ struct SimdKernels {
 
 // The kernels for `isa`, which this processor must have.
 const SimdKernels& SimdKernelsFor(CpuIsa isa);
-
-// The most that this processor has.
-CpuIsa DetectedIsa();
 
 }  // namespace topiary
 

@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "worker/kernels/cpu/simd_test_util.h"
+#include "worker/kernels/simd/simd_test_util.h"
 
 namespace topiary {
 namespace {

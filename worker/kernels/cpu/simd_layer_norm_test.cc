@@ -2,7 +2,8 @@
 
 #include <vector>
 
-#include "worker/kernels/cpu/simd_test_util.h"
+#include "worker/kernels/cpu/simd_kernels.h"
+#include "worker/kernels/simd/simd_test_util.h"
 
 namespace topiary {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "worker/kernels/cpu/simd_kernels.h"
-#include "worker/kernels/cpu/simd_vector_portable.h"
+#include "worker/kernels/simd/vector_portable.h"
 
 namespace topiary {
 namespace simd_portable {

@@ -1,6 +1,6 @@
 // Instruction sets that own kernels are compiled for.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_CPU_ISA_H_
-#define TOPIARY_WORKER_KERNELS_CPU_CPU_ISA_H_
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_CPU_ISA_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_CPU_ISA_H_
 
 namespace topiary {
 
@@ -11,6 +11,9 @@ enum class CpuIsa {
   kAvx512,    // AVX-512 F, DQ, BW and VL.
 };
 
+// The most that this processor has.
+CpuIsa DetectedIsa();
+
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_CPU_ISA_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_CPU_ISA_H_

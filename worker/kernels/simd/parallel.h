@@ -1,6 +1,6 @@
 // Splits loops over the threads of a backend, always the same way.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_PARALLEL_H_
-#define TOPIARY_WORKER_KERNELS_CPU_PARALLEL_H_
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_PARALLEL_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_PARALLEL_H_
 
 #include <omp.h>
 
@@ -51,4 +51,4 @@ void ParallelFor(int threads, int64_t n, int64_t grain, int64_t multiple, Body b
 
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_PARALLEL_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_PARALLEL_H_

@@ -1,4 +1,4 @@
-#include "worker/kernels/cpu/parallel.h"
+#include "worker/kernels/simd/parallel.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // What the tests of inner loops share. Tests only.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_SIMD_TEST_UTIL_H_
-#define TOPIARY_WORKER_KERNELS_CPU_SIMD_TEST_UTIL_H_
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_SIMD_TEST_UTIL_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_SIMD_TEST_UTIL_H_
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "common/random.h"
-#include "worker/kernels/cpu/simd_kernels.h"
+#include "worker/kernels/simd/cpu_isa.h"
 
 namespace topiary {
 
@@ -76,4 +76,4 @@ inline constexpr int64_t kLengths[] = {1, 3, 4, 7, 8, 15, 16, 17, 31, 63, 64, 65
 
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_SIMD_TEST_UTIL_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_SIMD_TEST_UTIL_H_

@@ -1,7 +1,7 @@
 // Vec for AVX2 and FMA. Included only by simd_avx2.cc, which is compiled for them.
-// The contract of each function is in simd_vector_avx512.h.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX2_H_
-#define TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX2_H_
+// The contract of each function is in vector_avx512.h.
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX2_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX2_H_
 
 #include <immintrin.h>
 
@@ -51,4 +51,4 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) {
 }  // namespace simd_avx2
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX2_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX2_H_

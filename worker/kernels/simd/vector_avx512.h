@@ -1,6 +1,6 @@
 // Vec for AVX-512 (F, DQ, VL, BW). Included only by simd_avx512.cc, which is compiled for it.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX512_H_
-#define TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX512_H_
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX512_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX512_H_
 
 #include <immintrin.h>
 
@@ -46,4 +46,4 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; 
 }  // namespace simd_avx512
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_AVX512_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_VECTOR_AVX512_H_

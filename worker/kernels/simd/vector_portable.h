@@ -1,7 +1,7 @@
 // Vec in plain C++, for processors without AVX2. Included only by simd_portable.cc.
-// The contract of each function is in simd_vector_avx512.h.
-#ifndef TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_PORTABLE_H_
-#define TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_PORTABLE_H_
+// The contract of each function is in vector_avx512.h.
+#ifndef TOPIARY_WORKER_KERNELS_SIMD_VECTOR_PORTABLE_H_
+#define TOPIARY_WORKER_KERNELS_SIMD_VECTOR_PORTABLE_H_
 
 namespace topiary {
 namespace simd_portable {
@@ -68,4 +68,4 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) {
 }  // namespace simd_portable
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_CPU_SIMD_VECTOR_PORTABLE_H_
+#endif  // TOPIARY_WORKER_KERNELS_SIMD_VECTOR_PORTABLE_H_

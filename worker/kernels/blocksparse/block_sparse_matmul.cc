@@ -1,0 +1,281 @@
+#include "worker/kernels/blocksparse/block_sparse_matmul.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "worker/kernels/simd/parallel.h"
+
+namespace topiary {
+namespace {
+
+// Multiplications for which a second thread starts to pay.
+constexpr int64_t kGrain = 1 << 19;
+
+// Floats of the rows of x and y that one pass works on: about half of a core's second cache.
+constexpr int64_t kChunkFloats = 1 << 16;
+
+// Every tile's number of rows divides this.
+constexpr int64_t kChunkUnit = 24;
+
+// Rows of which a block's gradient is summed up while they are in the first cache, and those that
+// are packed at a time.
+constexpr int64_t kGradientChunk = 64;
+constexpr int64_t kGradientPass = 256;
+
+int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+Tensor Floats(int64_t count) { return Tensor(DType::kFloat32, Shape({count})); }
+
+absl::Status CheckPlan(int64_t rows, int threads) {
+  if (rows >= 1 && threads >= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a product of ", rows, " rows on ", threads, " threads is none"));
+}
+
+// How many items of a loop over `items`, together `multiplications`, are worth a thread.
+int64_t GrainOf(int64_t items, int64_t multiplications) {
+  if (multiplications == 0) return items;
+  return std::max<int64_t>(1, items * kGrain / std::max(multiplications, kGrain));
+}
+
+// Units of the next panel, where `left` are still to come: panels of three, but no last one of
+// one if two of two will do.
+int64_t NextUnits(int64_t left) { return left == 4 ? 2 : std::min(left, kMaxPanelUnits); }
+
+}  // namespace
+
+absl::StatusOr<BlockSparseMatMul> BlockSparseMatMul::Create(const BlockSparsePattern& pattern,
+                                                            int64_t rows, CpuIsa isa, int threads) {
+  if (const absl::Status status = CheckPlan(rows, threads); !status.ok()) return status;
+  return BlockSparseMatMul(pattern, rows, BlockKernelsFor(isa), threads);
+}
+
+BlockSparseMatMul::BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t rows,
+                                     const BlockKernels& kernels, int threads)
+    : by_output_(pattern.Transposed()),
+      rows_(rows),
+      kernels_(&kernels),
+      threads_(threads),
+      along_columns_(pattern.block_cols >= 2 * kernels.lanes || rows < kernels.lanes) {
+  const int64_t columns = static_cast<int64_t>(by_output_.crow_indices.size()) - 1;
+  int64_t packed = 0;
+  cost_.push_back(0);
+  for (int64_t j = 0; j < columns; ++j) {
+    const int64_t width = by_output_.RowsOf(j);
+    strides_.push_back(along_columns_ ? RoundUp(width, kernels.lanes) : width);
+    int64_t cost = width;
+    for (int32_t k = by_output_.crow_indices[j]; k < by_output_.crow_indices[j + 1]; ++k) {
+      const int64_t i = by_output_.col_indices[k];
+      const int64_t depth = by_output_.ColsOf(i);
+      terms_.push_back({by_output_.ColOf(i), depth, packed});
+      packed += depth * strides_.back();
+      cost += depth * width;
+    }
+    cost_.push_back(cost_.back() + cost);
+  }
+  weights_ = Floats(packed);
+  columns_grain_ = GrainOf(columns, rows * cost_.back());
+  rows_grain_ = GrainOf(rows, rows * cost_.back());
+  if (!along_columns_) {
+    panels_ = Floats(threads * kMaxPanelUnits * kernels.lanes * (pattern.rows + pattern.cols));
+  }
+}
+
+void BlockSparseMatMul::SetWeights(const MatrixView& weights) {
+  const int64_t columns = static_cast<int64_t>(strides_.size());
+  ParallelFor(threads_, columns, columns_grain_, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t width = by_output_.RowsOf(j);
+      for (int32_t t = by_output_.crow_indices[j]; t < by_output_.crow_indices[j + 1]; ++t) {
+        const BlockTerm& term = terms_[t];
+        const float* from = weights.data + term.input * weights.row_stride +
+                            by_output_.RowOf(j) * weights.col_stride;
+        float* to = weights_.data<float>() + term.weights;
+        for (int64_t k = 0; k < term.depth; ++k) {
+          for (int64_t c = 0; c < width; ++c) {
+            to[k * strides_[j] + c] = from[k * weights.row_stride + c * weights.col_stride];
+          }
+        }
+      }
+    }
+  });
+}
+
+BlockColumn BlockSparseMatMul::ColumnOf(int64_t j, const float* bias, bool relu) const {
+  BlockColumn column;
+  column.terms = terms_.data() + by_output_.crow_indices[j];
+  column.term_count = by_output_.crow_indices[j + 1] - by_output_.crow_indices[j];
+  column.width = by_output_.RowsOf(j);
+  column.stride = strides_[j];
+  column.bias = bias == nullptr ? nullptr : bias + by_output_.RowOf(j);
+  column.relu = relu;
+  return column;
+}
+
+void BlockSparseMatMul::Run(const float* x, const float* bias, bool relu, float* y) {
+  if (along_columns_) {
+    RunAlongColumns(x, bias, relu, y);
+  } else {
+    RunAlongRows(x, bias, relu, y);
+  }
+}
+
+void BlockSparseMatMul::RunAlongColumns(const float* x, const float* bias, bool relu, float* y) {
+  const int64_t inputs = by_output_.cols, outputs = by_output_.rows;
+  const int64_t columns = static_cast<int64_t>(strides_.size());
+  const auto multiply = [&](int64_t first_row, int64_t end_row, int64_t first_column,
+                            int64_t end_column) {
+    const int64_t chunk =
+        std::max<int64_t>(1, kChunkFloats / (inputs + outputs) / kChunkUnit) * kChunkUnit;
+    for (int64_t row = first_row; row < end_row; row += chunk) {
+      const int64_t count = std::min(chunk, end_row - row);
+      for (int64_t j = first_column; j < end_column; ++j) {
+        kernels_->multiply_rows(ColumnOf(j, bias, relu), weights_.data<float>(), x + row * inputs,
+                                inputs, count, y + row * outputs + by_output_.RowOf(j), outputs);
+      }
+    }
+  };
+  // Few rows are not split: each thread takes columns of about the same cost instead.
+  if (rows_ < threads_ * kChunkUnit) {
+    ParallelFor(threads_, columns, columns_grain_, 1, [&](int64_t begin, int64_t end, int part) {
+      if (end - begin < columns) {
+        const auto at = [&](int index) {
+          const int64_t share = cost_.back() * index / threads_;
+          return std::lower_bound(cost_.begin(), cost_.end(), share) - cost_.begin();
+        };
+        begin = at(part);
+        end = at(part + 1);
+      }
+      multiply(0, rows_, begin, end);
+    });
+    return;
+  }
+  ParallelFor(threads_, rows_, rows_grain_, kChunkUnit / 2,
+              [&](int64_t begin, int64_t end, int) { multiply(begin, end, 0, columns); });
+}
+
+void BlockSparseMatMul::RunAlongRows(const float* x, const float* bias, bool relu, float* y) {
+  const int64_t inputs = by_output_.cols, outputs = by_output_.rows, lanes = kernels_->lanes;
+  const int64_t columns = static_cast<int64_t>(strides_.size());
+  const int64_t panel_floats = panels_.element_count() / threads_;
+  ParallelFor(threads_, rows_, rows_grain_, lanes, [&](int64_t begin, int64_t end, int part) {
+    float* x_panel = panels_.data<float>() + part * panel_floats;
+    float* y_panel = x_panel + kMaxPanelUnits * lanes * inputs;
+    while (begin < end) {
+      const int64_t units = NextUnits(RoundUp(end - begin, lanes) / lanes);
+      const int64_t count = std::min(end - begin, units * lanes);
+      kernels_->pack_panel(x + begin * inputs, inputs, count, inputs, units, x_panel);
+      for (int64_t j = 0; j < columns; ++j) {
+        kernels_->multiply_panel(ColumnOf(j, bias, relu), weights_.data<float>(), x_panel, units,
+                                 y_panel + by_output_.RowOf(j) * units * lanes);
+      }
+      kernels_->unpack_panel(y_panel, units, count, outputs, y + begin * outputs, outputs);
+      begin += count;
+    }
+  });
+}
+
+absl::StatusOr<BlockSparseWeightGradient> BlockSparseWeightGradient::Create(
+    const BlockSparsePattern& pattern, int64_t rows, CpuIsa isa, int threads) {
+  if (const absl::Status status = CheckPlan(rows, threads); !status.ok()) return status;
+  return BlockSparseWeightGradient(pattern, rows, BlockKernelsFor(isa), threads);
+}
+
+BlockSparseWeightGradient::BlockSparseWeightGradient(const BlockSparsePattern& pattern,
+                                                     int64_t rows, const BlockKernels& kernels,
+                                                     int threads)
+    : pattern_(pattern),
+      rows_(rows),
+      kernels_(&kernels),
+      threads_(threads),
+      along_columns_(pattern.block_cols >= kernels.lanes) {
+  stride_ = along_columns_ ? RoundUp(pattern.block_cols, kernels.lanes) : pattern.block_cols;
+  const int64_t across = (pattern.cols - 1) / pattern.block_cols + 1;
+  padded_cols_ = along_columns_ ? across * stride_ : pattern.cols;
+  for (size_t i = 0; i + 1 < pattern.crow_indices.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    for (int32_t k = pattern.crow_indices[i]; k < pattern.crow_indices[i + 1]; ++k) {
+      const int64_t j = pattern.col_indices[k];
+      blocks_.push_back({row, pattern.RowsOf(row), j, pattern.ColsOf(j)});
+    }
+  }
+  const int64_t pass = RoundUp(std::min(rows, kGradientPass), kernels.lanes);
+  packed_x_ = Floats(pass * RoundUp(pattern.rows, pattern.block_rows));
+  packed_d_y_ = Floats(pass * padded_cols_);
+  sums_ = Floats(pattern.kept_blocks() * pattern.block_rows * stride_);
+}
+
+// x, and in the same way d_y, as the products read it. Along columns: block by block,
+// [rows][block], so that rows far apart in memory do not push each other out of the cache. Along
+// rows: one panel.
+void BlockSparseWeightGradient::Pack(const float* from, int64_t rows, bool of_inputs) {
+  const int64_t features = of_inputs ? pattern_.rows : pattern_.cols;
+  const int64_t block = of_inputs ? pattern_.block_rows : pattern_.block_cols;
+  float* to = (of_inputs ? packed_x_ : packed_d_y_).data<float>();
+  const int64_t units = RoundUp(rows, kernels_->lanes) / kernels_->lanes;
+  ParallelFor(threads_, features, GrainOf(features, features * rows), block,
+              [&](int64_t begin, int64_t end, int) {
+                if (!along_columns_) {
+                  kernels_->pack_panel(from + begin, features, rows, end - begin, units,
+                                       to + begin * units * kernels_->lanes);
+                  return;
+                }
+                const int64_t stride = of_inputs ? block : stride_;
+                for (int64_t first = begin; first < end; first += block) {
+                  const int64_t width = std::min(block, features - first);
+                  float* rows_of_block = to + first / block * stride * rows;
+                  for (int64_t r = 0; r < rows; ++r) {
+                    std::copy_n(from + r * features + first, width, rows_of_block + r * stride);
+                  }
+                }
+              });
+}
+
+void BlockSparseWeightGradient::AddBlocks(int64_t begin, int64_t end, int64_t rows) {
+  const int64_t height = RoundUp(rows, kernels_->lanes);
+  for (int64_t b = begin; b < end; ++b) {
+    const Block& block = blocks_[b];
+    float* sums = sums_.data<float>() + b * pattern_.block_rows * stride_;
+    if (!along_columns_) {
+      kernels_->add_dot_products(packed_x_.data<float>() + pattern_.RowOf(block.row) * height,
+                                 packed_d_y_.data<float>() + pattern_.ColOf(block.col) * height,
+                                 height, block.depth, block.width, sums, stride_);
+      continue;
+    }
+    const float* x = packed_x_.data<float>() + block.row * pattern_.block_rows * rows;
+    const float* d_y = packed_d_y_.data<float>() + block.col * stride_ * rows;
+    for (int64_t row = 0; row < rows; row += kGradientChunk) {
+      kernels_->add_outer_products(
+          x + row * pattern_.block_rows, pattern_.block_rows, d_y + row * stride_, stride_,
+          std::min(kGradientChunk, rows - row), block.depth, block.width, sums, stride_);
+    }
+  }
+}
+
+void BlockSparseWeightGradient::Run(const float* x, const float* d_y,
+                                    const MutableMatrixView& d_weights) {
+  std::fill_n(sums_.data<float>(), sums_.element_count(), 0.0f);
+  const auto count = static_cast<int64_t>(blocks_.size());
+  for (int64_t row = 0; row < rows_; row += kGradientPass) {
+    const int64_t rows = std::min(kGradientPass, rows_ - row);
+    Pack(x + row * pattern_.rows, rows, /*of_inputs=*/true);
+    Pack(d_y + row * pattern_.cols, rows, /*of_inputs=*/false);
+    const int64_t grain = GrainOf(count, rows * sums_.element_count());
+    ParallelFor(threads_, count, grain, 1,
+                [&](int64_t begin, int64_t end, int) { AddBlocks(begin, end, rows); });
+  }
+  for (int64_t b = 0; b < count; ++b) {
+    const Block& block = blocks_[b];
+    const float* from = sums_.data<float>() + b * pattern_.block_rows * stride_;
+    float* to = d_weights.data + pattern_.RowOf(block.row) * d_weights.row_stride +
+                pattern_.ColOf(block.col) * d_weights.col_stride;
+    for (int64_t k = 0; k < block.depth; ++k) {
+      for (int64_t c = 0; c < block.width; ++c) {
+        to[k * d_weights.row_stride + c * d_weights.col_stride] = from[k * stride_ + c];
+      }
+    }
+  }
+}
+
+}  // namespace topiary

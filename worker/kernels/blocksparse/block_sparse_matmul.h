@@ -1,0 +1,116 @@
+// Products with a matrix of which only some blocks are kept, and the gradients of both operands.
+// The work is proportional to the blocks kept. Single precision.
+//
+// Threads of OpenMP; results depend on the arguments, the instruction set and the number of threads
+// alone, so that a run repeats its bits.
+#ifndef TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_MATMUL_H_
+#define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_MATMUL_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/kernels/blocksparse/block_kernels.h"
+#include "worker/kernels/blocksparse/block_sparse_pattern.h"
+#include "worker/tensor/tensor.h"
+
+namespace topiary {
+
+// A matrix of weights as the caller has it: element (row, col) lies at
+// data[row * row_stride + col * col_stride]. [in, out] as stored by MatMul, or [out, in] as by Gemm
+// with transB, are the same to products.
+struct MatrixView {
+  const float* data = nullptr;
+  int64_t row_stride = 0;
+  int64_t col_stride = 0;
+};
+struct MutableMatrixView {
+  float* data = nullptr;
+  int64_t row_stride = 0;
+  int64_t col_stride = 0;
+};
+
+// y = relu?(x W + bias), where x is [rows, inputs], W is [inputs, outputs] and sparse by blocks,
+// and y is [rows, outputs], both row-major. The gradient of x is the same product with the
+// transposed pattern and weights: d_x = d_y W^T.
+//
+// Not thread-safe: one thread at a time.
+class BlockSparseMatMul {
+ public:
+  // For so many rows. INVALID_ARGUMENT where rows or threads are below 1. `isa` must be one that
+  // the processor has.
+  static absl::StatusOr<BlockSparseMatMul> Create(const BlockSparsePattern& pattern, int64_t rows,
+                                                  CpuIsa isa, int threads);
+
+  // Copies the kept blocks in the order in which products read them. Weights outside them are
+  // never read.
+  void SetWeights(const MatrixView& weights);
+
+  // `bias` is [outputs], or null.
+  void Run(const float* x, const float* bias, bool relu, float* y);
+
+ private:
+  BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t rows, const BlockKernels& kernels,
+                    int threads);
+
+  BlockColumn ColumnOf(int64_t j, const float* bias, bool relu) const;
+  void RunAlongColumns(const float* x, const float* bias, bool relu, float* y);
+  void RunAlongRows(const float* x, const float* bias, bool relu, float* y);
+
+  BlockSparsePattern by_output_;  // Of the transposed matrix: its block rows are block columns.
+  int64_t rows_;
+  const BlockKernels* kernels_;
+  int threads_;
+  bool along_columns_;
+  int64_t columns_grain_ = 0;     // Block columns that make a thread worth while,
+  int64_t rows_grain_ = 0;        // and rows.
+  std::vector<BlockTerm> terms_;  // In the order of by_output_.
+  std::vector<int64_t> strides_;  // By block column.
+  std::vector<int64_t> cost_;     // Kept elements of the block columns before each.
+  Tensor weights_;
+  Tensor panels_;  // Of each thread: its rows of x and of y.
+};
+
+// The gradient of W's kept blocks: d_W = x^T d_y.
+//
+// Not thread-safe: one thread at a time.
+class BlockSparseWeightGradient {
+ public:
+  // As BlockSparseMatMul::Create(); `pattern` is that of W [inputs, outputs].
+  static absl::StatusOr<BlockSparseWeightGradient> Create(const BlockSparsePattern& pattern,
+                                                          int64_t rows, CpuIsa isa, int threads);
+
+  // x is [rows, inputs], d_y is [rows, outputs], row-major. Writes the kept blocks of `d_weights`
+  // and nothing else.
+  void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights);
+
+ private:
+  BlockSparseWeightGradient(const BlockSparsePattern& pattern, int64_t rows,
+                            const BlockKernels& kernels, int threads);
+
+  void Pack(const float* x, int64_t rows, bool of_inputs);
+  void AddBlocks(int64_t begin, int64_t end, int64_t rows);
+
+  struct Block {
+    int64_t row;
+    int64_t depth;
+    int64_t col;
+    int64_t width;
+  };
+
+  BlockSparsePattern pattern_;
+  int64_t rows_;
+  const BlockKernels* kernels_;
+  int threads_;
+  bool along_columns_;
+  int64_t stride_;       // Of a block's sums.
+  int64_t padded_cols_;  // Of all packed d_y.
+  std::vector<Block> blocks_;
+  Tensor packed_x_;
+  Tensor packed_d_y_;
+  Tensor sums_;  // [kept blocks, block_rows, stride_]
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_MATMUL_H_
