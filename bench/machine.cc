@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <fstream>
-#include <memory>
-#include <vector>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "bench/measure.h"
+#include "bench/planned_kernel.h"
 #include "common/status_macros.h"
 
 namespace topiary {
@@ -28,22 +28,11 @@ std::string ProcessorName() {
 
 // Seconds of one run of `op`, the best of several, with operands of ones.
 absl::StatusOr<double> BestSeconds(Backend* backend, const OpDescription& op) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, backend->Plan(op));
-  std::vector<Buffer> buffers;
-  std::vector<void*> pointers;
-  for (const TensorDescription& operand : kernel->operands()) {
-    ASSIGN_OR_RETURN(Buffer buffer, backend->Allocate(operand.bytes()));
-    float* data = static_cast<float*>(buffer.data());
-    std::fill(data, data + operand.bytes() / sizeof(float), 1.0f);
-    pointers.push_back(buffer.data());
-    buffers.push_back(std::move(buffer));
-  }
-  ASSIGN_OR_RETURN(const Buffer scratch, backend->Allocate(kernel->scratch_bytes()));
-  kernel->Bind(pointers, scratch.data());
-  kernel->Run();
-  double best = SecondsPerStep(1, [&] { kernel->Run(); });
+  ASSIGN_OR_RETURN(PlannedKernel kernel, PlannedKernel::Create(backend, op));
+  kernel.Run();
+  double best = SecondsPerStep(1, [&] { kernel.Run(); });
   for (int i = 1; i < kTries; ++i) {
-    best = std::min(best, SecondsPerStep(1, [&] { kernel->Run(); }));
+    best = std::min(best, SecondsPerStep(1, [&] { kernel.Run(); }));
   }
   return best;
 }

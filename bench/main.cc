@@ -3,17 +3,19 @@
 #include <cstdio>
 #include <string>
 
+#include "bench/block_sparse_layer.h"
 #include "bench/rows.h"
 #include "bench/training_step.h"
 #include "common/file.h"
 
 int main(int argc, char** argv) {
   topiary::TrainingStepOptions options;
+  topiary::BlockSparseLayerOptions layer_options;
   std::string name, json;
   CLI::App app("Benchmarks: ours beside a peer, in one run.");
-  app.add_option("name", name, "training-step")
+  app.add_option("name", name, "of the benchmark")
       ->required()
-      ->check(CLI::IsMember({"training-step"}));
+      ->check(CLI::IsMember({"training-step", "block-sparse-layer"}));
   app.add_option("--json", json, "also write the rows to this file");
   app.add_option("--models", options.models, "of the reference models")->delimiter(',');
   app.add_option("--pairs", options.pairs, "interleaved pairs")->check(CLI::Range(5, 1000));
@@ -23,7 +25,10 @@ int main(int argc, char** argv) {
   app.add_option("--work-dir", options.work_dir, "for models and batches");
   CLI11_PARSE(app, argc, argv);
 
-  const auto run = topiary::RunTrainingStep(options);
+  layer_options.pairs = options.pairs;
+  layer_options.threads = options.threads;
+  const auto run = name == "training-step" ? topiary::RunTrainingStep(options)
+                                           : topiary::RunBlockSparseLayer(layer_options);
   if (!run.ok()) {
     std::fprintf(stderr, "bench: %s\n", run.status().ToString().c_str());
     return 1;

@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/random.h"
 #include "common/status_macros.h"
 #include "worker/model/layers.h"
+#include "worker/pipeline/sparse_support.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/sequential_attention_pp.h"
 
@@ -62,33 +64,42 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
   std::unique_ptr<TrainStepper> stepper(new TrainStepper);
   ASSIGN_OR_RETURN(stepper->store_, ParameterStore::Create(graph, backend));
   std::vector<AuxiliaryParameter> auxiliary;
-  if (options.attention) {
-    RETURN_IF_ERROR(stepper->CreateMethod(graph));
+  const bool with_method = options.method != Options::Method::kNone;
+  const bool sparse = options.method == Options::Method::kSparsePhase;
+  if (with_method) {
+    RETURN_IF_ERROR(stepper->CreateMethod(graph, sparse));
     auxiliary = AuxiliaryOf(stepper->method_.get());
   }
   ProgramOptions program;
+  if (sparse) program.sparse_weights = SupportWorthSkipping(*stepper->method_);
   program.batch = options.batch;
   program.loss = options.loss;
   ASSIGN_OR_RETURN(stepper->program_,
                    Program::Build(graph, stepper->store_.get(), backend, program));
-  if (options.attention) {
+  if (with_method) {
     ASSIGN_OR_RETURN(stepper->scaling_, BlockScaling::Create(stepper->store_.get()));
   }
   OptimizerOptions optimizer;
   optimizer.kind = OptimizerKind::kSgd;
   optimizer.momentum = 0.9f;
-  optimizer.inner_products = options.attention;
+  optimizer.inner_products = with_method;
   ASSIGN_OR_RETURN(stepper->optimizer_,
                    Optimizer::Create(optimizer, stepper->store_.get(), auxiliary));
   return stepper;
 }
 
-absl::Status TrainStepper::CreateMethod(const Graph& graph) {
+absl::Status TrainStepper::CreateMethod(const Graph& graph, bool sparse) {
   std::set<std::string> trainable;
   for (const Parameter& parameter : store_->parameters()) {
     if (parameter.trainable) trainable.insert(parameter.name);
   }
-  const PruningTarget target;
+  PruningTarget target;
+  SequentialAttentionPlusPlusOptions options;
+  if (sparse) {
+    target.sparsity = 0.9;
+    target.block = {32, 32};
+    options.phases = {{PhaseKind::kSparse, 1}};
+  }
   ASSIGN_OR_RETURN(const std::vector<LayerChoice> choices,
                    ChooseLayers(FindPrunableLayers(graph), trainable, target));
   std::vector<MethodLayer> layers;
@@ -98,8 +109,15 @@ absl::Status TrainStepper::CreateMethod(const Graph& graph) {
     layers.push_back({choice.layer.weight, choice.partition});
   }
   for (const MethodLayer& layer : layers) layers_.push_back(store_->Find(layer.weight));
-  ASSIGN_OR_RETURN(method_, NewSequentialAttentionPlusPlus({}, target, layers, kTotalSteps));
+  ASSIGN_OR_RETURN(method_, NewSequentialAttentionPlusPlus(options, target, layers, kTotalSteps));
   weights_ = std::make_unique<NoWeights>();
+  if (!sparse) return absl::OkStatus();
+  // Its first step freezes the support: the blocks of the largest logits.
+  for (const TrainableState& logits : method_->trainable_state()) {
+    Random random(1, kStreamTest, logits.size);
+    for (int64_t i = 0; i < logits.size; ++i) logits.value[i] = 0.1f * random.Normal();
+  }
+  method_->BeginStep(step_++, *weights_);
   return absl::OkStatus();
 }
 

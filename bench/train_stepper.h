@@ -20,14 +20,19 @@
 namespace topiary {
 
 // What the peers' step is too: forward, loss, backward, SGD with learning rate 0.01 and
-// momentum 0.9. With `attention`, a step of SequentialAttention++'s dense phase with its defaults:
-// besides, block scales from the logits, effective weights, inner products, the logits' update.
-// One thread at a time. The backend outlives it.
+// momentum 0.9. With a method, a step of SequentialAttention++: besides, block scales from the
+// logits, effective weights, inner products, the logits' update. One thread at a time. The backend
+// outlives it.
 class TrainStepper {
  public:
   struct Options {
     int64_t batch = 1;
-    bool attention = false;
+    enum class Method {
+      kNone,
+      kDensePhase,   // With the method's defaults.
+      kSparsePhase,  // 90 % of the blocks of 32x32 pruned, which ones is drawn by chance.
+    };
+    Method method = Method::kNone;
     LossKind loss = LossKind::kSoftmaxCrossEntropy;
   };
   static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(const Graph& graph, Backend* backend,
@@ -43,7 +48,7 @@ class TrainStepper {
 
  private:
   TrainStepper() = default;
-  absl::Status CreateMethod(const Graph& graph);
+  absl::Status CreateMethod(const Graph& graph, bool sparse);
   void BeginAttention();
   void EndAttention();
 

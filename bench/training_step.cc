@@ -65,11 +65,12 @@ absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::st
 }
 
 absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Backend* backend,
-                                                        const Peer& peer, bool attention,
+                                                        const Peer& peer,
+                                                        TrainStepper::Options::Method method,
                                                         const std::string& files) {
   TrainStepper::Options options;
   options.batch = peer.batch;
-  options.attention = attention;
+  options.method = method;
   options.loss = peer.loss;
   ASSIGN_OR_RETURN(auto stepper, TrainStepper::Create(graph, backend, options));
   ASSIGN_OR_RETURN(const std::string inputs, ReadFile(absl::StrCat(files, ".inputs")));
@@ -92,6 +93,7 @@ BenchmarkRow RowOf(const std::string& name, const Comparison& c) {
 
 absl::Status RunModel(const TrainingStepOptions& options, const std::string& model,
                       Backend* backend, BenchmarkRun* run) {
+  using Method = TrainStepper::Options::Method;
   const std::string files = absl::StrCat(options.work_dir, "/", model);
   const std::string path = absl::StrCat(files, ".onnx");
   RETURN_IF_ERROR(
@@ -99,7 +101,7 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
   ASSIGN_OR_RETURN(Peer peer, StartPeer(options, model, files));
   run->peer = peer.name;
-  ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer, false, files));
+  ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer, Method::kNone, files));
   if (!(std::fabs(dense->loss() - peer.first_loss) <= 1e-3 * std::fabs(peer.first_loss))) {
     return absl::FailedPreconditionError(absl::StrCat(model, ": the first losses differ: ours ",
                                                       dense->loss(), ", theirs ", peer.first_loss));
@@ -109,11 +111,14 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   ASSIGN_OR_RETURN(const Comparison step, Compare(options.pairs, ours, theirs));
   run->rows.push_back(RowOf(absl::StrCat(model, "/f32"), step));
 
-  ASSIGN_OR_RETURN(const auto attention, StartOurs(graph, backend, peer, true, files));
-  ASSIGN_OR_RETURN(const Comparison overhead,
-                   Compare(options.pairs, TimedSteps(attention.get(), options.seconds_per_side),
-                           TimedSteps(dense.get(), options.seconds_per_side)));
-  run->rows.push_back(RowOf(absl::StrCat("sa_pp_overhead/", model), overhead));
+  for (const auto& [name, method] : {std::make_pair("sa_pp_overhead/", Method::kDensePhase),
+                                     std::make_pair("sa_pp_sparse_phase/", Method::kSparsePhase)}) {
+    ASSIGN_OR_RETURN(const auto pruning, StartOurs(graph, backend, peer, method, files));
+    ASSIGN_OR_RETURN(const Comparison cost,
+                     Compare(options.pairs, TimedSteps(pruning.get(), options.seconds_per_side),
+                             TimedSteps(dense.get(), options.seconds_per_side)));
+    run->rows.push_back(RowOf(absl::StrCat(name, model), cost));
+  }
   return absl::OkStatus();
 }
 

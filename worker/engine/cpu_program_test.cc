@@ -113,6 +113,92 @@ TEST(CpuProgram, RepeatsItsBits) {
   EXPECT_EQ(runs[0], runs[1]);
 }
 
+// Two layers, one as Gemm with transB stores it and one as MatMul does, of which some blocks are 0:
+// to leave them out changes no output, and no gradient but theirs, which stay what they were.
+void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
+  const GradientCase test_case = GradientGraph()
+                                     .Input("x", {GraphBuilder::kBatch, 20})
+                                     .Weight("v", {32, 20}, 0.3f)
+                                     .Weight("c", {32})
+                                     .Weight("w", {32, 12}, 0.3f)
+                                     .Constant("factor", Tensor::Scalar(0.5f))
+                                     .Node("Gemm", {"x", "v", "c"}, "g", {Int("transB", 1)})
+                                     .Node("Relu", {"g"}, "h")
+                                     .Node("MatMul", {"h", "w"}, "p")
+                                     .Node("Mul", {"p", "factor"}, "y")
+                                     .Output("y")
+                                     .Finish("", LossKind::kSoftmaxCrossEntropy, 9);
+  const auto v = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(20, 32, 8, 16, {1, 0, 0, 1, 1, 1}));
+  const auto w = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(32, 12, 16, 4, {0, 1, 0, 1, 0, 1}));
+  ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+  std::vector<ProgramFixture> fixtures;
+  for (const bool sparse : {false, true}) {
+    if (sparse) options.sparse_weights = {{"v", v}, {"w", w}};
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
+                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
+    for (int64_t i = 0; i < 20; ++i) {
+      for (int64_t o = 0; o < 32; ++o) {
+        if (!v->Keeps(i, o)) fixture.value("v")[o * 20 + i] = 0;
+        fixture.gradient("v")[o * 20 + i] = 7;
+      }
+    }
+    for (int64_t i = 0; i < 32; ++i) {
+      for (int64_t o = 0; o < 12; ++o) {
+        if (!w->Keeps(i, o)) fixture.value("w")[i * 12 + o] = 0;
+        fixture.gradient("w")[i * 12 + o] = 7;
+      }
+    }
+    fixture.store->MarkChanged();
+    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    fixture.program->ForwardBackward();
+    fixtures.push_back(std::move(fixture));
+  }
+  ProgramFixture& masked = fixtures[0];
+  ProgramFixture& sparse = fixtures[1];
+  EXPECT_THAT(sparse.program->statistics().forward_steps,
+              Contains(HasSubstr("MatMul+sparse")).Times(2));
+  EXPECT_THAT(sparse.program->statistics().backward_steps,
+              Contains(HasSubstr("MatMul+sparse")).Times(3));
+  ExpectClose(OutputOf(*sparse.program).data(), OutputOf(*masked.program).data(), 9 * 12, "output");
+  for (int64_t i = 0; i < 20; ++i) {
+    for (int64_t o = 0; o < 32; ++o) {
+      if (!v->Keeps(i, o)) masked.gradient("v")[o * 20 + i] = 7;
+    }
+  }
+  for (int64_t i = 0; i < 32; ++i) {
+    for (int64_t o = 0; o < 12; ++o) {
+      if (!w->Keeps(i, o)) masked.gradient("w")[i * 12 + o] = 7;
+    }
+  }
+  for (const Parameter& parameter : masked.store->parameters()) {
+    ExpectClose(sparse.gradient(parameter.name), parameter.gradient, parameter.size,
+                "gradient of " + parameter.name);
+  }
+}
+
+TEST(CpuProgram, SparseWeightsTrainAsMaskedOnesDo) { SparseWeightsTrainAsMaskedOnesDo(true); }
+TEST(ReferenceProgram, SparseWeightsTrainAsMaskedOnesDo) {
+  SparseWeightsTrainAsMaskedOnesDo(false);
+}
+
+// With the table of an embedding that gives the scores too, each use must see the whole.
+TEST(CpuProgram, WeightsUsedTwiceStayDense) {
+  for (const GradientCase& test_case : AllGradientCases()) {
+    if (test_case.name != "MatMulTiedEmbedding") continue;
+    ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+    options.sparse_weights["table"] = std::make_shared<const BlockSparsePattern>(
+        *BlockSparsePattern::Create(4, 6, 2, 3, {1, 0, 0, 1}));
+    ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture,
+                         BuildFixture(test_case.graph, options, NewCpuBackend()));
+    EXPECT_THAT(fixture.program->statistics().forward_steps,
+                testing::Not(Contains(HasSubstr("+sparse"))));
+    return;
+  }
+  FAIL() << "there is no such case";
+}
+
 // Nothing between the first convolution and the pooled features falls back to plain layouts: only
 // the image may be reordered, and weights.
 TEST(CpuProgram, KeepsTheLayoutOfConvolutionsAcrossLayers) {

@@ -65,9 +65,8 @@ absl::Status Lowering::LowerNodes(const std::vector<FusedNode>& nodes) {
 
 // A value needs a gradient if a parameter reaches it.
 void Lowering::RequireGradients(const std::vector<FusedNode>& nodes) {
-  std::map<std::string, int> uses;
   for (int index : inferred_.live_nodes) {
-    for (const std::string& input : graph_.nodes[index].inputs) ++uses[input];
+    for (const std::string& input : graph_.nodes[index].inputs) ++uses_[input];
   }
   for (const std::string& name : inferred_.parameters) {
     const Parameter* parameter = store_->Find(name);
@@ -75,7 +74,7 @@ void Lowering::RequireGradients(const std::vector<FusedNode>& nodes) {
     tape_.Require(name, parameter->shape);
     const TensorRef memory =
         emitter_.External(PlainDescription(parameter->shape), parameter->gradient, false);
-    tape_.SetDestination(name, memory, uses[name]);
+    tape_.SetDestination(name, memory, uses_[name]);
   }
   for (const FusedNode& fused : nodes) {
     bool required = false;
@@ -148,6 +147,14 @@ absl::StatusOr<TensorRef> Lowering::ConstantValueRef(const std::string& name,
 void Lowering::Finish(const FusedNode& fused, TensorRef result, GradientTape::Backward backward) {
   Define(fused.result, std::move(result));
   tape_.Record(fused.result, Label(fused), std::move(backward));
+}
+
+std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name) const {
+  const auto pattern = options_.sparse_weights->find(name);
+  const auto uses = uses_.find(name);
+  const bool usable =
+      pattern != options_.sparse_weights->end() && uses != uses_.end() && uses->second == 1;
+  return usable ? pattern->second : nullptr;
 }
 
 absl::StatusOr<TensorRef> Lowering::EmitWithRelu(const Operation& operation,

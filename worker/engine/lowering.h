@@ -4,6 +4,7 @@
 #define TOPIARY_WORKER_ENGINE_LOWERING_H_
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct LoweringOptions {
   bool gradients = false;
   uint64_t seed = 0;
   const StepScalars* scalars = nullptr;
+  // ProgramOptions::sparse_weights.
+  const std::map<std::string, std::shared_ptr<const BlockSparsePattern>>* sparse_weights = nullptr;
 };
 
 // Thread-compatible. Everything passed to the constructor must outlive it.
@@ -69,6 +72,10 @@ class Lowering {
   // Layout to plan a weight of a matrix product with: a reorder per step does not pay in training.
   Layout MatrixWeightLayout() const { return options_.gradients ? Layout::Plain() : Layout::Any(); }
 
+  // Which blocks of weight `name` count; null where all do, or where the weight is used more than
+  // once.
+  std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name) const;
+
   // Emits `operation`, first as it is, and where the backend refuses that, as `without`
   // followed by a Relu. Returns the one result.
   absl::StatusOr<TensorRef> EmitWithRelu(const Operation& operation, const OpParameters& without);
@@ -89,6 +96,7 @@ class Lowering {
   StepEmitter emitter_;
   GradientTape tape_;
   std::map<std::string, TensorRef> values_;
+  std::map<std::string, int> uses_;  // Operands that each value is, where gradients are wanted.
   std::vector<Buffer> constants_;
 };
 

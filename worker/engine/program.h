@@ -18,6 +18,7 @@
 #include "absl/types/span.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/kernels/backend.h"
+#include "worker/kernels/block_sparse_pattern.h"
 #include "worker/model/graph.h"
 #include "worker/tensor/dtype.h"
 #include "worker/tensor/shape.h"
@@ -47,6 +48,8 @@ int ClassAxis(const Shape& output);
 // What the numbers of the output are, told from the last node and the loss.
 enum class OutputKind { kLogits, kProbabilities, kLogProbabilities, kValues };
 
+using SparseWeights = std::map<std::string, std::shared_ptr<const BlockSparsePattern>>;
+
 struct ProgramOptions {
   int64_t batch = 1;
   // Shapes of inputs, for graphs with several symbolic axes. Empty: InputShapesForBatch().
@@ -58,6 +61,11 @@ struct ProgramOptions {
   LossKind loss = LossKind::kNone;
   int loss_output = 0;
   uint64_t seed = 0;  // First key of dropout masks.
+  // Weights of which only some blocks are kept, by name, each as the matrix [inputs, outputs] that
+  // multiplies from the right in Gemm or MatMul: products and gradients of training leave out the
+  // other blocks. Their gradients are not written: zero them before. A weight that is used more
+  // than once, or otherwise, is multiplied as if it were dense.
+  SparseWeights sparse_weights;
 };
 
 // A host-accessible operand of the program, which the caller fills (inputs, labels) or

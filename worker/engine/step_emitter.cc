@@ -34,7 +34,9 @@ bool MakePlain(OpDescription* op) {
 
 struct FusionNames {
   std::string operator()(const MatMulParameters& p) const {
-    return absl::StrCat(p.fused_relu ? "+relu" : "", p.accumulate ? "+accumulate" : "");
+    const bool sparse = p.b_pattern != nullptr || p.dst_pattern != nullptr;
+    return absl::StrCat(sparse ? "+sparse" : "", p.fused_relu ? "+relu" : "",
+                        p.accumulate ? "+accumulate" : "");
   }
   std::string operator()(const ConvolutionParameters& p) const {
     return absl::StrCat(p.fused_relu ? "+relu" : "", p.accumulate ? "+accumulate" : "");

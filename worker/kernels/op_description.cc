@@ -176,7 +176,7 @@ OperandAccess AccessOf(const OpDescription& op, int index) {
   switch (op.kind) {
     case OpKind::kMatMul: {
       const auto& p = std::get<MatMulParameters>(op.parameters);
-      return AccumulatingDst(p.accumulate, MatMulOrder(p).dst, index);
+      return AccumulatingDst(p.accumulate || p.dst_pattern != nullptr, MatMulOrder(p).dst, index);
     }
     case OpKind::kConvolutionForward:
       return LastIsWritten(op, index);

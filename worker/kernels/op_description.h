@@ -15,6 +15,9 @@
 //      dst[.., i, j] = relu?(alpha * sum_k op(a)[.., i, k] * op(b)[.., k, j] + bias[j]).
 //      Rank >= 2, equal ranks; leading extents are equal or 1 in a or b (broadcast).
 //      bias is [columns of dst]. With accumulate: dst += (no bias, no relu).
+//      With patterns, of rank 2: of op(b) only the kept blocks count, and what lies elsewhere is
+//      not read; of dst only the kept blocks are written (no bias, relu, accumulate or pattern
+//      of b; transpose_a and not transpose_b: it is the gradient of a weight).
 //  kConvolutionForward       src, weights, [bias], dst                ConvolutionParameters
 //      src [n, c, spatial], weights [m, c / g, kernel], bias [m], dst [n, m, spatial]; 1 or 2
 //      spatial axes. Cross-correlation, as in ONNX. fused_relu applies to dst.
@@ -120,6 +123,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/layout.h"
 
 namespace topiary {
@@ -187,6 +191,8 @@ struct MatMulParameters {
   bool has_bias = false;
   bool fused_relu = false;
   bool accumulate = false;
+  std::shared_ptr<const BlockSparsePattern> b_pattern;    // Of op(b). May be null.
+  std::shared_ptr<const BlockSparsePattern> dst_pattern;  // May be null.
 };
 
 // One entry per spatial axis in each vector.
@@ -348,7 +354,7 @@ struct OpDescription {
 enum class OperandAccess { kRead, kWrite, kReadWrite };
 
 // What a kernel of `op` does with operand `index`. kReadWrite are running
-// statistics, a dst with accumulate, and the values and slots of kOptimizerUpdate.
+// statistics, a dst with accumulate or a pattern, and the values and slots of kOptimizerUpdate.
 OperandAccess AccessOf(const OpDescription& op, int index);
 
 // A read operand whose memory the written operand may take over.

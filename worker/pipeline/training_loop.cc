@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "worker/engine/gradient_clipping.h"
 #include "worker/pipeline/batch_feed.h"
+#include "worker/pipeline/sparse_support.h"
 #include "worker/pipeline/task.h"
 
 namespace topiary {
@@ -75,11 +76,12 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
     layers_.push_back(store_->Find(layer.weight));
   }
   weights_ = std::make_unique<StoreWeightReader>(*store_, method_->layers());
-  ProgramOptions options;
-  options.batch = std::min(task.batch_size, train_->size());
-  options.loss = LossKindOf(task.loss);
-  options.seed = task.seed;
-  ASSIGN_OR_RETURN(program_, Program::Build(graph, store_.get(), backend, options));
+  graph_ = &graph;
+  backend_ = backend;
+  program_options_.batch = std::min(task.batch_size, train_->size());
+  program_options_.loss = LossKindOf(task.loss);
+  program_options_.seed = task.seed;
+  RETURN_IF_ERROR(BuildProgram());
   RETURN_IF_ERROR(CheckOutputPerExample(graph, *program_));
   if (!layers_.empty()) {
     ASSIGN_OR_RETURN(scaling_, BlockScaling::Create(store_.get()));
@@ -110,11 +112,34 @@ absl::Status TrainingLoop::CreateOptimizer(const TaskSpec& task) {
   return absl::OkStatus();
 }
 
+absl::Status TrainingLoop::BuildProgram() {
+  program_.reset();  // Two need not fit into memory.
+  ASSIGN_OR_RETURN(program_, Program::Build(*graph_, store_.get(), backend_, program_options_));
+  return absl::OkStatus();
+}
+
+// Builds the program anew where a phase with a frozen support begins or ends.
+absl::Status TrainingLoop::FitProgram(const StepActions& actions) {
+  const PhasePosition position = method_->plan().At(next_step_);
+  if (position.index == fitted_phase_ && actions.changed_blocks == 0) return absl::OkStatus();
+  fitted_phase_ = position.index;
+  SparseWeights weights;
+  if (position.phase.kind == PhaseKind::kSparse) weights = SupportWorthSkipping(*method_);
+  if (weights.empty() && program_options_.sparse_weights.empty()) return absl::OkStatus();
+  for (const auto& [name, pattern] : weights) {
+    const Parameter* parameter = store_->Find(name);
+    std::fill_n(parameter->gradient, parameter->size, 0.0F);
+  }
+  program_options_.sparse_weights = std::move(weights);
+  return BuildProgram();
+}
+
 absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
   CHECK_LT(next_step_, total_steps());
   const StepActions actions = method_->BeginStep(next_step_, *weights_);
   if (actions.reset_optimizer) optimizer_->Reset();
   ApplyScales();
+  RETURN_IF_ERROR(FitProgram(actions));
   FeedBatch(loader_->Next(), *program_);
   program_->set_step(static_cast<uint64_t>(next_step_));
   program_->ForwardBackward();

@@ -37,11 +37,14 @@ class StoreWeightReader : public WeightReader {
 // owns it decides when to stop, report, evaluate and save: between two steps the whole state is
 // what Save() gives, and a loop that loads it goes on with the same bits.
 //
+// While the support of a phase is frozen, products with pruned weights and their gradients leave
+// out pruned blocks, where enough of them are gone for that to be faster (sparse_support.h).
+//
 // One thread at a time.
 class TrainingLoop {
  public:
-  // The weights of `graph` are where training starts. `backend` (host-accessible) and `train`
-  // outlive the loop; `graph` need not. The method must plan TotalSteps() of the data.
+  // The weights of `graph` are where training starts. `graph`, `backend` (host-accessible) and
+  // `train` outlive the last step. The method must plan TotalSteps() of the data.
   // Errors as Program::Build() and ParameterStore::Create().
   static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const Graph& graph, Backend* backend,
                                                               const Dataset& train,
@@ -89,10 +92,14 @@ class TrainingLoop {
   TrainingLoop() = default;
   absl::Status Attach(const Graph& graph, Backend* backend, const TaskSpec& task);
   absl::Status CreateOptimizer(const TaskSpec& task);
+  absl::Status BuildProgram();
+  absl::Status FitProgram(const StepActions& actions);
   void ApplyScales();
   void SendInnerProducts();
   void Update(float learning_rate);
 
+  const Graph* graph_ = nullptr;
+  Backend* backend_ = nullptr;
   const Dataset* train_ = nullptr;
   uint64_t seed_ = 0;
   double clip_norm_ = 0;  // 0: none.
@@ -101,7 +108,9 @@ class TrainingLoop {
   std::unique_ptr<ParameterStore> store_;
   std::unique_ptr<StoreWeightReader> weights_;
   std::vector<const Parameter*> layers_;  // Of the method's layers.
+  ProgramOptions program_options_;
   std::unique_ptr<Program> program_;
+  int fitted_phase_ = -1;                      // For which FitProgram() last looked; -1: none.
   std::unique_ptr<BlockScaling> scaling_;      // Null where nothing is pruned.
   std::unique_ptr<TrainedGradientNorm> norm_;  // Null where nothing is clipped.
   std::unique_ptr<Optimizer> optimizer_;

@@ -67,6 +67,43 @@ class Training : public testing::Test {
   PreparedData data_;
 };
 
+bool LeavesBlocksOut(const TrainingLoop& loop) {
+  const std::vector<std::string>& steps = loop.program().statistics().backward_steps;
+  return std::any_of(steps.begin(), steps.end(), [](const std::string& step) {
+    return step.find("+sparse") != std::string::npos;
+  });
+}
+
+// Dense to step 6, sparsification to 21, sparse to 30.
+TEST_F(Training, PrunedBlocksAreLeftOutOnceTheSupportIsFrozen) {
+  Use(MlpGraph());
+  const auto loop = NewLoop(Attention());
+  RunTo(loop.get(), 21);
+  EXPECT_FALSE(LeavesBlocksOut(*loop));
+  RunTo(loop.get(), 22);
+  EXPECT_TRUE(LeavesBlocksOut(*loop));
+}
+
+// Cycles end sparse phases with a dense one, in which every block learns again.
+TEST_F(Training, ADensePhaseAfterASparseOneTrainsEveryBlock) {
+  Use(MlpGraph());
+  SequentialAttentionPlusPlusOptions options;
+  options.phases = {{PhaseKind::kSparsify, 0.3},
+                    {PhaseKind::kSparse, 0.2},
+                    {PhaseKind::kDense, 0.3},
+                    {PhaseKind::kSparse, 0.2}};
+  const auto loop = NewLoop(Attention(options));
+  RunTo(loop.get(), 15);
+  EXPECT_TRUE(LeavesBlocksOut(*loop));
+  const std::vector<float> before = WeightsOf(*loop, "fc2.weight");
+  RunTo(loop.get(), 17);
+  EXPECT_FALSE(LeavesBlocksOut(*loop));
+  const std::vector<float> after = WeightsOf(*loop, "fc2.weight");
+  int64_t changed = 0;
+  for (size_t i = 0; i < before.size(); ++i) changed += before[i] != after[i] ? 1 : 0;
+  EXPECT_GT(changed, static_cast<int64_t>(before.size() / 2));
+}
+
 TEST_F(Training, SequentialAttentionStartsWithTheDenseLossBitForBit) {
   Use(MlpGraph());
   const auto dense = NewLoop(NewDenseMethod(kSteps).value());

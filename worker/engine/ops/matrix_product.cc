@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "common/status_macros.h"
 #include "worker/engine/ops/op_rules.h"
@@ -16,7 +18,15 @@ struct Product {
   bool transpose_a = false;
   bool transpose_b = false;
   float alpha = 1;
+  // Of op(b), a weight of which only some blocks count; null: all.
+  std::shared_ptr<const BlockSparsePattern> pattern = nullptr;
 };
+
+std::shared_ptr<const BlockSparsePattern> Transposed(
+    const std::shared_ptr<const BlockSparsePattern>& pattern) {
+  if (pattern == nullptr) return nullptr;
+  return std::make_shared<const BlockSparsePattern>(pattern->Transposed());
+}
 
 OperationInput MatrixInput(Lowering& l, const std::string& name, const TensorRef& ref) {
   const bool weight = l.Constant(name) != nullptr || l.graph().FindInitializer(name) != nullptr;
@@ -41,15 +51,21 @@ Operation GradientOfA(Lowering& l, const Product& p, const TensorRef& d) {
   if (p.transpose_a) {
     return {OpKind::kMatMul, Parameters(p.transpose_b, true, p.alpha), {b, Plain(d)}, {}};
   }
-  return {OpKind::kMatMul, Parameters(false, !p.transpose_b, p.alpha), {Plain(d), b}, {}};
+  MatMulParameters parameters = Parameters(false, !p.transpose_b, p.alpha);
+  parameters.b_pattern = Transposed(p.pattern);
+  return {OpKind::kMatMul, parameters, {Plain(d), b}, {}};
 }
 
 Operation GradientOfB(Lowering& l, const Product& p, const TensorRef& d) {
   const OperationInput a = MatrixInput(l, p.a_name, p.a);
   if (p.transpose_b) {
-    return {OpKind::kMatMul, Parameters(true, p.transpose_a, p.alpha), {Plain(d), a}, {}};
+    MatMulParameters parameters = Parameters(true, p.transpose_a, p.alpha);
+    parameters.dst_pattern = Transposed(p.pattern);
+    return {OpKind::kMatMul, parameters, {Plain(d), a}, {}};
   }
-  return {OpKind::kMatMul, Parameters(!p.transpose_a, false, p.alpha), {a, Plain(d)}, {}};
+  MatMulParameters parameters = Parameters(!p.transpose_a, false, p.alpha);
+  parameters.dst_pattern = p.pattern;
+  return {OpKind::kMatMul, parameters, {a, Plain(d)}, {}};
 }
 
 // The shape of op(x)'s gradient before the axes along which x was stretched are summed.
@@ -181,11 +197,13 @@ absl::Status LowerGemm(Lowering& l, const FusedNode& fused) {
                   params.trans_a, params.trans_b, params.alpha};
   ASSIGN_OR_RETURN(product.a, l.PlainValue(product.a_name));
   ASSIGN_OR_RETURN(product.b, l.PlainValue(product.b_name));
+  if (!params.trans_a) product.pattern = l.PatternOf(product.b_name);
   ASSIGN_OR_RETURN(const GemmBias bias, ReadGemmBias(l, node, params.beta, dst_shape[1]));
 
   const bool added_after = !bias.name.empty() && !bias.is_vector;
   MatMulParameters p = Parameters(params.trans_a, params.trans_b, params.alpha);
   p.has_bias = bias.is_vector;
+  p.b_pattern = product.pattern;
   const MatMulParameters without = p;
   p.fused_relu = fused.relu && !added_after;
   Operation operation{
@@ -226,6 +244,7 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
   if (!transposed) {
     ASSIGN_OR_RETURN(product.b, l.emitter().View(product.b, shapes.b));
   }
+  if (shapes.b.rank() == 2) product.pattern = l.PatternOf(product.b_name);
   GemmBias bias;
   bias.name = fused.bias;
   if (!bias.name.empty()) {
@@ -234,6 +253,7 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
 
   MatMulParameters p = Parameters(false, transposed, fused.factor);
   p.has_bias = !bias.name.empty();
+  p.b_pattern = product.pattern;
   const MatMulParameters without = p;
   p.fused_relu = fused.relu;
   Operation operation{

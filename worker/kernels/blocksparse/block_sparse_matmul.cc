@@ -82,7 +82,7 @@ BlockSparseMatMul::BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t 
   }
 }
 
-void BlockSparseMatMul::SetWeights(const MatrixView& weights) {
+void BlockSparseMatMul::SetWeights(const MatrixView& weights, float factor) {
   const int64_t columns = static_cast<int64_t>(strides_.size());
   ParallelFor(threads_, columns, columns_grain_, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t j = begin; j < end; ++j) {
@@ -94,7 +94,8 @@ void BlockSparseMatMul::SetWeights(const MatrixView& weights) {
         float* to = weights_.data<float>() + term.weights;
         for (int64_t k = 0; k < term.depth; ++k) {
           for (int64_t c = 0; c < width; ++c) {
-            to[k * strides_[j] + c] = from[k * weights.row_stride + c * weights.col_stride];
+            to[k * strides_[j] + c] =
+                factor * from[k * weights.row_stride + c * weights.col_stride];
           }
         }
       }
@@ -254,7 +255,7 @@ void BlockSparseWeightGradient::AddBlocks(int64_t begin, int64_t end, int64_t ro
 }
 
 void BlockSparseWeightGradient::Run(const float* x, const float* d_y,
-                                    const MutableMatrixView& d_weights) {
+                                    const MutableMatrixView& d_weights, float factor) {
   std::fill_n(sums_.data<float>(), sums_.element_count(), 0.0f);
   const auto count = static_cast<int64_t>(blocks_.size());
   for (int64_t row = 0; row < rows_; row += kGradientPass) {
@@ -272,7 +273,7 @@ void BlockSparseWeightGradient::Run(const float* x, const float* d_y,
                 pattern_.ColOf(block.col) * d_weights.col_stride;
     for (int64_t k = 0; k < block.depth; ++k) {
       for (int64_t c = 0; c < block.width; ++c) {
-        to[k * d_weights.row_stride + c * d_weights.col_stride] = from[k * stride_ + c];
+        to[k * d_weights.row_stride + c * d_weights.col_stride] = factor * from[k * stride_ + c];
       }
     }
   }

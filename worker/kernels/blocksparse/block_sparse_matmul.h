@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
-#include "worker/kernels/blocksparse/block_sparse_pattern.h"
 #include "worker/tensor/tensor.h"
 
 namespace topiary {
@@ -42,9 +42,9 @@ class BlockSparseMatMul {
   static absl::StatusOr<BlockSparseMatMul> Create(const BlockSparsePattern& pattern, int64_t rows,
                                                   CpuIsa isa, int threads);
 
-  // Copies the kept blocks in the order in which products read them. Weights outside them are
-  // never read.
-  void SetWeights(const MatrixView& weights);
+  // Copies the kept blocks, times `factor`, in the order in which products read them. Weights
+  // outside them are never read.
+  void SetWeights(const MatrixView& weights, float factor = 1);
 
   // `bias` is [outputs], or null.
   void Run(const float* x, const float* bias, bool relu, float* y);
@@ -80,9 +80,9 @@ class BlockSparseWeightGradient {
   static absl::StatusOr<BlockSparseWeightGradient> Create(const BlockSparsePattern& pattern,
                                                           int64_t rows, CpuIsa isa, int threads);
 
-  // x is [rows, inputs], d_y is [rows, outputs], row-major. Writes the kept blocks of `d_weights`
-  // and nothing else.
-  void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights);
+  // x is [rows, inputs], d_y is [rows, outputs], row-major. Writes the kept blocks of `d_weights`,
+  // times `factor`, and nothing else.
+  void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights, float factor = 1);
 
  private:
   BlockSparseWeightGradient(const BlockSparsePattern& pattern, int64_t rows,

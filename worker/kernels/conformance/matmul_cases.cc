@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "absl/strings/str_cat.h"
 #include "worker/kernels/conformance/conformance_case.h"
 
@@ -44,7 +46,9 @@ ConformanceCase CaseOf(const Problem& problem) {
   CaseBuilder builder(absl::StrCat("MatMul", problem.name), OpKind::kMatMul, p);
   builder.ReadFree(problem.a).ReadFree(problem.b);
   if (p.has_bias) builder.Read(Shape({problem.dst[problem.dst.rank() - 1]}));
-  builder.Add(problem.dst, DType::kFloat32, p.accumulate ? Fill::kNormal : Fill::kGarbage, true);
+  const bool kept = p.accumulate || p.dst_pattern != nullptr;  // What dst holds counts.
+  const Fill fill = kept ? Fill::kNormal : Fill::kGarbage;
+  builder.Add(problem.dst, DType::kFloat32, fill, true);
   return builder.MayRefuse(p.fused_relu || p.accumulate).Build();
 }
 
@@ -77,6 +81,21 @@ void AddMatMulCases(ConformanceCases* cases) {
       {"BatchRankFour", {2, 3, 4, 5}, {2, 3, 5, 6}, {2, 3, 4, 6}, Transposed(false, false)},
   };
   for (const Problem& problem : problems) cases->push_back(CaseOf(problem));
+  // Of op(b) [40, 24] in blocks of 16 x 8, which are ragged below.
+  MatMulParameters sparse = Transposed(false, false);
+  sparse.b_pattern = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(40, 24, 16, 8, {1, 0, 0, 0, 1, 1, 0, 0, 1}));
+  cases->push_back(CaseOf({"SparseB", {33, 40}, {40, 24}, {33, 24}, sparse}));
+  sparse.transpose_b = true;
+  sparse.alpha = 0.5f;
+  sparse.has_bias = true;
+  cases->push_back(CaseOf({"SparseTransposedB", {33, 40}, {24, 40}, {33, 24}, sparse}));
+  sparse.fused_relu = true;
+  cases->push_back(CaseOf({"SparseRelu", {5, 40}, {24, 40}, {5, 24}, sparse}));
+  MatMulParameters gradient = Transposed(true, false);
+  gradient.alpha = -2;
+  gradient.dst_pattern = sparse.b_pattern;
+  cases->push_back(CaseOf({"SparseDst", {33, 40}, {33, 24}, {40, 24}, gradient}));
 }
 
 }  // namespace topiary

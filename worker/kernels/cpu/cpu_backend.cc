@@ -82,6 +82,11 @@ bool IsPlainOrAny(const OpDescription& op) {
                      [](const TensorDescription& t) { return t.layout.opaque() == nullptr; });
 }
 
+bool HasPattern(const OpDescription& op) {
+  const auto& p = std::get<MatMulParameters>(op.parameters);
+  return p.b_pattern != nullptr || p.dst_pattern != nullptr;
+}
+
 // What the caller may do without, and should rather than have it done by plain loops.
 bool AsksForFusion(const OpDescription& op) {
   if (const auto* p = std::get_if<MatMulParameters>(&op.parameters)) {
@@ -111,7 +116,7 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
     case OpKind::kTranspose:
       return PlanTranspose(onednn, op);
     case OpKind::kMatMul:
-      return PlanMatMul(onednn, op);
+      return HasPattern(op) ? PlanBlockSparseMatMul(own, op) : PlanMatMul(onednn, op);
     case OpKind::kConvolutionForward:
       return PlanConvolutionForward(onednn, op);
     case OpKind::kConvolutionBackwardData:

@@ -18,6 +18,7 @@ using KernelOr = absl::StatusOr<std::unique_ptr<Kernel>>;
 KernelOr PlanReorder(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanTranspose(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanMatMul(const OneDnnContext& context, const OpDescription& op);
+KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& op);
 KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanConvolutionBackwardData(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDescription& op);

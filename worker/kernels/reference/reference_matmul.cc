@@ -43,9 +43,13 @@ void MultiplyRow(const MatMulParameters& p, const Matrix& a, const Matrix& b, co
   for (int64_t k = 0; k < depth; ++k) {
     const double factor = a.data[row * a.row_stride + k * a.column_stride];
     const float* b_row = b.data + k * b.row_stride;
-    for (int64_t j = 0; j < columns; ++j) (*sums)[j] += factor * b_row[j * b.column_stride];
+    for (int64_t j = 0; j < columns; ++j) {
+      if (p.b_pattern != nullptr && !p.b_pattern->Keeps(k, j)) continue;
+      (*sums)[j] += factor * b_row[j * b.column_stride];
+    }
   }
   for (int64_t j = 0; j < columns; ++j) {
+    if (p.dst_pattern != nullptr && !p.dst_pattern->Keeps(row, j)) continue;
     double value = p.alpha * (*sums)[j];
     if (bias != nullptr) value += bias[j];
     if (p.fused_relu) value = std::max(value, 0.0);

@@ -1,5 +1,5 @@
-#ifndef TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_PATTERN_H_
-#define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_PATTERN_H_
+#ifndef TOPIARY_WORKER_KERNELS_BLOCK_SPARSE_PATTERN_H_
+#define TOPIARY_WORKER_KERNELS_BLOCK_SPARSE_PATTERN_H_
 
 #include <cstdint>
 #include <vector>
@@ -33,6 +33,9 @@ struct BlockSparsePattern {
   // That of the transposed matrix.
   BlockSparsePattern Transposed() const;
 
+  // Whether the block of this element is kept.
+  bool Keeps(int64_t row, int64_t col) const;
+
   int64_t kept_blocks() const { return static_cast<int64_t>(col_indices.size()); }
   int64_t kept_elements() const;
 
@@ -45,4 +48,4 @@ struct BlockSparsePattern {
 
 }  // namespace topiary
 
-#endif  // TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_PATTERN_H_
+#endif  // TOPIARY_WORKER_KERNELS_BLOCK_SPARSE_PATTERN_H_

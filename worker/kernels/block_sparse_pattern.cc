@@ -1,4 +1,4 @@
-#include "worker/kernels/blocksparse/block_sparse_pattern.h"
+#include "worker/kernels/block_sparse_pattern.h"
 
 #include <algorithm>
 #include <limits>
@@ -53,6 +53,13 @@ BlockSparsePattern BlockSparsePattern::Transposed() const {
     }
   }
   return result;
+}
+
+bool BlockSparsePattern::Keeps(int64_t row, int64_t col) const {
+  const int64_t i = row / block_rows;
+  return std::binary_search(col_indices.begin() + crow_indices[i],
+                            col_indices.begin() + crow_indices[i + 1],
+                            static_cast<int32_t>(col / block_cols));
 }
 
 int64_t BlockSparsePattern::kept_elements() const {

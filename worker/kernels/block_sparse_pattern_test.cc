@@ -1,4 +1,4 @@
-#include "worker/kernels/blocksparse/block_sparse_pattern.h"
+#include "worker/kernels/block_sparse_pattern.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,6 +22,14 @@ TEST(BlockSparsePattern, ListsKeptBlocksByRow) {
   EXPECT_THAT(pattern.col_indices, ElementsAre(0, 2, 1, 2));
   EXPECT_EQ(pattern.kept_blocks(), 4);
   EXPECT_EQ(pattern.kept_elements(), 2 * 3 + 2 * 1 + 1 * 3 + 1 * 1);
+}
+
+TEST(BlockSparsePattern, KnowsTheBlockOfAnElement) {
+  ASSERT_OK_AND_ASSIGN(const BlockSparsePattern pattern, Ragged());
+  EXPECT_TRUE(pattern.Keeps(1, 2));
+  EXPECT_FALSE(pattern.Keeps(1, 3));
+  EXPECT_FALSE(pattern.Keeps(2, 0));
+  EXPECT_TRUE(pattern.Keeps(4, 6));
 }
 
 TEST(BlockSparsePattern, TransposesWithTheEdges) {
