@@ -58,7 +58,7 @@ def print_table(summary):
           f"{100 * summary['sparsity_reached']:.1f} % of all weights reached")
     print(f"size       {summary['checkpoint_bytes']:,} bytes pruned, {summary['dense_bytes']:,} "
           f"dense: {ratio:.3f} of it")
-    print(f"time       {summary['jobs_seconds']:.0f} s for the three jobs, two at a time")
+    print(f"time       {summary['jobs_seconds']:.0f} s for the three jobs, on two workers")
     print(f"model      {summary['model_path']}")
 
 

@@ -62,6 +62,7 @@ void AddMatMulCases(ConformanceCases* cases) {
       {"TransposedBoth", {48, 32}, {64, 48}, {32, 64}, Transposed(true, true)},
       {"Ragged", {7, 13}, {13, 11}, {7, 11}, Transposed(false, false)},
       {"RaggedTransposedA", {13, 7}, {13, 11}, {7, 11}, Transposed(true, false)},
+      {"RowsFarApart", {40, 24}, {24, 512}, {40, 512}, Transposed(false, false)},
       {"OneRow", {1, 67}, {10, 67}, {1, 10}, Transposed(false, true)},
       {"OneColumn", {33, 20}, {20, 1}, {33, 1}, Transposed(false, false)},
       {"DepthOne", {9, 1}, {1, 17}, {9, 17}, Transposed(false, false)},

@@ -58,6 +58,22 @@ int ThreadsFor(const MatMulParameters& p, const Shape& a, const Shape& dst, int 
   return dst.element_count() * inner < kOneCore ? 1 : threads;
 }
 
+// Before AVX-512 oneDNN reads b in place where it does not copy it, as for a few hundred rows, and
+// at twice the time where the rows of b are a multiple of 2048 bytes apart, which push each other
+// out of the cache. Copied with padded rows it takes as long as any other, the copy included.
+bool WantsPaddedRows(const OneDnnContext& context, const MatMulParameters& p, const Shape& b,
+                     const Shape& dst) {
+  constexpr int64_t kFewestRows = 32, kMostRows = 512, kBadStride = 512;
+  return context.channel_block == 8 && b.rank() == 2 && !p.transpose_b && b[1] % kBadStride == 0 &&
+         dst[0] >= kFewestRows && dst[0] <= kMostRows;
+}
+
+dnnl::memory::desc WithPaddedRows(const Shape& matrix) {
+  constexpr int64_t kPadding = 16;
+  return dnnl::memory::desc({matrix[0], matrix[1]}, dnnl::memory::data_type::f32,
+                            dnnl::memory::dims{matrix[1] + kPadding, 1});
+}
+
 }  // namespace
 
 KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
@@ -76,7 +92,11 @@ KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
       ThreadsFor(p, operands[order.a].shape, operands[order.dst].shape, shared.threads);
   UseThreads(context.threads);
   const auto a = MatrixDesc(operands[order.a].shape, p.transpose_a);
-  const auto b = MatrixDesc(operands[order.b].shape, p.transpose_b);
+  const Shape& b_shape = operands[order.b].shape;
+  const auto given_b = MatrixDesc(b_shape, p.transpose_b);
+  const auto b = WantsPaddedRows(context, p, b_shape, operands[order.dst].shape)
+                     ? WithPaddedRows(b_shape)
+                     : given_b;
   const auto dst = PlainDesc(operands[order.dst].shape);
   const auto bias = BiasDesc(operands[order.dst].shape);
   const Attributes with = AttributesFor(p, bias);
@@ -86,9 +106,10 @@ KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
           : dnnl::matmul::primitive_desc(context.engine, a, b, dst, with.attributes);
 
   OneDnnKernelBuilder builder(context);
-  std::map<int, int> arguments = {{DNNL_ARG_SRC, builder.Operand(order.a, a)},
-                                  {DNNL_ARG_WEIGHTS, builder.Operand(order.b, b)},
-                                  {DNNL_ARG_DST, builder.Operand(order.dst, dst)}};
+  std::map<int, int> arguments = {
+      {DNNL_ARG_SRC, builder.Operand(order.a, a)},
+      {DNNL_ARG_WEIGHTS, builder.Reordered(builder.Operand(order.b, given_b), given_b, b)},
+      {DNNL_ARG_DST, builder.Operand(order.dst, dst)}};
   if (p.has_bias) arguments[with.bias_argument] = builder.Operand(order.bias, bias);
   builder.Add(dnnl::matmul(description), description.scratchpad_desc(), arguments);
   return builder.Build(std::move(operands));
