@@ -41,8 +41,10 @@ struct BlockColumn {
   bool relu = false;
 };
 
-// The largest number of vectors that a panel is high.
+// The largest number of vectors that a panel is high. Where all columns are one wide, a weight
+// serves more of them before the next is needed.
 constexpr int64_t kMaxPanelUnits = 3;
+constexpr int64_t kMaxUnitsOfOneColumn = 6;
 
 struct BlockKernels {
   CpuIsa isa;
@@ -54,7 +56,7 @@ struct BlockKernels {
                         int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
 
   // Along rows, from a panel of all inputs to the outputs' part of a panel. `units` is in
-  // [1, kMaxPanelUnits].
+  // [1, kMaxPanelUnits], or up to kMaxUnitsOfOneColumn where the column's width is 1.
   void (*multiply_panel)(const BlockColumn& column, const float* weights, const float* x_panel,
                          int64_t units, float* y_panel);
 

@@ -39,9 +39,11 @@ int64_t GrainOf(int64_t items, int64_t multiplications) {
   return std::max<int64_t>(1, items * kGrain / std::max(multiplications, kGrain));
 }
 
-// Units of the next panel, where `left` are still to come: panels of three, but no last one of
-// one if two of two will do.
-int64_t NextUnits(int64_t left) { return left == 4 ? 2 : std::min(left, kMaxPanelUnits); }
+// Units of the next panel, where `left` are still to come: the most there may be, but rather two
+// halves than a last one of one unit.
+int64_t NextUnits(int64_t left, int64_t most) {
+  return left == most + 1 ? (left + 1) / 2 : std::min(left, most);
+}
 
 }  // namespace
 
@@ -78,7 +80,8 @@ BlockSparseMatMul::BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t 
   columns_grain_ = GrainOf(columns, rows * cost_.back());
   rows_grain_ = GrainOf(rows, rows * cost_.back());
   if (!along_columns_) {
-    panels_ = Floats(threads * kMaxPanelUnits * kernels.lanes * (pattern.rows + pattern.cols));
+    panel_units_ = pattern.block_cols == 1 ? kMaxUnitsOfOneColumn : kMaxPanelUnits;
+    panels_ = Floats(threads * panel_units_ * kernels.lanes * (pattern.rows + pattern.cols));
   }
 }
 
@@ -162,9 +165,9 @@ void BlockSparseMatMul::RunAlongRows(const float* x, const float* bias, bool rel
   const int64_t panel_floats = panels_.element_count() / threads_;
   ParallelFor(threads_, rows_, rows_grain_, lanes, [&](int64_t begin, int64_t end, int part) {
     float* x_panel = panels_.data<float>() + part * panel_floats;
-    float* y_panel = x_panel + kMaxPanelUnits * lanes * inputs;
+    float* y_panel = x_panel + panel_units_ * lanes * inputs;
     while (begin < end) {
-      const int64_t units = NextUnits(RoundUp(end - begin, lanes) / lanes);
+      const int64_t units = NextUnits(RoundUp(end - begin, lanes) / lanes, panel_units_);
       const int64_t count = std::min(end - begin, units * lanes);
       kernels_->pack_panel(x + begin * inputs, inputs, count, inputs, units, x_panel);
       for (int64_t j = 0; j < columns; ++j) {

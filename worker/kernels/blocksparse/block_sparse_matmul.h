@@ -62,6 +62,7 @@ class BlockSparseMatMul {
   const BlockKernels* kernels_;
   int threads_;
   bool along_columns_;
+  int64_t panel_units_ = 0;
   int64_t columns_grain_ = 0;     // Block columns that make a thread worth while,
   int64_t rows_grain_ = 0;        // and rows.
   std::vector<BlockTerm> terms_;  // In the order of by_output_.
