@@ -39,6 +39,34 @@ int64_t GrainOf(int64_t items, int64_t multiplications) {
   return std::max<int64_t>(1, items * kGrain / std::max(multiplications, kGrain));
 }
 
+// A block to copy, whose rows and columns lie apart on both sides.
+struct BlockCopy {
+  int64_t rows;
+  int64_t cols;
+  int64_t from_row_stride;
+  int64_t from_col_stride;
+  int64_t to_row_stride;
+  int64_t to_col_stride;
+};
+
+// to = factor * from. The side that lies far apart is walked along its neighbours.
+void CopyTimes(const BlockCopy& c, float factor, const float* from, float* to) {
+  if (c.from_col_stride == 1 && c.to_col_stride == 1) {
+    for (int64_t i = 0; i < c.rows; ++i) {
+      for (int64_t j = 0; j < c.cols; ++j) {
+        to[i * c.to_row_stride + j] = factor * from[i * c.from_row_stride + j];
+      }
+    }
+    return;
+  }
+  for (int64_t j = 0; j < c.cols; ++j) {
+    for (int64_t i = 0; i < c.rows; ++i) {
+      to[i * c.to_row_stride + j * c.to_col_stride] =
+          factor * from[i * c.from_row_stride + j * c.from_col_stride];
+    }
+  }
+}
+
 // Units of the next panel, where `left` are still to come: the most there may be, but rather two
 // halves than a last one of one unit.
 int64_t NextUnits(int64_t left, int64_t most) {
@@ -94,13 +122,8 @@ void BlockSparseMatMul::SetWeights(const MatrixView& weights, float factor) {
         const BlockTerm& term = terms_[t];
         const float* from = weights.data + term.input * weights.row_stride +
                             by_output_.RowOf(j) * weights.col_stride;
-        float* to = weights_.data<float>() + term.weights;
-        for (int64_t k = 0; k < term.depth; ++k) {
-          for (int64_t c = 0; c < width; ++c) {
-            to[k * strides_[j] + c] =
-                factor * from[k * weights.row_stride + c * weights.col_stride];
-          }
-        }
+        CopyTimes({term.depth, width, weights.row_stride, weights.col_stride, strides_[j], 1},
+                  factor, from, weights_.data<float>() + term.weights);
       }
     }
   });
@@ -236,49 +259,47 @@ void BlockSparseWeightGradient::Pack(const float* from, int64_t rows, bool of_in
               });
 }
 
-void BlockSparseWeightGradient::AddBlocks(int64_t begin, int64_t end, int64_t rows) {
-  const int64_t height = RoundUp(rows, kernels_->lanes);
-  for (int64_t b = begin; b < end; ++b) {
-    const Block& block = blocks_[b];
-    float* sums = sums_.data<float>() + b * pattern_.block_rows * stride_;
-    if (!along_columns_) {
-      kernels_->add_dot_products(packed_x_.data<float>() + pattern_.RowOf(block.row) * height,
-                                 packed_d_y_.data<float>() + pattern_.ColOf(block.col) * height,
-                                 height, block.depth, block.width, sums, stride_);
-      continue;
-    }
-    const float* x = packed_x_.data<float>() + block.row * pattern_.block_rows * rows;
-    const float* d_y = packed_d_y_.data<float>() + block.col * stride_ * rows;
-    for (int64_t row = 0; row < rows; row += kGradientChunk) {
-      kernels_->add_outer_products(
-          x + row * pattern_.block_rows, pattern_.block_rows, d_y + row * stride_, stride_,
-          std::min(kGradientChunk, rows - row), block.depth, block.width, sums, stride_);
-    }
+// Adds the products of the rows that are packed to a block's sums.
+void BlockSparseWeightGradient::AddTo(const Block& block, int64_t rows, float* sums) const {
+  if (!along_columns_) {
+    const int64_t height = RoundUp(rows, kernels_->lanes);
+    kernels_->add_dot_products(packed_x_.data<float>() + pattern_.RowOf(block.row) * height,
+                               packed_d_y_.data<float>() + pattern_.ColOf(block.col) * height,
+                               height, block.depth, block.width, sums, stride_);
+    return;
+  }
+  const float* x = packed_x_.data<float>() + block.row * pattern_.block_rows * rows;
+  const float* d_y = packed_d_y_.data<float>() + block.col * stride_ * rows;
+  for (int64_t row = 0; row < rows; row += kGradientChunk) {
+    kernels_->add_outer_products(x + row * pattern_.block_rows, pattern_.block_rows,
+                                 d_y + row * stride_, stride_, std::min(kGradientChunk, rows - row),
+                                 block.depth, block.width, sums, stride_);
   }
 }
 
 void BlockSparseWeightGradient::Run(const float* x, const float* d_y,
                                     const MutableMatrixView& d_weights, float factor) {
-  std::fill_n(sums_.data<float>(), sums_.element_count(), 0.0f);
   const auto count = static_cast<int64_t>(blocks_.size());
   for (int64_t row = 0; row < rows_; row += kGradientPass) {
     const int64_t rows = std::min(kGradientPass, rows_ - row);
     Pack(x + row * pattern_.rows, rows, /*of_inputs=*/true);
     Pack(d_y + row * pattern_.cols, rows, /*of_inputs=*/false);
     const int64_t grain = GrainOf(count, rows * sums_.element_count());
-    ParallelFor(threads_, count, grain, 1,
-                [&](int64_t begin, int64_t end, int) { AddBlocks(begin, end, rows); });
-  }
-  for (int64_t b = 0; b < count; ++b) {
-    const Block& block = blocks_[b];
-    const float* from = sums_.data<float>() + b * pattern_.block_rows * stride_;
-    float* to = d_weights.data + pattern_.RowOf(block.row) * d_weights.row_stride +
-                pattern_.ColOf(block.col) * d_weights.col_stride;
-    for (int64_t k = 0; k < block.depth; ++k) {
-      for (int64_t c = 0; c < block.width; ++c) {
-        to[k * d_weights.row_stride + c * d_weights.col_stride] = factor * from[k * stride_ + c];
+    ParallelFor(threads_, count, grain, 1, [&](int64_t begin, int64_t end, int) {
+      const int64_t block_sums = pattern_.block_rows * stride_;
+      for (int64_t b = begin; b < end; ++b) {
+        const Block& block = blocks_[b];
+        float* sums = sums_.data<float>() + b * block_sums;
+        if (row == 0) std::fill_n(sums, block_sums, 0.0f);
+        AddTo(block, rows, sums);
+        if (row + rows < rows_) continue;
+        CopyTimes(
+            {block.depth, block.width, stride_, 1, d_weights.row_stride, d_weights.col_stride},
+            factor, sums,
+            d_weights.data + pattern_.RowOf(block.row) * d_weights.row_stride +
+                pattern_.ColOf(block.col) * d_weights.col_stride);
       }
-    }
+    });
   }
 }
 

@@ -89,15 +89,15 @@ class BlockSparseWeightGradient {
   BlockSparseWeightGradient(const BlockSparsePattern& pattern, int64_t rows,
                             const BlockKernels& kernels, int threads);
 
-  void Pack(const float* x, int64_t rows, bool of_inputs);
-  void AddBlocks(int64_t begin, int64_t end, int64_t rows);
-
   struct Block {
     int64_t row;
     int64_t depth;
     int64_t col;
     int64_t width;
   };
+
+  void Pack(const float* from, int64_t rows, bool of_inputs);
+  void AddTo(const Block& block, int64_t rows, float* sums) const;
 
   BlockSparsePattern pattern_;
   int64_t rows_;
