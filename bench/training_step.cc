@@ -20,7 +20,8 @@ namespace topiary {
 namespace {
 
 constexpr int kWarmUps = 3;
-constexpr absl::Duration kPeerStart = absl::Minutes(3);  // PyTorch loads 5 GB of libraries.
+// PyTorch loads 5 GB of libraries, and compiles.
+constexpr absl::Duration kPeerStart = absl::Minutes(5);
 
 // PyTorch on one model.
 struct Peer {
@@ -29,7 +30,8 @@ struct Peer {
   int64_t batch = 0;
   double first_loss = 0;
   LossKind loss = LossKind::kSoftmaxCrossEntropy;
-  int steps = 1;  // Of one side of a pair.
+  double seconds = 0;  // Of a step, when it was started.
+  int steps = 1;       // Of one side of a pair.
 };
 
 absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process, absl::Duration timeout) {
@@ -46,12 +48,14 @@ absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps) {
 }
 
 absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::string& model,
-                               const std::string& files) {
+                               const std::string& files, bool compiled) {
   Peer peer;
-  ASSIGN_OR_RETURN(
-      peer.process,
-      PeerProcess::Start({options.python, "-W", "ignore", options.peer_script, "serve", model,
-                          "--threads", absl::StrCat(options.threads), "--batch-file", files}));
+  std::vector<std::string> command = {
+      options.python, "-W",  "ignore",    options.peer_script,
+      "serve",        model, "--threads", absl::StrCat(options.threads),
+      "--batch-file", files};
+  if (compiled) command.emplace_back("--compile");
+  ASSIGN_OR_RETURN(peer.process, PeerProcess::Start(command));
   ASSIGN_OR_RETURN(const nlohmann::json ready, ReadJson(peer.process.get(), kPeerStart));
   peer.name = ready.value("peer", "");
   peer.batch = ready.value("batch", 0);
@@ -59,9 +63,24 @@ absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::st
   if (ready.value("loss_name", "") == "binary_cross_entropy") {
     peer.loss = LossKind::kBinaryCrossEntropy;
   }
-  ASSIGN_OR_RETURN(const double once, PeerSeconds(peer.process.get(), kWarmUps));
-  peer.steps = std::max(1, static_cast<int>(options.seconds_per_side / std::max(once, 1e-9)));
+  RETURN_IF_ERROR(PeerSeconds(peer.process.get(), kWarmUps).status());
+  ASSIGN_OR_RETURN(peer.seconds, PeerSeconds(peer.process.get(), kWarmUps));
+  peer.steps =
+      std::max(1, static_cast<int>(options.seconds_per_side / std::max(peer.seconds, 1e-9)));
   return peer;
+}
+
+// PyTorch as it is faster: eager or compiled.
+absl::StatusOr<Peer> StartFasterPeer(const TrainingStepOptions& options, const std::string& model,
+                                     const std::string& files) {
+  ASSIGN_OR_RETURN(Peer eager, StartPeer(options, model, files, /*compiled=*/false));
+  absl::StatusOr<Peer> compiled = StartPeer(options, model, files, /*compiled=*/true);
+  if (!compiled.ok()) {
+    std::fprintf(stderr, "bench: %s: eager only, torch.compile failed: %s\n", model.c_str(),
+                 compiled.status().ToString().c_str());
+    return eager;
+  }
+  return compiled->seconds < eager.seconds ? *std::move(compiled) : std::move(eager);
 }
 
 absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Backend* backend,
@@ -99,8 +118,8 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   RETURN_IF_ERROR(
       RunCommand({options.python, "-W", "ignore", options.peer_script, "export", model, path}));
   ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
-  ASSIGN_OR_RETURN(Peer peer, StartPeer(options, model, files));
-  run->peer = peer.name;
+  ASSIGN_OR_RETURN(Peer peer, StartFasterPeer(options, model, files));
+  absl::StrAppend(&run->peer, run->peer.empty() ? "" : "; ", model, ": ", peer.name);
   ASSIGN_OR_RETURN(const auto dense, StartOurs(graph, backend, peer, Method::kNone, files));
   if (!(std::fabs(dense->loss() - peer.first_loss) <= 1e-3 * std::fabs(peer.first_loss))) {
     return absl::FailedPreconditionError(absl::StrCat(model, ": the first losses differ: ours ",

@@ -21,9 +21,9 @@ struct TrainingStepOptions {
   double seconds_per_side = 0.3;  // Of each of a pair.
 };
 
-// For each model a row "<model>/f32" against PyTorch eager, and rows of our dense step (as peer)
-// over our step in SequentialAttention++: "sa_pp_overhead/<model>" in its dense phase, and
-// "sa_pp_sparse_phase/<model>" in its sparse phase at 90 % with blocks of 32x32.
+// For each model a row "<model>/f32" against the faster of PyTorch eager and compiled, and rows of
+// our dense step (as peer) over our step in SequentialAttention++: "sa_pp_overhead/<model>" in its
+// dense phase, and "sa_pp_sparse_phase/<model>" in its sparse phase at 90 % with blocks of 32x32.
 // The peer writes model and batch, so that both sides do the same work on the same numbers;
 // FAILED_PRECONDITION where their first losses differ.
 absl::StatusOr<BenchmarkRun> RunTrainingStep(const TrainingStepOptions& options);
