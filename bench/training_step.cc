@@ -134,7 +134,11 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
                                      std::make_pair("sa_pp_sparse_phase/", Method::kSparsePhase)}) {
     const auto pruning = StartOurs(graph, backend, peer, method, files);
     // No layer of the small models has 100 blocks of 32x32.
-    if (method == Method::kSparsePhase && absl::IsInvalidArgument(pruning.status())) continue;
+    if (method == Method::kSparsePhase && absl::IsInvalidArgument(pruning.status())) {
+      std::fprintf(stderr, "bench: %s: no sparse phase: %s\n", model.c_str(),
+                   std::string(pruning.status().message()).c_str());
+      continue;
+    }
     RETURN_IF_ERROR(pruning.status());
     ASSIGN_OR_RETURN(const Comparison cost,
                      Compare(options.pairs, TimedSteps(pruning->get(), options.seconds_per_side),

@@ -183,6 +183,25 @@ TEST(ReferenceProgram, SparseWeightsTrainAsMaskedOnesDo) {
   SparseWeightsTrainAsMaskedOnesDo(false);
 }
 
+TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {
+  const GradientCase test_case = Perceptron(4);
+  ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+  options.sparse_weights["fc1.w"] = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(64, 784, 64, 784, {1}));
+  ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture,
+                       BuildFixture(test_case.graph, options, NewCpuBackend()));
+  EXPECT_THAT(fixture.program->statistics().forward_steps,
+              testing::Not(Contains(HasSubstr("+sparse"))));
+  MatMulParameters p;
+  p.b_pattern = options.sparse_weights["fc1.w"];
+  const auto matrix = [](int64_t rows, int64_t cols) {
+    return TensorDescription{Shape({rows, cols}), DType::kFloat32, Layout::Plain()};
+  };
+  EXPECT_FALSE(NewCpuBackend()
+                   ->Plan({OpKind::kMatMul, p, {matrix(4, 784), matrix(784, 64), matrix(4, 64)}})
+                   .ok());
+}
+
 // With the table of an embedding that gives the scores too, each use must see the whole.
 TEST(CpuProgram, WeightsUsedTwiceStayDense) {
   for (const GradientCase& test_case : AllGradientCases()) {

@@ -149,11 +149,14 @@ void Lowering::Finish(const FusedNode& fused, TensorRef result, GradientTape::Ba
   tape_.Record(fused.result, Label(fused), std::move(backward));
 }
 
-std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name) const {
+std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,
+                                                              int64_t inputs,
+                                                              int64_t outputs) const {
   const auto pattern = options_.sparse_weights->find(name);
   const auto uses = uses_.find(name);
-  const bool usable =
-      pattern != options_.sparse_weights->end() && uses != uses_.end() && uses->second == 1;
+  const bool usable = pattern != options_.sparse_weights->end() && uses != uses_.end() &&
+                      uses->second == 1 && pattern->second->rows == inputs &&
+                      pattern->second->cols == outputs;
   return usable ? pattern->second : nullptr;
 }
 

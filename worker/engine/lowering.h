@@ -72,9 +72,10 @@ class Lowering {
   // Layout to plan a weight of a matrix product with: a reorder per step does not pay in training.
   Layout MatrixWeightLayout() const { return options_.gradients ? Layout::Plain() : Layout::Any(); }
 
-  // Which blocks of weight `name` count; null where all do, or where the weight is used more than
-  // once.
-  std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name) const;
+  // Which blocks of weight `name`, as the matrix [inputs, outputs], count; null where all do, or
+  // where the weight is used more than once or its pattern is of another matrix.
+  std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name, int64_t inputs,
+                                                      int64_t outputs) const;
 
   // Emits `operation`, first as it is, and where the backend refuses that, as `without`
   // followed by a Relu. Returns the one result.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "worker/model/layers.h"
 
@@ -22,10 +21,12 @@ SparseWeights SupportWorthSkipping(const Method& method) {
     const BlockPartition& partition = *method.layers()[i].partition;
     const PrunableLayer& layer = partition.layer();
     if (layer.kind == LayerKind::kConv || layer.groups != 1) continue;
-    std::vector<uint8_t> kept;
-    for (const float scale : method.scales(static_cast<int>(i))) kept.push_back(scale != 0);
-    absl::StatusOr<BlockSparsePattern> pattern = BlockSparsePattern::Create(
-        layer.rows, layer.cols, partition.block().rows, partition.block().cols, kept);
+    // A layer of several nodes is seen as the first of them does, which may be one that nobody
+    // needs.
+    if (layer.nodes.size() != 1) continue;
+    absl::StatusOr<BlockSparsePattern> pattern =
+        BlockSparsePattern::Create(layer.rows, layer.cols, partition.block().rows,
+                                   partition.block().cols, method.support(static_cast<int>(i)));
     if (!pattern.ok() || !WorthSkipping(*pattern)) continue;
     weights[layer.weight] = std::make_shared<const BlockSparsePattern>(*std::move(pattern));
   }

@@ -202,6 +202,13 @@ absl::Status TrainingLoop::ReestimateBatchNorm(int64_t batches,
   const bool has_statistics = std::any_of(parameters.begin(), parameters.end(),
                                           [](const Parameter& p) { return !p.trainable; });
   if (!has_statistics || batches == 0) return absl::OkStatus();
+  // A run that resumed after its last step has not built the program of the last phase: the sums of
+  // both must be the same.
+  if (!program_options_.sparse_weights.empty()) {
+    program_options_.sparse_weights.clear();
+    fitted_phase_ = -1;
+    RETURN_IF_ERROR(BuildProgram());
+  }
   LoaderOptions options;
   options.batch_size = program_->batch();
   options.seed = Random(seed_, kStreamBatchNormReestimate, 0).Next();

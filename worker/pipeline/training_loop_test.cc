@@ -84,6 +84,23 @@ TEST_F(Training, PrunedBlocksAreLeftOutOnceTheSupportIsFrozen) {
   EXPECT_TRUE(LeavesBlocksOut(*loop));
 }
 
+// A square weight that a node multiplies transposed, and another, which nobody needs, as it is:
+// which way its blocks lie cannot be told from the first node that has it.
+TEST_F(Training, AWeightOfSeveralNodesIsMultipliedWhole) {
+  GraphBuilder b({8});
+  const std::string w = b.Weight("w", Shape({8, 8}), 0.4F);
+  b.Add("MatMul", {"x", w});
+  const std::string h = b.Add("Gemm", {"x", w}, {{"transB", int64_t{1}}});
+  Use(b.Finish(b.Linear("head", h, 8, 3)));
+  const auto loop = NewLoop(Attention());
+  RunTo(loop.get(), 25);
+  const std::vector<std::string>& steps = loop->program().statistics().forward_steps;
+  EXPECT_EQ(std::count_if(steps.begin(), steps.end(),
+                          [](const std::string& s) { return s.find("+sparse") != s.npos; }),
+            0)
+      << testing::PrintToString(steps);
+}
+
 // Cycles end sparse phases with a dense one, in which every block learns again.
 TEST_F(Training, ADensePhaseAfterASparseOneTrainsEveryBlock) {
   Use(MlpGraph());

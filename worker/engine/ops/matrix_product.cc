@@ -197,7 +197,10 @@ absl::Status LowerGemm(Lowering& l, const FusedNode& fused) {
                   params.trans_a, params.trans_b, params.alpha};
   ASSIGN_OR_RETURN(product.a, l.PlainValue(product.a_name));
   ASSIGN_OR_RETURN(product.b, l.PlainValue(product.b_name));
-  if (!params.trans_a) product.pattern = l.PatternOf(product.b_name);
+  if (!params.trans_a) {
+    const Shape& b = product.b.shape();
+    product.pattern = l.PatternOf(product.b_name, b[params.trans_b ? 1 : 0], dst_shape[1]);
+  }
   ASSIGN_OR_RETURN(const GemmBias bias, ReadGemmBias(l, node, params.beta, dst_shape[1]));
 
   const bool added_after = !bias.name.empty() && !bias.is_vector;
@@ -244,7 +247,9 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
   if (!transposed) {
     ASSIGN_OR_RETURN(product.b, l.emitter().View(product.b, shapes.b));
   }
-  if (shapes.b.rank() == 2) product.pattern = l.PatternOf(product.b_name);
+  if (shapes.b.rank() == 2) {
+    product.pattern = l.PatternOf(product.b_name, shapes.b[0], shapes.b[1]);
+  }
   GemmBias bias;
   bias.name = fused.bias;
   if (!bias.name.empty()) {

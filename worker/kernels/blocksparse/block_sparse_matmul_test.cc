@@ -96,6 +96,24 @@ TEST_P(BlockSparseProducts, MultiplyLikeTheDenseMatrix) {
   ExpectNear(relu, rectified, 1e-5);
 }
 
+// A run that diverged must show it.
+TEST_P(BlockSparseProducts, ReluKeepsNaN) {
+  if (matrix_.pattern.kept_blocks() == 0) GTEST_SKIP() << "nothing is multiplied";
+  const int64_t rows = case_.rows, inputs = case_.inputs, outputs = case_.outputs;
+  const GuardedFloats x(rows * inputs), y(rows * outputs);
+  std::fill_n(x.data(), x.size(), std::numeric_limits<float>::quiet_NaN());
+  ASSERT_OK_AND_ASSIGN(auto product,
+                       BlockSparseMatMul::Create(matrix_.pattern, rows, isa(), threads()));
+  product.SetWeights({matrix_.values.data(), outputs, 1});
+  product.Run(x.data(), nullptr, true, y.data());
+  for (int64_t j = 0; j < outputs; ++j) {
+    bool any = false;
+    for (int64_t i = 0; i < inputs; ++i) any |= matrix_.pattern.Keeps(i, j);
+    ASSERT_EQ(std::isnan(y[j]), any) << "output " << j;
+    ASSERT_EQ(std::isnan(y[(rows - 1) * outputs + j]), any) << "output " << j;
+  }
+}
+
 // d_x = d_y W^T, with the weights as Gemm with transB stores them.
 TEST_P(BlockSparseProducts, TheTransposedPatternGivesTheGradientOfTheData) {
   const int64_t rows = case_.rows, inputs = case_.inputs, outputs = case_.outputs;

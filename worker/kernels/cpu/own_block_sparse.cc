@@ -44,6 +44,23 @@ KernelOr PlanSparseGradient(const CpuContext& context, const MatMulParameters& p
   });
 }
 
+// A pattern of another matrix would have the kernels read and write beyond the operands.
+absl::Status CheckExtents(const MatMulParameters& p, absl::Span<const TensorDescription> operands) {
+  const MatMulOrder order(p);
+  const Shape& a = operands[order.a].shape;
+  const Shape& b = operands[order.b].shape;
+  const Shape& dst = operands[order.dst].shape;
+  if (a.rank() != 2 || b.rank() != 2 || dst.rank() != 2) {
+    return absl::InvalidArgumentError("a block-sparse product takes matrices");
+  }
+  const bool product = p.b_pattern == nullptr || (p.b_pattern->rows == b[p.transpose_b ? 1 : 0] &&
+                                                  p.b_pattern->cols == b[p.transpose_b ? 0 : 1]);
+  const bool gradient =
+      p.dst_pattern == nullptr || (p.dst_pattern->rows == dst[0] && p.dst_pattern->cols == dst[1]);
+  if (product && gradient) return absl::OkStatus();
+  return absl::InvalidArgumentError("the pattern of a block-sparse product is of another matrix");
+}
+
 }  // namespace
 
 KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& op) {
@@ -51,6 +68,7 @@ KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& o
   std::vector<TensorDescription> operands = op.operands;
   RETURN_IF_ERROR(SettlePlain(&operands));
   if (p.accumulate) return absl::UnimplementedError("a block-sparse product that adds to dst");
+  RETURN_IF_ERROR(CheckExtents(p, operands));
   if (p.b_pattern != nullptr && p.dst_pattern == nullptr && !p.transpose_a) {
     return PlanSparseProduct(context, p, std::move(operands));
   }
