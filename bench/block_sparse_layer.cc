@@ -89,10 +89,13 @@ class Benchmark {
         for (const int64_t batch : kBatches) {
           const std::string name =
               absl::StrFormat("%dx%d/%.2f/%d", block.rows, block.cols, density, batch);
-          ASSIGN_OR_RETURN(const double speed_up, Forward(layer, batch, name));
+          ASSIGN_OR_RETURN(const double speed_up,
+                           Product(layer, batch, /*transposed=*/false, name));
           efficiencies.push_back(speed_up * layer.density());
           if (batch != kBatchOfGradients) continue;
-          RETURN_IF_ERROR(DataGradient(layer, batch, absl::StrCat("data_gradient/", name)));
+          RETURN_IF_ERROR(
+              Product(layer, batch, /*transposed=*/true, absl::StrCat("data_gradient/", name))
+                  .status());
           RETURN_IF_ERROR(WeightGradient(layer, batch, absl::StrCat("weight_gradient/", name)));
         }
       }
@@ -104,52 +107,37 @@ class Benchmark {
   }
 
  private:
-  absl::StatusOr<double> Forward(const Layer& layer, int64_t batch, const std::string& name) {
-    ASSIGN_OR_RETURN(PlannedKernel dense,
-                     PlannedKernel::Create(backend_, {OpKind::kMatMul,
-                                                      MatMulParameters(),
-                                                      {Matrix(batch, size_), Matrix(size_, size_),
-                                                       Matrix(batch, size_)}}));
+  absl::StatusOr<PlannedKernel> Dense(const MatMulParameters& p, const TensorDescription& a,
+                                      const TensorDescription& b, const TensorDescription& dst) {
+    return PlannedKernel::Create(backend_, {OpKind::kMatMul, p, {a, b, dst}});
+  }
+
+  // The forward product, or, with the transposed weights, the gradient of the data.
+  absl::StatusOr<double> Product(const Layer& layer, int64_t batch, bool transposed,
+                                 const std::string& name) {
+    MatMulParameters p;
+    p.transpose_b = transposed;
+    const TensorDescription rows = Matrix(batch, size_);
+    ASSIGN_OR_RETURN(PlannedKernel dense, Dense(p, rows, Matrix(size_, size_), rows));
     FillRandomly(dense.operand(0), batch * size_, 4);
     std::copy(layer.weights().begin(), layer.weights().end(), dense.operand(1));
+    const BlockSparsePattern& pattern = layer.pattern();
     ASSIGN_OR_RETURN(BlockSparseMatMul ours,
-                     BlockSparseMatMul::Create(layer.pattern(), batch, isa_, options_.threads));
-    ours.SetWeights({layer.weights().data(), size_, 1});
+                     BlockSparseMatMul::Create(transposed ? pattern.Transposed() : pattern, batch,
+                                               isa_, options_.threads));
+    const float* weights = layer.weights().data();
+    ours.SetWeights(transposed ? MatrixView{weights, 1, size_} : MatrixView{weights, size_, 1});
     std::vector<float> y(batch * size_);
     return Measure(
         name, [&] { ours.Run(dense.operand(0), nullptr, false, y.data()); }, [&] { dense.Run(); },
         y, dense.operand(2));
   }
 
-  absl::Status DataGradient(const Layer& layer, int64_t batch, const std::string& name) {
-    MatMulParameters p;
-    p.transpose_b = true;
-    ASSIGN_OR_RETURN(PlannedKernel dense,
-                     PlannedKernel::Create(backend_, {OpKind::kMatMul,
-                                                      p,
-                                                      {Matrix(batch, size_), Matrix(size_, size_),
-                                                       Matrix(batch, size_)}}));
-    FillRandomly(dense.operand(0), batch * size_, 5);
-    std::copy(layer.weights().begin(), layer.weights().end(), dense.operand(1));
-    ASSIGN_OR_RETURN(
-        BlockSparseMatMul ours,
-        BlockSparseMatMul::Create(layer.pattern().Transposed(), batch, isa_, options_.threads));
-    ours.SetWeights({layer.weights().data(), 1, size_});
-    std::vector<float> d_x(batch * size_);
-    return Measure(
-               name, [&] { ours.Run(dense.operand(0), nullptr, false, d_x.data()); },
-               [&] { dense.Run(); }, d_x, dense.operand(2))
-        .status();
-  }
-
   absl::Status WeightGradient(const Layer& layer, int64_t batch, const std::string& name) {
     MatMulParameters p;
     p.transpose_a = true;
-    ASSIGN_OR_RETURN(PlannedKernel dense,
-                     PlannedKernel::Create(backend_, {OpKind::kMatMul,
-                                                      p,
-                                                      {Matrix(batch, size_), Matrix(batch, size_),
-                                                       Matrix(size_, size_)}}));
+    const TensorDescription rows = Matrix(batch, size_);
+    ASSIGN_OR_RETURN(PlannedKernel dense, Dense(p, rows, rows, Matrix(size_, size_)));
     FillRandomly(dense.operand(0), batch * size_, 6);
     FillRandomly(dense.operand(1), batch * size_, 7);
     ASSIGN_OR_RETURN(

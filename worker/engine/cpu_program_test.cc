@@ -113,6 +113,17 @@ TEST(CpuProgram, RepeatsItsBits) {
   EXPECT_EQ(runs[0], runs[1]);
 }
 
+// Sets what `pattern` prunes of a matrix whose element (row, col) lies at row * row_stride +
+// col * col_stride.
+void SetPruned(const BlockSparsePattern& pattern, int64_t row_stride, int64_t col_stride,
+               float value, float* matrix) {
+  for (int64_t row = 0; row < pattern.rows; ++row) {
+    for (int64_t col = 0; col < pattern.cols; ++col) {
+      if (!pattern.Keeps(row, col)) matrix[row * row_stride + col * col_stride] = value;
+    }
+  }
+}
+
 // Two layers, one as Gemm with transB stores it and one as MatMul does, of which some blocks are 0:
 // to leave them out changes no output, and no gradient but theirs, which stay what they were.
 void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
@@ -138,18 +149,10 @@ void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
     if (sparse) options.sparse_weights = {{"v", v}, {"w", w}};
     ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
                          BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
-    for (int64_t i = 0; i < 20; ++i) {
-      for (int64_t o = 0; o < 32; ++o) {
-        if (!v->Keeps(i, o)) fixture.value("v")[o * 20 + i] = 0;
-        fixture.gradient("v")[o * 20 + i] = 7;
-      }
-    }
-    for (int64_t i = 0; i < 32; ++i) {
-      for (int64_t o = 0; o < 12; ++o) {
-        if (!w->Keeps(i, o)) fixture.value("w")[i * 12 + o] = 0;
-        fixture.gradient("w")[i * 12 + o] = 7;
-      }
-    }
+    SetPruned(*v, 1, 20, 0, fixture.value("v"));
+    SetPruned(*w, 12, 1, 0, fixture.value("w"));
+    std::fill_n(fixture.gradient("v"), 20 * 32, 7.0f);
+    std::fill_n(fixture.gradient("w"), 32 * 12, 7.0f);
     fixture.store->MarkChanged();
     FillWithRandomData(*fixture.program, test_case.loss, 4);
     fixture.program->ForwardBackward();
@@ -162,16 +165,8 @@ void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
   EXPECT_THAT(sparse.program->statistics().backward_steps,
               Contains(HasSubstr("MatMul+sparse")).Times(3));
   ExpectClose(OutputOf(*sparse.program).data(), OutputOf(*masked.program).data(), 9 * 12, "output");
-  for (int64_t i = 0; i < 20; ++i) {
-    for (int64_t o = 0; o < 32; ++o) {
-      if (!v->Keeps(i, o)) masked.gradient("v")[o * 20 + i] = 7;
-    }
-  }
-  for (int64_t i = 0; i < 32; ++i) {
-    for (int64_t o = 0; o < 12; ++o) {
-      if (!w->Keeps(i, o)) masked.gradient("w")[i * 12 + o] = 7;
-    }
-  }
+  SetPruned(*v, 1, 20, 7, masked.gradient("v"));
+  SetPruned(*w, 12, 1, 7, masked.gradient("w"));
   for (const Parameter& parameter : masked.store->parameters()) {
     ExpectClose(sparse.gradient(parameter.name), parameter.gradient, parameter.size,
                 "gradient of " + parameter.name);

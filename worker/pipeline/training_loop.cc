@@ -125,6 +125,11 @@ absl::Status TrainingLoop::FitProgram(const StepActions& actions) {
   fitted_phase_ = position.index;
   SparseWeights weights;
   if (position.phase.kind == PhaseKind::kSparse) weights = SupportWorthSkipping(*method_);
+  return LeaveOut(std::move(weights));
+}
+
+// Builds the program anew, to leave out the pruned blocks of `weights` and of no others.
+absl::Status TrainingLoop::LeaveOut(SparseWeights weights) {
   if (weights.empty() && program_options_.sparse_weights.empty()) return absl::OkStatus();
   for (const auto& [name, pattern] : weights) {
     const Parameter* parameter = store_->Find(name);
@@ -204,11 +209,8 @@ absl::Status TrainingLoop::ReestimateBatchNorm(int64_t batches,
   if (!has_statistics || batches == 0) return absl::OkStatus();
   // A run that resumed after its last step has not built the program of the last phase: the sums of
   // both must be the same.
-  if (!program_options_.sparse_weights.empty()) {
-    program_options_.sparse_weights.clear();
-    fitted_phase_ = -1;
-    RETURN_IF_ERROR(BuildProgram());
-  }
+  fitted_phase_ = -1;
+  RETURN_IF_ERROR(LeaveOut({}));
   LoaderOptions options;
   options.batch_size = program_->batch();
   options.seed = Random(seed_, kStreamBatchNormReestimate, 0).Next();

@@ -94,6 +94,7 @@ class TrainingLoop {
   absl::Status CreateOptimizer(const TaskSpec& task);
   absl::Status BuildProgram();
   absl::Status FitProgram(const StepActions& actions);
+  absl::Status LeaveOut(SparseWeights weights);
   void ApplyScales();
   void SendInnerProducts();
   void Update(float learning_rate);
