@@ -72,15 +72,15 @@ Value BuildResNet20(int64_t classes, Builder* net) {
   return net->Linear("fc", value, classes);
 }
 
-// Sized for block pruning of 28 x 28 images: conv3 and fc1, where most of the weights are, have 288
-// and 4,096 blocks of 16 x 16.
+// Sized for block pruning of 28 x 28 images: conv3 and fc1, where most of the weights are, have 144
+// and 2,048 blocks of 16 x 16.
 Value BuildFashionCnn(int64_t classes, Builder* net) {
-  Value value = ConvNorm("conv1", "bn1", net->Input(), {32, 3, 1, 1, false}, net);
+  Value value = ConvNorm("conv1", "bn1", net->Input(), {16, 3, 1, 1, false}, net);
   value = net->MaxPool("pool1", net->Relu("relu1", value), 2);
-  value = ConvNorm("conv2", "bn2", value, {64, 3, 2, 1, false}, net);
+  value = ConvNorm("conv2", "bn2", value, {32, 3, 2, 1, false}, net);
   value = ConvNorm("conv3", "bn3", net->Relu("relu2", value), {128, 3, 2, 1, false}, net);
   value = net->Flatten("flatten", net->Relu("relu3", value));
-  value = net->Relu("relu4", net->Linear("fc1", value, 512));
+  value = net->Relu("relu4", net->Linear("fc1", value, 256));
   return net->Linear("fc2", value, classes);
 }
 
