@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 
-CLANG_TIDY = "clang-tidy-16"
+CLANG_TIDY = os.path.abspath("third_party/.installed/clang-tidy/bin/clang-tidy")
 PASSED = pathlib.Path("out/tidy")
 # Options of gcc that clang does not know, and outputs.
 DROPPED = re.compile(r"^(-fno-canonical-system-headers|-Wno-free-nonheap-object|-frandom-seed=.*|"

@@ -28,7 +28,7 @@ int64_t ElementCount(absl::Span<const int64_t> shape) {
   return count;
 }
 
-void AddInts(const std::string& name, std::vector<int64_t> values, onnx::NodeProto* node) {
+void AddInts(const std::string& name, absl::Span<const int64_t> values, onnx::NodeProto* node) {
   onnx::AttributeProto* attribute = node->add_attribute();
   attribute->set_name(name);
   attribute->set_type(onnx::AttributeProto::INTS);
@@ -119,7 +119,7 @@ bool NetworkBuilder::Expect(bool condition, absl::string_view layer, const Netwo
   return status_.ok();
 }
 
-void NetworkBuilder::AddWeight(const std::string& name, std::vector<int64_t> dims,
+void NetworkBuilder::AddWeight(const std::string& name, const std::vector<int64_t>& dims,
                                double deviation) {
   std::vector<float> values(ElementCount(dims));
   Random random(seed_, kStreamInitialWeights | (parameters_++ << 32), 0);

@@ -77,7 +77,7 @@ class NetworkBuilder {
 
   bool Expect(bool condition, absl::string_view layer, const NetworkValue& src,
               absl::string_view wanted);
-  void AddWeight(const std::string& name, std::vector<int64_t> dims, double deviation);
+  void AddWeight(const std::string& name, const std::vector<int64_t>& dims, double deviation);
   void AddConstantParameter(const std::string& name, int64_t size, float value);
 
   std::unique_ptr<Model> model_;
