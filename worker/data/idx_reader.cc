@@ -99,7 +99,7 @@ Tensor Convert(const IdxArray& array) {
       case 0x08:
         to[i] = static_cast<To>(static_cast<unsigned char>(array.data[i]));
         break;
-      case 0x09:
+      case 0x09:  // Signed bytes are numbers here. NOLINTNEXTLINE(bugprone-signed-char-misuse)
         to[i] = static_cast<To>(static_cast<signed char>(array.data[i]));
         break;
       case 0x0B:

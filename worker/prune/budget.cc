@@ -47,7 +47,7 @@ std::string ReasonToStayDense(const PrunableLayer& layer, int64_t block_count,
     return "not included by name";
   }
   if (block_count < target.min_blocks) {
-    return absl::StrCat(block_count, " blocks, fewer than ", target.min_blocks);
+    return absl::StrCat("fewer than ", target.min_blocks, " blocks");
   }
   return "";
 }

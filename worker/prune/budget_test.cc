@@ -58,7 +58,7 @@ TEST_F(ChoosingLayers, LeavesLayersOfFewerThanAHundredBlocksDense) {
   EXPECT_NE(choices[1].partition, nullptr);  // Exactly 100.
   EXPECT_EQ(choices[2].partition, nullptr);
   EXPECT_EQ(choices[2].block_count, 10);
-  EXPECT_EQ(choices[2].dense_reason, "10 blocks, fewer than 100");
+  EXPECT_EQ(choices[2].dense_reason, "fewer than 100 blocks");
 }
 
 TEST_F(ChoosingLayers, PrunesSmallLayersWhenTold) {
