@@ -7,6 +7,7 @@
 #include "client/cancellation.h"
 #include "client/cli/artifact_commands.h"
 #include "client/cli/command.h"
+#include "client/cli/convert_command.h"
 #include "client/cli/error_report.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/interrupt.h"
@@ -61,6 +62,7 @@ int Main(int argc, char** argv) {
   AddArtifactCommands(&commands);
   AddWorkerCommand(&commands);
   AddModelCommand(&commands);
+  AddConvertCommand(&commands);
   AddVersionCommand(&commands);
   try {
     app.parse(argc, argv);

@@ -7,12 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "client/cli/format.h"
+#include "client/cli/written_file.h"
 #include "client/model_zoo/model_zoo.h"
-#include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "nlohmann/json.hpp"
 
 namespace topiary {
 namespace {
@@ -50,14 +48,7 @@ absl::StatusOr<ExitCode> New(const NewFlags& flags, Session* session) {
   const absl::StatusOr<std::string> bytes = NewModel(flags.architecture, options);
   if (!bytes.ok()) return UsageError(bytes.status().message());
   RETURN_IF_ERROR(WriteFileAtomically(flags.path, *bytes));
-  if (session->terminal().json()) {
-    const nlohmann::json result = {
-        {"path", flags.path}, {"size_bytes", bytes->size()}, {"digest", Sha256Hex(*bytes)}};
-    session->terminal().Print(absl::StrCat(result.dump(), "\n"));
-  } else {
-    session->terminal().Note(
-        absl::StrCat("wrote ", flags.path, ", ", FormatBytes(static_cast<int64_t>(bytes->size()))));
-  }
+  RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
   return ExitCode::kOk;
 }
 

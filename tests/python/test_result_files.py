@@ -144,6 +144,14 @@ def test_the_block_sparse_file_holds_the_same_weights_in_fewer_bytes(pruned):
     assert sizes[0] < 0.5 * sizes[1]
 
 
+def test_convert_makes_the_dense_model_of_the_block_sparse_file_bit_for_bit(pruned, topiary):
+    done = topiary("--output=json", "convert", pruned / "result/model.safetensors",
+                   pruned / "converted.onnx")
+    converted = (pruned / "converted.onnx").read_bytes()
+    assert converted == (pruned / "result/model.onnx").read_bytes()
+    assert json.loads(done.stdout)["digest"] == hashlib.sha256(converted).hexdigest()
+
+
 def test_the_sparsity_reported_is_that_of_the_file(pruned):
     report = report_of(pruned)
     dense = {item.name: onnx.numpy_helper.to_array(item)

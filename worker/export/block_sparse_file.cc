@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/status_macros.h"
+#include "worker/model/onnx_export.h"
+#include "worker/model/onnx_import.h"
 #include "worker/model/safetensors.h"
 
 namespace topiary {
@@ -18,9 +20,11 @@ constexpr char kFormat[] = "topiary-block-sparse";
 constexpr char kFormatVersion[] = "1";
 constexpr char kManifest[] = "topiary.manifest";
 
-bool IsStored(DType dtype) {
-  return dtype == DType::kFloat32 || dtype == DType::kInt32 || dtype == DType::kInt64 ||
-         dtype == DType::kUint8;
+constexpr char kGraph[] = "topiary.graph";
+
+// Whether the file has the initializer beside the graph.
+bool IsBesideGraph(const Initializer& initializer) {
+  return initializer.value.dtype() == DType::kFloat32;
 }
 
 std::string DigestOf(const Tensor& tensor) {
@@ -144,17 +148,50 @@ absl::StatusOr<Tensor> ReadPruned(const std::string& name, const BlockSparseLayo
   return DecodeBlocks(matrix);
 }
 
-absl::Status AddWeight(const Json& entry, const std::string& name, Tensor tensor,
-                       BlockSparseModel* model) {
+// The initializers of a graph that wait for their values.
+class EmptyWeights {
+ public:
+  explicit EmptyWeights(Graph* graph) {
+    for (Initializer& initializer : graph->initializers) {
+      if (IsBesideGraph(initializer)) empty_.emplace(initializer.name, &initializer);
+    }
+  }
+
+  // `entry` of the manifest has the digest of `value`.
+  absl::Status Fill(const Json& entry, const std::string& name, Tensor value);
+
+  absl::Status CheckNoneIsLeft() const {
+    if (empty_.empty()) return absl::OkStatus();
+    return Malformed(absl::StrCat("the weight '", empty_.begin()->first,
+                                  "' of the graph is not in the manifest"));
+  }
+
+ private:
+  std::map<std::string, Initializer*> empty_;
+};
+
+absl::Status EmptyWeights::Fill(const Json& entry, const std::string& name, Tensor value) {
   ASSIGN_OR_RETURN(const std::string digest, Text(entry, "sha256"));
-  if (DigestOf(tensor) != digest) {
+  if (DigestOf(value) != digest) {
     return absl::DataLossError(
         absl::StrCat("weight '", name, "' does not match its digest: the file is damaged"));
   }
-  if (!model->weights.emplace(name, std::move(tensor)).second) {
-    return Malformed(absl::StrCat("weight '", name, "' occurs twice"));
+  const auto found = empty_.find(name);
+  if (found == empty_.end() || value.dtype() != DType::kFloat32) {
+    return Malformed(absl::StrCat("weight '", name,
+                                  "' is not float32, occurs twice or is not one of the graph"));
   }
+  found->second->value = std::move(value);
+  empty_.erase(found);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Graph> ReadGraph(const Tensor& bytes) {
+  absl::StatusOr<Graph> graph =
+      ParseOnnx(absl::string_view(static_cast<const char*>(bytes.raw_data()), bytes.byte_size()));
+  if (graph.ok()) return graph;
+  return absl::Status(graph.status().code(), absl::StrCat("block-sparse model file: its graph: ",
+                                                          graph.status().message()));
 }
 
 absl::StatusOr<Json> ReadManifest(const SafetensorsFile& file) {
@@ -176,6 +213,22 @@ absl::StatusOr<Json> ReadManifest(const SafetensorsFile& file) {
   return json;
 }
 
+// ---- Writing
+// -------------------------------------------------------------------------------------
+
+// The graph alone, as the file has it.
+absl::StatusOr<Tensor> GraphTensor(const Graph& graph) {
+  Graph bare = graph.CloneWithoutInitializers();
+  for (const Initializer& initializer : graph.initializers) {
+    bare.initializers.push_back({initializer.name,
+                                 IsBesideGraph(initializer) ? Tensor() : initializer.value.Clone(),
+                                 initializer.doc});
+  }
+  ASSIGN_OR_RETURN(const std::string bytes, SerializeOnnx(bare));
+  return Tensor::FromVector(Shape({static_cast<int64_t>(bytes.size())}),
+                            std::vector<uint8_t>(bytes.begin(), bytes.end()));
+}
+
 }  // namespace
 
 absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWeight> pruned,
@@ -191,8 +244,10 @@ absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWei
     file.tensors.emplace_back(name, std::move(tensor));
     return absl::OkStatus();
   };
+  ASSIGN_OR_RETURN(Tensor bare, GraphTensor(graph));
+  RETURN_IF_ERROR(add(kGraph, std::move(bare)));
   for (const Initializer& initializer : graph.initializers) {
-    if (!IsStored(initializer.value.dtype())) continue;
+    if (!IsBesideGraph(initializer)) continue;
     const std::string& name = initializer.name;
     const PrunedWeight* weight = FindPruned(pruned, name);
     if (weight == nullptr) {
@@ -219,6 +274,9 @@ absl::StatusOr<BlockSparseModel> ReadBlockSparseFile(const std::string& path,
   ASSIGN_OR_RETURN(const Json manifest, ReadManifest(file));
   TensorPool pool(std::move(file));
   BlockSparseModel model;
+  ASSIGN_OR_RETURN(const Tensor bare, pool.Take(kGraph));
+  ASSIGN_OR_RETURN(model.graph, ReadGraph(bare));
+  EmptyWeights weights(&model.graph);
   int64_t left = max_dense_bytes;
   for (const Json& entry : manifest["layers"]) {
     ASSIGN_OR_RETURN(const std::string name, Text(entry, "name"));
@@ -229,14 +287,15 @@ absl::StatusOr<BlockSparseModel> ReadBlockSparseFile(const std::string& path,
           "the dense weights would take more than ", max_dense_bytes, " bytes (at '", name, "')"));
     }
     ASSIGN_OR_RETURN(Tensor tensor, ReadPruned(name, layout, &pool));
-    RETURN_IF_ERROR(AddWeight(entry, name, std::move(tensor), &model));
+    RETURN_IF_ERROR(weights.Fill(entry, name, std::move(tensor)));
     model.layouts.emplace(name, layout);
   }
   for (const Json& entry : manifest["tensors"]) {
     ASSIGN_OR_RETURN(const std::string name, Text(entry, "name"));
     ASSIGN_OR_RETURN(Tensor tensor, pool.Take(name));
-    RETURN_IF_ERROR(AddWeight(entry, name, std::move(tensor), &model));
+    RETURN_IF_ERROR(weights.Fill(entry, name, std::move(tensor)));
   }
+  RETURN_IF_ERROR(weights.CheckNoneIsLeft());
   RETURN_IF_ERROR(pool.CheckEmpty());
   return model;
 }

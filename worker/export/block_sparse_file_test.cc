@@ -5,16 +5,19 @@
 
 #include <cmath>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "common/file.h"
 #include "common/random.h"
 #include "common/status_matchers.h"
 #include "worker/model/layers.h"
+#include "worker/model/onnx_export.h"
 #include "worker/model/safetensors.h"
 
 namespace topiary {
 namespace {
 
+using Json = nlohmann::json;
 using testing::HasSubstr;
 
 Tensor RandomTensor(const Shape& shape, uint64_t seed) {
@@ -35,12 +38,15 @@ Node MakeNode(const std::string& op, const std::vector<std::string>& inputs,
   return node;
 }
 
-// A graph of one weight "w" of `shape` under operator `op`, and a bias.
+// A graph of one weight "w" of `shape` under operator `op`, a bias, and a shape.
 Graph OneLayer(const std::string& op, const Shape& shape, std::vector<Attribute> attributes = {}) {
   Graph graph;
   graph.nodes.push_back(MakeNode(op, {"x", "w"}, "y", std::move(attributes)));
   graph.initializers.push_back({"w", RandomTensor(shape, 1), ""});
-  graph.initializers.push_back({"b", RandomTensor(Shape({5}), 2), ""});
+  graph.initializers.push_back({"b", RandomTensor(Shape({5}), 2), "what it is"});
+  graph.initializers.push_back({"s", Tensor::FromVector<int64_t>(Shape({2}), {0, -1}), ""});
+  graph.inputs.emplace_back().name = "x";
+  graph.outputs.emplace_back().name = "y";
   return graph;
 }
 
@@ -79,17 +85,14 @@ Attribute Int(const char* name, int64_t value) { return {name, value}; }
 
 class BlockSparseFileOf : public testing::TestWithParam<Case> {};
 
-TEST_P(BlockSparseFileOf, RestoresEveryWeightBitForBit) {
+TEST_P(BlockSparseFileOf, RestoresTheModelBitForBit) {
   const Case& c = GetParam();
   Graph graph = OneLayer(c.op, c.shape, c.attributes);
   const PrunedWeight pruned = Prune(&graph, c.block, 3);
   ASSERT_OK(WriteBlockSparseFile(graph, {pruned}, TestPath()));
   ASSERT_OK_AND_ASSIGN(const BlockSparseModel model, ReadBlockSparseFile(TestPath()));
-  ASSERT_EQ(model.weights.size(), 2u);
-  for (const Initializer& initializer : graph.initializers) {
-    EXPECT_TRUE(BitwiseEqual(model.weights.at(initializer.name), initializer.value))
-        << initializer.name;
-  }
+  EXPECT_EQ(SerializeOnnx(model.graph).value(), SerializeOnnx(graph).value());
+  EXPECT_THAT(model.layouts, testing::ElementsAre(testing::Key("w")));
 }
 
 // What torch.sparse_bsr_tensor would compute from the file is the matrix of the weight.
@@ -179,7 +182,8 @@ TEST(BlockSparseFile, KeepsTheBitsOfNegativeZeroAndOfSubnormals) {
   const PrunedWeight pruned = Prune(&graph, {4, 4}, 1);
   ASSERT_OK(WriteBlockSparseFile(graph, {pruned}, TestPath()));
   ASSERT_OK_AND_ASSIGN(const BlockSparseModel model, ReadBlockSparseFile(TestPath()));
-  EXPECT_TRUE(BitwiseEqual(model.weights.at("w"), graph.FindInitializer("w")->value));
+  EXPECT_TRUE(
+      BitwiseEqual(model.graph.FindInitializer("w")->value, graph.FindInitializer("w")->value));
 }
 
 TEST(BlockSparseFile, RefusesToLoseAPrunedBlockThatIsNotZero) {
@@ -260,8 +264,30 @@ INSTANTIATE_TEST_SUITE_P(
                  values->data<float>()[values->element_count() - 1] = 3;
                },
                absl::StatusCode::kInvalidArgument, "padding"},
-        Damage{"ValuesMissing", [](SafetensorsFile* f) { f->tensors.erase(f->tensors.begin()); },
-               absl::StatusCode::kInvalidArgument, "missing"},
+        Damage{"GraphMissing", [](SafetensorsFile* f) { f->tensors.erase(f->tensors.begin()); },
+               absl::StatusCode::kInvalidArgument, "'topiary.graph' is missing"},
+        Damage{"GraphNoOnnx",
+               [](SafetensorsFile* f) { FindTensor(f, "topiary.graph")->data<uint8_t>()[0] = 255; },
+               absl::StatusCode::kInvalidArgument, "its graph"},
+        Damage{"ValuesMissing",
+               [](SafetensorsFile* f) { f->tensors.erase(f->tensors.begin() + 1); },
+               absl::StatusCode::kInvalidArgument, "'w.values' is missing"},
+        Damage{"WeightNotInTheManifest",
+               [](SafetensorsFile* f) {
+                 const Json manifest = Json::parse(f->metadata["topiary.manifest"]);
+                 f->metadata["topiary.manifest"] =
+                     Json({{"layers", manifest["layers"]}, {"tensors", Json::array()}}).dump();
+               },
+               absl::StatusCode::kInvalidArgument, "'b' of the graph is not in the manifest"},
+        Damage{"WeightNotInTheGraph",
+               [](SafetensorsFile* f) {
+                 Json manifest = Json::parse(f->metadata["topiary.manifest"]);
+                 manifest["tensors"].push_back(manifest["tensors"][0]);
+                 manifest["tensors"][1]["name"] = "stray";
+                 f->metadata["topiary.manifest"] = manifest.dump();
+                 f->tensors.emplace_back("stray", FindTensor(f, "b")->Clone());
+               },
+               absl::StatusCode::kInvalidArgument, "'stray'"},
         Damage{"TensorTooMany",
                [](SafetensorsFile* f) {
                  f->tensors.emplace_back("stray", Tensor(DType::kFloat32, Shape({1})));

@@ -59,6 +59,10 @@ ExternalData::~ExternalData() {
 }
 
 absl::StatusOr<ExternalData::File> ExternalData::Open(const std::string& location) {
+  if (!folder_.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it lies in another file, '", location, "', and must be in the model itself"));
+  }
   const auto known = files_.find(location);
   if (known != files_.end()) return known->second;
   if (files_.size() >= kMaxFiles) {
@@ -67,7 +71,7 @@ absl::StatusOr<ExternalData::File> ExternalData::Open(const std::string& locatio
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> parts, Parts(location));
   // Part by part, so that no symbolic link is followed anywhere below the folder.
-  int at = open(folder_.empty() ? "." : folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int at = open(folder_->empty() ? "." : folder_->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   for (size_t i = 0; at >= 0 && i < parts.size(); ++i) {
     const int kind = i + 1 < parts.size() ? O_DIRECTORY : O_NONBLOCK;
     const int next = openat(at, parts[i].c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | kind);

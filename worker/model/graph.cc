@@ -47,14 +47,19 @@ const Attribute* Node::FindAttribute(absl::string_view name) const {
 }
 
 Graph Graph::Clone() const {
-  Graph copy;
-  copy.name = name;
-  copy.doc = doc;
-  copy.nodes = nodes;
+  Graph copy = CloneWithoutInitializers();
   copy.initializers.reserve(initializers.size());
   for (const Initializer& i : initializers) {
     copy.initializers.push_back({i.name, i.value.Clone(), i.doc});
   }
+  return copy;
+}
+
+Graph Graph::CloneWithoutInitializers() const {
+  Graph copy;
+  copy.name = name;
+  copy.doc = doc;
+  copy.nodes = nodes;
   copy.inputs = inputs;
   copy.outputs = outputs;
   copy.value_infos = value_infos;

@@ -93,6 +93,8 @@ struct Graph {
   std::vector<std::pair<std::string, std::string>> metadata;  // metadata_props of the model.
 
   Graph Clone() const;
+  // Everything but the initializers.
+  Graph CloneWithoutInitializers() const;
 
   // Null if there is none of this name. Linear search.
   Initializer* FindInitializer(absl::string_view name);

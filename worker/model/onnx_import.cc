@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -54,8 +55,10 @@ TensorSource SourceOf(const onnx::TensorProto& proto) {
 // Turns the messages of one model into a Graph. Used once.
 class Importer {
  public:
-  Importer(const std::string& folder, const ImportLimits& limits)
-      : limits_(limits), external_(folder), budget_{limits.max_tensor_bytes, limits.max_rank} {}
+  Importer(std::optional<std::string> folder, const ImportLimits& limits)
+      : limits_(limits),
+        external_(std::move(folder)),
+        budget_{limits.max_tensor_bytes, limits.max_rank} {}
 
   // Takes weights out of `model` as it goes, so that they are not held twice.
   absl::StatusOr<Graph> Import(onnx::ModelProto& model) {
@@ -325,6 +328,13 @@ absl::StatusOr<std::unique_ptr<onnx::ModelProto>> Parse(absl::string_view bytes,
   return model;
 }
 
+// `folder`: as of ExternalData.
+absl::StatusOr<Graph> ImportBytes(absl::string_view bytes, std::optional<std::string> folder,
+                                  const ImportLimits& limits) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<onnx::ModelProto> model, Parse(bytes, limits));
+  return Importer(std::move(folder), limits).Import(*model);
+}
+
 }  // namespace
 
 absl::StatusOr<Graph> ImportOnnx(const std::string& path, const ImportLimits& limits) {
@@ -332,17 +342,16 @@ absl::StatusOr<Graph> ImportOnnx(const std::string& path, const ImportLimits& li
   const std::string folder = slash == std::string::npos ? "."
                              : slash == 0               ? "/"
                                                         : path.substr(0, slash);
-  const std::string label = absl::StrCat("model ", path.substr(slash + 1));
-  std::unique_ptr<onnx::ModelProto> model;
-  {
-    ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-    absl::StatusOr<std::unique_ptr<onnx::ModelProto>> parsed = Parse(file.bytes(), limits);
-    if (!parsed.ok()) return Prefix(label, parsed.status());
-    model = *std::move(parsed);
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  absl::StatusOr<Graph> graph = ImportBytes(file.bytes(), folder, limits);
+  if (!graph.ok()) {
+    return Prefix(absl::StrCat("model ", path.substr(slash + 1)), graph.status());
   }
-  absl::StatusOr<Graph> graph = Importer(folder, limits).Import(*model);
-  if (!graph.ok()) return Prefix(label, graph.status());
   return graph;
+}
+
+absl::StatusOr<Graph> ParseOnnx(absl::string_view bytes, const ImportLimits& limits) {
+  return ImportBytes(bytes, std::nullopt, limits);
 }
 
 }  // namespace topiary

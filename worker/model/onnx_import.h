@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "worker/model/graph.h"
 
 namespace topiary {
@@ -50,6 +51,9 @@ inline constexpr int64_t kMaxIrVersion = 10;
 // RESOURCE_EXHAUSTED where a limit is passed, which it names.
 // Operators are not checked here but by InferShapes().
 absl::StatusOr<Graph> ImportOnnx(const std::string& path, const ImportLimits& limits = {});
+
+// As ImportOnnx(), from the bytes of such a file. Weights in other files are INVALID_ARGUMENT.
+absl::StatusOr<Graph> ParseOnnx(absl::string_view bytes, const ImportLimits& limits = {});
 
 }  // namespace topiary
 

@@ -217,6 +217,16 @@ TEST_F(OnnxImport, ExternalDataMayLieInAFolderBelow) {
   EXPECT_OK(Import(model));
 }
 
+TEST_F(OnnxImport, BytesInMemoryAreAModelTooButHaveNoFilesBeside) {
+  onnx::ModelProto model = SmallModel();
+  ASSERT_OK_AND_ASSIGN(const Graph graph, ParseOnnx(model.SerializeAsString()));
+  EXPECT_EQ(graph.initializers[0].value.data<float>()[0], 0.01f);
+  Write("w.bin", Weight(model).raw_data());
+  MakeExternal(Weight(model), folder_ + "/w.bin");
+  EXPECT_THAT(ParseOnnx(model.SerializeAsString()),
+              StatusIs(kInvalid, AllOf(HasSubstr("initializer 'w'"), HasSubstr("another file"))));
+}
+
 struct BadExternal {
   const char* name;
   std::string location;

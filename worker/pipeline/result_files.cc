@@ -1,5 +1,6 @@
 #include "worker/pipeline/result_files.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -113,6 +114,21 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   report->environment.plan_digest = input.plan_digest;
 }
 
+// Bit for bit.
+absl::StatusOr<bool> SameModel(const Graph& a, const Graph& b) {
+  const auto same = [](const Initializer& left, const Initializer& right) {
+    return left.name == right.name && left.doc == right.doc &&
+           BitwiseEqual(left.value, right.value);
+  };
+  if (!std::equal(a.initializers.begin(), a.initializers.end(), b.initializers.begin(),
+                  b.initializers.end(), same)) {
+    return false;
+  }
+  ASSIGN_OR_RETURN(const std::string bytes, SerializeOnnx(a.CloneWithoutInitializers()));
+  ASSIGN_OR_RETURN(const std::string others, SerializeOnnx(b.CloneWithoutInitializers()));
+  return bytes == others;
+}
+
 }  // namespace
 
 std::string ResultFiles::Add(JobFile::Kind kind, const std::string& filename) {
@@ -131,11 +147,10 @@ absl::Status ResultFiles::AddBlockSparse(const Graph& model,
   ASSIGN_OR_RETURN(const Graph inference, InferenceForm(model));
   RETURN_IF_ERROR(WriteBlockSparseFile(inference, pruned, path));
   ASSIGN_OR_RETURN(const BlockSparseModel read, ReadBlockSparseFile(path));
-  for (const auto& [name, weight] : read.weights) {
-    if (!BitwiseEqual(weight, inference.FindInitializer(name)->value)) {
-      return absl::InternalError(
-          absl::StrCat("weight '", name, "' read back from '", path, "' is not what was written"));
-    }
+  ASSIGN_OR_RETURN(const bool same, SameModel(read.graph, inference));
+  if (!same) {
+    return absl::InternalError(
+        absl::StrCat("the model read back from '", path, "' is not what was written"));
   }
   return absl::OkStatus();
 }

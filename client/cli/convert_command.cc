@@ -1,0 +1,43 @@
+#include "client/cli/convert_command.h"
+
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "client/cli/written_file.h"
+#include "common/status_macros.h"
+#include "worker/export/block_sparse_file.h"
+#include "worker/model/onnx_export.h"
+
+namespace topiary {
+namespace {
+
+struct ConvertFlags {
+  std::string model;
+  std::string path;
+};
+
+absl::StatusOr<ExitCode> Convert(const ConvertFlags& flags, Session* session) {
+  absl::StatusOr<BlockSparseModel> model = ReadBlockSparseFile(flags.model);
+  if (absl::IsInvalidArgument(model.status()) || absl::IsUnimplemented(model.status())) {
+    return UsageError(model.status().message());
+  }
+  RETURN_IF_ERROR(model.status());
+  RETURN_IF_ERROR(ExportOnnx(model->graph, flags.path));
+  RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+void AddConvertCommand(CommandSet* commands) {
+  const auto flags = std::make_shared<ConvertFlags>();
+  CLI::App* command =
+      commands->Add(commands->app(), "convert", "Make a block-compressed model a dense ONNX file",
+                    [flags](Session* session) { return Convert(*flags, session); });
+  command->add_option("model", flags->model, "The model.safetensors of a job")->required();
+  command->add_option("path", flags->path, "The .onnx file to write")->required();
+}
+
+}  // namespace topiary

@@ -1,0 +1,17 @@
+#ifndef TOPIARY_CLIENT_CLI_WRITTEN_FILE_H_
+#define TOPIARY_CLIENT_CLI_WRITTEN_FILE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/cli/session.h"
+
+namespace topiary {
+
+// Says that the command has made the file at `path`: a note with its size, or in JSON its path,
+// size_bytes and digest (SHA-256). Errors are those of reading the file.
+absl::Status ShowWrittenFile(const std::string& path, Session* session);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_CLIENT_CLI_WRITTEN_FILE_H_
