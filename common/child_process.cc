@@ -57,6 +57,7 @@ std::vector<std::string> Environment(
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const int null = open("/dev/null", O_RDONLY);
+  if (null < 0) _exit(kCannotStart);
   dup2(null, STDIN_FILENO);
   if (log >= 0) {
     dup2(log, STDOUT_FILENO);

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -21,6 +23,10 @@ using testing::HasSubstr;
 // The answer to GET /metrics at `port` of this machine.
 std::string Scrape(int port) {
   const int file = socket(AF_INET, SOCK_STREAM, 0);
+  if (file < 0) {
+    ADD_FAILURE() << "no socket: " << std::strerror(errno);
+    return "";
+  }
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));

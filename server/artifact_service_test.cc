@@ -12,7 +12,6 @@ namespace topiary {
 namespace {
 
 using grpc::StatusCode;
-using testing::ElementsAre;
 using testing::IsEmpty;
 
 std::string Pattern(size_t bytes) {

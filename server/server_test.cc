@@ -221,6 +221,10 @@ std::string Scrape(const std::string& address) {
   int port = 0;
   EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
   const int file = socket(AF_INET, SOCK_STREAM, 0);
+  if (file < 0) {
+    ADD_FAILURE() << "no socket";
+    return "";
+  }
   sockaddr_in peer = {};
   peer.sin_family = AF_INET;
   peer.sin_port = htons(static_cast<uint16_t>(port));

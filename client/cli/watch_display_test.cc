@@ -19,7 +19,7 @@ class Display : public testing::Test {
   }
 
   static std::string Contents(std::FILE* file) {
-    std::rewind(file);
+    EXPECT_EQ(std::fseek(file, 0, SEEK_SET), 0);
     std::string text(100000, '\0');
     text.resize(std::fread(text.data(), 1, text.size(), file));
     return text;

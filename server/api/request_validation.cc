@@ -81,7 +81,7 @@ absl::Status ValidateCreateJob(const v1::CreateJobRequest& request) {
                    "must be at most 64 characters of [A-Za-z0-9_.-]");
   violations.Check(!request.validate_only() || request.request_id().empty(), "request_id",
                    "must be left out where validate_only is true: nothing is created");
-  const auto& unknown = request.GetReflection()->GetUnknownFields(request);
+  const auto& unknown = v1::CreateJobRequest::GetReflection()->GetUnknownFields(request);
   for (int i = 0; i < unknown.field_count(); ++i) {
     violations.Add(absl::StrCat(unknown.field(i).number()),
                    "this version of the service has no field of this number");

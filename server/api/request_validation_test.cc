@@ -93,7 +93,7 @@ TEST(RequestValidation, GoodRequestsAreAccepted) {
 
 TEST(RequestValidation, AJobRequestWithAFieldThatIsNotKnownIsRefused) {
   auto request = FromText<v1::CreateJobRequest>(kShortestCreate);
-  request.GetReflection()->MutableUnknownFields(&request)->AddVarint(9, 1);
+  v1::CreateJobRequest::GetReflection()->MutableUnknownFields(&request)->AddVarint(9, 1);
   EXPECT_THAT(FieldsOf(ValidateCreateJob(request)), Contains("9"));
 }
 

@@ -33,7 +33,8 @@ bool IsDelimiter(absl::string_view text) {
   if (text.empty()) return true;  // the default
   const char c = text[0];
   return text.size() == 1 && absl::ascii_isascii(c) && !absl::ascii_isalnum(c) &&
-         (c == '\t' || absl::ascii_isprint(c)) && absl::string_view("\"'+-.").find(c) == text.npos;
+         (c == '\t' || absl::ascii_isprint(c)) &&
+         absl::string_view("\"'+-.").find(c) == absl::string_view::npos;
 }
 
 void ValidateColumn(const v1::CsvColumn& column, bool header, absl::string_view path,

@@ -276,7 +276,7 @@ TEST(SpecValidation, OutputsThatTheMethodDoesNotMakeAreRefused) {
 TEST(SpecValidation, AnUnknownFieldIsRefusedAndNotIgnored) {
   v1::CompressionSpec spec = ShortestSpec();
   v1::Task* task = spec.mutable_task();
-  task->GetReflection()->MutableUnknownFields(task)->AddVarint(77, 1);
+  v1::Task::GetReflection()->MutableUnknownFields(task)->AddVarint(77, 1);
   EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.77"));
 }
 

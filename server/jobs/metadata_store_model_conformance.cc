@@ -115,7 +115,7 @@ TEST_P(MetadataStoreModelTest, AgreesWithTheModelAfterEachOfThousandsOfOperation
       ASSERT_OK_AND_ASSIGN(const auto moved, store_->ReclaimExpired(now(), 1000));
       ASSERT_EQ(static_cast<int>(moved.size()), model.Reclaim(now()));
     } else if (!names.empty()) {
-      const AttemptName name = names[random.Below(names.size())];
+      const AttemptName& name = names[random.Below(names.size())];
       const bool current = model.IsCurrent(name);
       if (op <= 7) {
         ASSERT_EQ(Report(name, absl::StrCat(step)).status.ok(), current);

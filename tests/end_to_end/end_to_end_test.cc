@@ -4,13 +4,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cinttypes>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "client/model_zoo/model_zoo.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
@@ -212,7 +213,9 @@ int64_t PeakResidentBytes(pid_t process) {
   std::string line;
   while (std::getline(status, line)) {
     int64_t kibibytes = 0;
-    if (std::sscanf(line.c_str(), "VmHWM: %" SCNd64 " kB", &kibibytes) == 1) {
+    absl::string_view rest = line;
+    if (absl::ConsumePrefix(&rest, "VmHWM:") && absl::ConsumeSuffix(&rest, "kB") &&
+        absl::SimpleAtoi(rest, &kibibytes)) {
       return kibibytes << 10;
     }
   }

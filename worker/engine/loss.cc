@@ -24,7 +24,8 @@ bool IsView(const std::string& op_type) {
 }
 
 // The node that computed the elements of `value`, through nodes that only change its shape.
-const Node* LastActivation(const Graph& graph, const InferredGraph& inferred, std::string value) {
+const Node* LastActivation(const Graph& graph, const InferredGraph& inferred,
+                           const std::string& value) {
   const Node* node = ProducerOf(graph, inferred, value);
   while (node != nullptr && IsView(node->op_type)) {
     node = ProducerOf(graph, inferred, node->input(0));
@@ -80,7 +81,7 @@ absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph&
         last != nullptr && (last->op_type == "Softmax" || last->op_type == "LogSoftmax");
     if (softmax && IsOverClasses(*last, inferred.values.at(last->input(0)).shape, input.shape[1])) {
       input.value = last->input(0);
-    } else if (input.output_kind == OutputKind::kProbabilities) {
+    } else if (last != nullptr && input.output_kind == OutputKind::kProbabilities) {
       return absl::InvalidArgumentError(absl::StrCat(
           "output '", output, "' ends in ", last->op_type,
           ", which is not a softmax over the classes; cross-entropy needs logits or one"));
@@ -88,7 +89,7 @@ absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph&
   } else if (loss == LossKind::kBinaryCrossEntropy) {
     if (last != nullptr && last->op_type == "Sigmoid") {
       input.value = last->input(0);
-    } else if (input.output_kind != OutputKind::kLogits) {
+    } else if (last != nullptr && input.output_kind != OutputKind::kLogits) {
       return absl::InvalidArgumentError(
           absl::StrCat("output '", output, "' ends in ", last->op_type,
                        "; binary cross-entropy needs logits or a Sigmoid"));

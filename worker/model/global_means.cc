@@ -48,7 +48,7 @@ bool IsGlobalMean(const Graph& graph, const Node& node, const std::map<std::stri
 
 std::string UnusedName(const std::string& base, std::set<std::string>& names) {
   std::string name = absl::StrCat(base, "_pooled");
-  while (!names.insert(name).second) name += "_";
+  while (!names.insert(name).second) name += '_';
   return name;
 }
 

@@ -63,7 +63,9 @@ std::string ZipOf(const std::vector<std::pair<std::string, std::string>>& files,
     Append(directory, out.size(), 4);
     directory += name;
     Append(out, 0x04034b50, 4);
-    out += common + name + data;
+    out += common;
+    out += name;
+    out += data;
   }
   const size_t offset = out.size();
   out += directory;

@@ -66,7 +66,7 @@ absl::Status LowerConcat(Lowering& l, const FusedNode& fused) {
   }
   operation.outputs = {NewTensor(dst_shape, Layout::Any())};
   ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
-  const TensorRef dst = results[0];
+  const TensorRef& dst = results[0];
   l.Finish(fused, dst, [&l, &node, fused, p, dst, inputs = operation.inputs]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, dst.layout()));
     Operation split{OpKind::kSplit, p, {Keep(d_dst)}, {}};

@@ -47,7 +47,7 @@ absl::Status LowerUnary(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(
       const std::vector<TensorRef> results,
       l.emitter().Emit({OpKind::kUnaryForward, p, {Keep(src)}, {{src.description, std::nullopt}}}));
-  const TensorRef dst = results[0];
+  const TensorRef& dst = results[0];
   const TensorRef from = DifferentiatesFromSource(p.function) ? src : dst;
   l.Finish(fused, dst, [&l, fused, p, dst, from, src_name]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, dst.layout()));
@@ -92,7 +92,7 @@ absl::Status LowerSoftmax(Lowering& l, const FusedNode& fused) {
       const std::vector<TensorRef> results,
       l.emitter().Emit(
           {OpKind::kSoftmaxForward, p, {Plain(src)}, {{src.description, std::nullopt}}}));
-  const TensorRef dst = results[0];
+  const TensorRef& dst = results[0];
   l.Finish(fused, dst, [&l, fused, p, dst, src_name]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, Layout::Plain()));
     return l.tape().EmitTerm(

@@ -4,8 +4,8 @@
 namespace topiary {
 namespace {
 
-void AddWithAndWithoutGradient(CaseBuilder builder, const std::string& name, const Shape& shape,
-                               ConformanceCases* cases) {
+void AddWithAndWithoutGradient(const CaseBuilder& builder, const std::string& name,
+                               const Shape& shape, ConformanceCases* cases) {
   for (const bool gradient : {false, true}) {
     CaseBuilder variant = builder;
     if (gradient) variant.Write(shape);
