@@ -4,7 +4,6 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
-#include "absl/status/status.h"
 #include "client/cli/written_file.h"
 #include "common/status_macros.h"
 #include "worker/export/block_sparse_file.h"
@@ -19,11 +18,8 @@ struct ConvertFlags {
 };
 
 absl::StatusOr<ExitCode> Convert(const ConvertFlags& flags, Session* session) {
-  absl::StatusOr<BlockSparseModel> model = ReadBlockSparseFile(flags.model);
-  if (absl::IsInvalidArgument(model.status()) || absl::IsUnimplemented(model.status())) {
-    return UsageError(model.status().message());
-  }
-  RETURN_IF_ERROR(model.status());
+  const absl::StatusOr<BlockSparseModel> model = ReadBlockSparseFile(flags.model);
+  if (!model.ok()) return LocalFileError(model.status());
   RETURN_IF_ERROR(ExportOnnx(model->graph, flags.path));
   RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
   return ExitCode::kOk;

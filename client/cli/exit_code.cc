@@ -43,4 +43,8 @@ absl::Status UsageError(absl::string_view message) {
   return status;
 }
 
+absl::Status LocalFileError(const absl::Status& status) {
+  return ExitCodeOf(status) == ExitCode::kRefused ? UsageError(status.message()) : status;
+}
+
 }  // namespace topiary

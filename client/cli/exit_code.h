@@ -25,6 +25,10 @@ ExitCode ExitCodeOf(const absl::Status& status);
 // kUsage; an INVALID_ARGUMENT of the server gives kRefused.
 absl::Status UsageError(absl::string_view message);
 
+// Of work on a local file: what would be a refusal is a UsageError() of the same message, because
+// no server refused anything. Other errors, and OK, stay as they are.
+absl::Status LocalFileError(const absl::Status& status);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_CLIENT_CLI_EXIT_CODE_H_

@@ -36,5 +36,13 @@ TEST(ExitCode, AMistakeInTheCommandLineIsNotTheServersRefusal) {
   EXPECT_EQ(ExitCodeOf(absl::InvalidArgumentError("from the server")), ExitCode::kRefused);
 }
 
+TEST(ExitCode, NoServerRefusesALocalFile) {
+  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::ResourceExhaustedError("too large"))),
+            ExitCode::kUsage);
+  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::NotFoundError("no file"))), ExitCode::kNotFound);
+  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::DataLossError("damaged"))), ExitCode::kFailed);
+  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::OkStatus())), ExitCode::kOk);
+}
+
 }  // namespace
 }  // namespace topiary

@@ -16,6 +16,7 @@
 #include "client/cli/report_command.h"
 #include "client/cli/run_command.h"
 #include "client/cli/session.h"
+#include "client/cli/shrink_command.h"
 #include "client/cli/submit_command.h"
 #include "client/cli/terminal.h"
 #include "client/cli/version_command.h"
@@ -63,6 +64,7 @@ int Main(int argc, char** argv) {
   AddWorkerCommand(&commands);
   AddModelCommand(&commands);
   AddConvertCommand(&commands);
+  AddShrinkCommand(&commands);
   AddVersionCommand(&commands);
   try {
     app.parse(argc, argv);

@@ -7,16 +7,18 @@
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "nlohmann/json.hpp"
 
 namespace topiary {
 
-absl::Status ShowWrittenFile(const std::string& path, Session* session) {
+absl::Status ShowWrittenFile(const std::string& path, Session* session,
+                             const nlohmann::json& more) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const absl::string_view bytes = file.bytes();
   if (session->terminal().json()) {
-    const nlohmann::json result = {
-        {"path", path}, {"size_bytes", bytes.size()}, {"digest", Sha256Hex(bytes)}};
+    nlohmann::json result = more;
+    result["path"] = path;
+    result["size_bytes"] = bytes.size();
+    result["digest"] = Sha256Hex(bytes);
     session->terminal().Print(absl::StrCat(result.dump(), "\n"));
   } else {
     session->terminal().Note(

@@ -53,6 +53,8 @@ def test_a_new_model_runs_in_onnx_runtime_at_any_batch(topiary, tmp_path, name):
     (("report", "/no/such/report.json"), 4),
     (("convert", "/no/such/model.safetensors", "/tmp/x.onnx"), 4),
     (("convert", __file__, "/tmp/x.onnx"), 2),
+    (("shrink", "/no/such/model.onnx", "/tmp/x.onnx"), 4),
+    (("shrink", __file__, "/tmp/x.onnx"), 2),
     (("--help",), 0),
     (("submit", "--help"), 0),
 ])

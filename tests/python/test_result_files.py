@@ -145,11 +145,32 @@ def test_the_block_sparse_file_holds_the_same_weights_in_fewer_bytes(pruned):
 
 
 def test_convert_makes_the_dense_model_of_the_block_sparse_file_bit_for_bit(pruned, topiary):
-    done = topiary("--output=json", "convert", pruned / "result/model.safetensors",
+    done = topiary("convert", pruned / "result/model.safetensors",
                    pruned / "converted.onnx")
     converted = (pruned / "converted.onnx").read_bytes()
     assert converted == (pruned / "result/model.onnx").read_bytes()
-    assert json.loads(done.stdout)["digest"] == hashlib.sha256(converted).hexdigest()
+    assert json.loads(done)["digest"] == hashlib.sha256(converted).hexdigest()
+
+
+def test_a_shrunk_model_is_narrower_and_computes_the_same_in_onnx_runtime(pruned, topiary):
+    model = onnx.load(str(pruned / "result/model.onnx"))
+    weights = {item.name: item for item in model.graph.initializer}
+    # Two filters of the second convolution, and the units of a linear layer that read nothing.
+    conv, linear = [node.input[1] for node in model.graph.node if node.op_type in ("Conv", "Gemm")][1:3]
+    for name, rows in ((conv, [0, 3]), (linear, [1, 4, 7])):
+        weight = onnx.numpy_helper.to_array(weights[name]).copy()
+        weight[rows] = 0
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(weight, name))
+    onnx.save(model, str(pruned / "emptied.onnx"))
+    done = json.loads(topiary("shrink", pruned / "emptied.onnx", pruned / "shrunk.onnx"))
+    narrowed = {tensor["name"]: tensor for tensor in done["tensors"]}
+    assert narrowed[conv]["after"][0] <= narrowed[conv]["before"][0] - 2
+    assert narrowed[linear]["after"][0] <= narrowed[linear]["before"][0] - 3
+    onnx.checker.check_model(str(pruned / "shrunk.onnx"), full_check=True)
+    images = {"input": np.load(pruned / "eval.npz")["x"]}
+    before, after = (onnxruntime.InferenceSession(str(pruned / name), providers=["CPUExecutionProvider"])
+                     .run(None, images)[0] for name in ("emptied.onnx", "shrunk.onnx"))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
 
 def test_the_sparsity_reported_is_that_of_the_file(pruned):

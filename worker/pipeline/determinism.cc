@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
+#include "common/version.h"
 
 namespace topiary {
 
@@ -13,7 +14,9 @@ DeterminismKey KeyOf(const BackendInfo& backend, const Program& program) {
   DeterminismKey key;
   key.isa = backend.isa;
   key.threads = backend.threads;
-  std::string plan = absl::StrCat(backend.name, "\n");
+  // This program's version stands for what its own code decides: which steps are fused, which
+  // products leave pruned blocks out, in which order its own kernels add.
+  std::string plan = absl::StrCat("topiary ", kVersion, "\n", backend.name, "\n");
   for (const auto& [name, version] : backend.versions) {
     if (name == "onednn") key.onednn_version = version;
     absl::StrAppend(&plan, name, " ", version, "\n");

@@ -8,8 +8,8 @@
 namespace topiary {
 
 // What decides the bits of a job's result besides spec, data and seed, for a job that trains (or
-// evaluates) `program` on `backend`. The plan digest covers the steps of the program in order and
-// the backend's name and versions.
+// evaluates) `program` on `backend`. The plan digest covers the steps of the program in order,
+// Topiary's own version, and the backend's name and versions.
 DeterminismKey KeyOf(const BackendInfo& backend, const Program& program);
 
 bool SameKey(const DeterminismKey& a, const DeterminismKey& b);

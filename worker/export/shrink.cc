@@ -1,0 +1,333 @@
+#include "worker/export/shrink.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/export/constant_channels.h"
+#include "worker/model/channel_coupling.h"
+#include "worker/model/inference_form.h"
+#include "worker/model/op_params.h"
+#include "worker/model/shape_inference.h"
+
+namespace topiary {
+namespace {
+
+// A layer that reads channels by a weight of its own.
+struct Reader {
+  int node = 0;
+  std::string weight;
+  int in_axis = 0;
+  int out_axis = 0;
+  // What is added to the layer's result: the place of a bias as an operand of a node, -1 if there
+  // is no place for one. `scale` is what the layer multiplies the bias by, over what it multiplies
+  // the product by.
+  int bias_node = -1;
+  size_t bias_operand = 2;
+  double scale = 1;
+};
+
+// A constant that one channel brings to a reader.
+struct Contribution {
+  const Reader* reader;
+  int64_t channel;
+  float constant;
+};
+
+// One round over a graph in inference form: finds what can go, and takes it away.
+class Round {
+ public:
+  Round(Graph* graph, const InferredGraph& inferred)
+      : graph_(*graph), inferred_(inferred), coupling_(*graph, inferred) {
+    for (const Node& node : graph_.nodes) {
+      for (const std::string& input : node.inputs) ++uses_[input];
+    }
+    for (const ValueInfo& output : graph_.outputs) ++uses_[output.name];
+  }
+
+  // Whether anything changed. Constants that must move to biases are moved in a round of their own,
+  // after which nothing reads their channels.
+  bool Run() {
+    FindReaders();
+    Decide();
+    KeepOneOfEach();
+    if (MoveConstants()) return true;
+    return TakeAway();
+  }
+
+ private:
+  const Tensor& WeightOf(const std::string& name) const {
+    return graph_.FindInitializer(name)->value;
+  }
+  const Shape& ShapeOf(const std::string& name) const { return inferred_.values.at(name).shape; }
+
+  void FindReaders();
+  void FindBias(Reader* reader) const;
+  bool CanHoldBias(const std::string& name, int64_t outputs) const;
+  void Decide();
+  void KeepOneOfEach();
+  bool MoveConstants();
+  void AddToBias(const Reader& reader, const std::vector<double>& sums);
+  bool TakeAway();
+  bool Goes(int group) const { return group != ChannelCoupling::kFixed && goes_[group]; }
+  void NarrowGroups(Node* node) const;
+
+  Graph& graph_;
+  const InferredGraph& inferred_;
+  const ChannelCoupling coupling_;
+  std::map<std::string, int> uses_;
+  std::vector<Reader> readers_;
+  std::vector<bool> goes_;  // By group.
+  std::vector<Contribution> contributions_;
+};
+
+void Round::FindReaders() {
+  for (const int index : inferred_.live_nodes) {
+    const Node& node = graph_.nodes[index];
+    Reader reader;
+    reader.node = index;
+    if (node.op_type == "Conv") {
+      reader.in_axis = 1;
+      reader.out_axis = 0;
+    } else if (node.op_type == "Gemm") {
+      const bool transposed = ReadGemm(node).value().trans_b;
+      reader.in_axis = transposed ? 1 : 0;
+      reader.out_axis = transposed ? 0 : 1;
+    } else if (node.op_type == "MatMul") {
+      reader.in_axis = 0;
+      reader.out_axis = 1;
+    } else {
+      continue;
+    }
+    reader.weight = node.input(1);
+    // Grouped convolutions and products of two values have no channels there.
+    if (coupling_.ChannelsOf(reader.weight, reader.in_axis).empty()) continue;
+    FindBias(&reader);
+    readers_.push_back(reader);
+  }
+}
+
+// Whether `name`, which may be left out, is one number for each output, or one for all.
+bool Round::CanHoldBias(const std::string& name, int64_t outputs) const {
+  if (name.empty()) return true;
+  const Initializer* bias = graph_.FindInitializer(name);
+  if (bias == nullptr || bias->value.dtype() != DType::kFloat32) return false;
+  const Shape& shape = bias->value.shape();
+  const int64_t count = bias->value.element_count();
+  return count == 1 || (count == outputs && shape[shape.rank() - 1] == outputs);
+}
+
+void Round::FindBias(Reader* reader) const {
+  const Node& node = graph_.nodes[reader->node];
+  const int64_t outputs = WeightOf(reader->weight).shape()[reader->out_axis];
+  if (node.op_type == "MatMul") {
+    // The bias of a linear layer on stacked rows is a node of its own.
+    if (uses_.at(node.output(0)) != 1) return;
+    for (const int index : inferred_.live_nodes) {
+      const Node& add = graph_.nodes[index];
+      if (add.op_type != "Add") continue;
+      for (const size_t operand : {0, 1}) {
+        if (add.input(1 - operand) != node.output(0) || add.input(operand).empty()) continue;
+        const Initializer* bias = graph_.FindInitializer(add.input(operand));
+        if (bias == nullptr || bias->value.shape() != Shape({outputs})) continue;
+        reader->bias_node = index;
+        reader->bias_operand = operand;
+      }
+    }
+    return;
+  }
+  if (node.op_type == "Conv") {
+    const ConvParams params =
+        ReadConv(node, ShapeOf(node.input(0)), ShapeOf(reader->weight)).value();
+    for (const auto* pads : {&params.window.pads_begin, &params.window.pads_end}) {
+      if (std::any_of(pads->begin(), pads->end(), [](int64_t pad) { return pad != 0; })) return;
+    }
+  } else {
+    const GemmParams params = ReadGemm(node).value();
+    if (params.beta == 0) return;
+    reader->scale = double{params.alpha} / params.beta;
+  }
+  const std::string bias = node.inputs.size() > 2 ? node.input(2) : "";
+  if (CanHoldBias(bias, outputs)) reader->bias_node = reader->node;
+}
+
+// A group goes unless a reader needs one of its channels.
+void Round::Decide() {
+  goes_.assign(coupling_.group_count(), true);
+  const ConstantChannels constants = FindConstantChannels(graph_, inferred_, coupling_);
+  for (const Reader& reader : readers_) {
+    const absl::Span<const int> groups = coupling_.ChannelsOf(reader.weight, reader.in_axis);
+    const auto known = constants.find(graph_.nodes[reader.node].input(0));
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const auto channel = static_cast<int64_t>(i);
+      if (!Goes(groups[i])) continue;
+      if (IsZeroSlice(WeightOf(reader.weight), reader.in_axis, channel)) continue;
+      const bool constant = known != constants.end() && known->second[i].has_value();
+      const float value = constant ? *known->second[i] : 0;
+      if (!constant || (value != 0 && reader.bias_node < 0)) {
+        goes_[groups[i]] = false;
+      } else {
+        contributions_.push_back({&reader, channel, value});
+      }
+    }
+  }
+}
+
+void Round::KeepOneOfEach() {
+  for (const auto& [key, groups] : coupling_.weights()) {
+    const bool all = std::all_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
+    if (all && !groups.empty()) goes_[groups.front()] = false;
+  }
+}
+
+// The weights of a constant channel become 0, and what they made of it becomes part of the bias.
+bool Round::MoveConstants() {
+  std::map<const Reader*, std::vector<double>> sums;
+  std::map<std::string, std::set<std::pair<int, int64_t>>> cleared;  // By weight: axis, index.
+  for (const Contribution& from : contributions_) {
+    const Reader& reader = *from.reader;
+    if (!Goes(coupling_.ChannelsOf(reader.weight, reader.in_axis)[from.channel])) continue;
+    cleared[reader.weight].emplace(reader.in_axis, from.channel);
+    if (from.constant == 0) continue;
+    const Tensor& weight = WeightOf(reader.weight);
+    const Shape::Dims strides = weight.shape().Strides();
+    const int64_t outputs = weight.shape()[reader.out_axis];
+    std::vector<double>& sum = sums[&reader];
+    sum.resize(static_cast<size_t>(outputs));
+    // Everything after the two axes is the convolution's window.
+    const int64_t window = weight.element_count() / outputs / weight.shape()[reader.in_axis];
+    for (int64_t o = 0; o < outputs; ++o) {
+      const float* at = weight.data<float>() + o * strides[reader.out_axis] +
+                        from.channel * strides[reader.in_axis];
+      for (int64_t i = 0; i < window; ++i) sum[o] += double{from.constant} * at[i];
+    }
+  }
+  for (const auto& [reader, sum] : sums) AddToBias(*reader, sum);
+  for (const auto& [name, slices] : cleared) {
+    Tensor& weight = graph_.FindInitializer(name)->value;
+    for (const auto& [axis, index] : slices) {
+      const int64_t inner = weight.shape().Strides()[axis];
+      const int64_t step = weight.shape()[axis] * inner;
+      for (int64_t at = index * inner; at < weight.element_count(); at += step) {
+        std::fill_n(weight.data<float>() + at, inner, 0.0F);
+      }
+    }
+  }
+  return !cleared.empty();
+}
+
+void Round::AddToBias(const Reader& reader, const std::vector<double>& sums) {
+  Node& node = graph_.nodes[reader.bias_node];
+  const auto outputs = static_cast<int64_t>(sums.size());
+  if (node.inputs.size() <= reader.bias_operand) node.inputs.resize(reader.bias_operand + 1);
+  std::string& name = node.inputs[reader.bias_operand];
+  const Tensor* old = name.empty() ? nullptr : &WeightOf(name);
+  const bool in_place = old != nullptr && uses_[name] == 1 && old->element_count() == outputs;
+  Tensor bias(DType::kFloat32, in_place ? old->shape() : Shape({outputs}));
+  for (int64_t o = 0; o < outputs; ++o) {
+    const float before = old == nullptr ? 0 : old->data<float>()[old->element_count() == 1 ? 0 : o];
+    bias.data<float>()[o] = static_cast<float>(before + reader.scale * sums[o]);
+  }
+  if (in_place) {
+    graph_.FindInitializer(name)->value = std::move(bias);
+    return;
+  }
+  // There was none, another node reads it too, or it was one number for all outputs.
+  std::string fresh = absl::StrCat(node.output(0), ".bias");
+  while (uses_.count(fresh) > 0 || inferred_.values.count(fresh) > 0) fresh += '_';
+  const std::string left = std::exchange(name, fresh);
+  ++uses_[fresh];
+  graph_.initializers.push_back({fresh, std::move(bias), ""});
+  if (left.empty() || --uses_[left] > 0) return;
+  auto& all = graph_.initializers;
+  all.erase(std::find_if(all.begin(), all.end(),
+                         [&](const Initializer& initializer) { return initializer.name == left; }));
+}
+
+// `tensor` without the indices along `axis` whose groups go.
+template <typename Keep>
+Tensor Narrowed(const Tensor& tensor, int axis, const Keep& keep) {
+  std::vector<int64_t> kept;
+  for (int64_t i = 0; i < tensor.shape()[axis]; ++i) {
+    if (keep(i)) kept.push_back(i);
+  }
+  const auto width = static_cast<int64_t>(kept.size());
+  Tensor narrow(tensor.dtype(), tensor.shape().WithDim(axis, width));
+  const size_t chunk = tensor.shape().Strides()[axis] * SizeOf(tensor.dtype());
+  const int64_t extent = tensor.shape()[axis];
+  const int64_t outer =
+      extent == 0 || chunk == 0
+          ? 0
+          : static_cast<int64_t>(tensor.byte_size() / (static_cast<size_t>(extent) * chunk));
+  const char* from = static_cast<const char*>(tensor.raw_data());
+  char* to = static_cast<char*>(narrow.raw_data());
+  for (int64_t o = 0; o < outer; ++o) {
+    for (const int64_t i : kept) {
+      std::memcpy(to, from + static_cast<size_t>(o * extent + i) * chunk, chunk);
+      to += chunk;
+    }
+  }
+  return narrow;
+}
+
+bool Round::TakeAway() {
+  if (std::count(goes_.begin(), goes_.end(), true) == 0) return false;
+  for (const int index : inferred_.live_nodes) {
+    if (graph_.nodes[index].op_type == "Conv") NarrowGroups(&graph_.nodes[index]);
+  }
+  bool changed = false;
+  for (const auto& [key, groups] : coupling_.weights()) {
+    if (std::none_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); })) continue;
+    Tensor& weight = graph_.FindInitializer(key.first)->value;
+    weight = Narrowed(weight, key.second, [&](int64_t i) { return !Goes(groups[i]); });
+    changed = true;
+  }
+  const auto narrower = [&](const ValueInfo& value) {
+    const absl::Span<const int> groups = coupling_.ChannelsOf(value.name);
+    return std::any_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
+  };
+  auto& infos = graph_.value_infos;
+  infos.erase(std::remove_if(infos.begin(), infos.end(), narrower), infos.end());
+  return changed;
+}
+
+// A grouped convolution loses whole groups.
+void Round::NarrowGroups(Node* node) const {
+  for (Attribute& attribute : node->attributes) {
+    if (attribute.name != "group" || !std::holds_alternative<int64_t>(attribute.value)) continue;
+    auto& count = std::get<int64_t>(attribute.value);
+    if (count <= 1) return;
+    const absl::Span<const int> outputs = coupling_.ChannelsOf(node->input(1), 0);
+    const auto each = static_cast<int64_t>(outputs.size()) / count;
+    const auto gone = std::count_if(outputs.begin(), outputs.end(), [&](int g) { return Goes(g); });
+    count -= gone / each;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
+                                   const std::map<std::string, Shape>& input_shapes) {
+  ShrunkModel model;
+  ASSIGN_OR_RETURN(model.graph, InferenceForm(graph));
+  std::map<std::string, Shape> before;
+  for (const Initializer& initializer : model.graph.initializers) {
+    before[initializer.name] = initializer.value.shape();
+  }
+  for (bool changed = true; changed;) {
+    ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model.graph, input_shapes));
+    changed = Round(&model.graph, inferred).Run();
+  }
+  for (const Initializer& initializer : model.graph.initializers) {
+    const auto old = before.find(initializer.name);
+    if (old == before.end() || old->second == initializer.value.shape()) continue;
+    model.tensors.push_back({initializer.name, old->second, initializer.value.shape()});
+  }
+  return model;
+}
+
+}  // namespace topiary

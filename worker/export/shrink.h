@@ -1,0 +1,47 @@
+// Takes the channels, neurons and rows of embeddings that pruning emptied out of a network, so that
+// any runtime computes less: a smaller dense network that computes the same.
+#ifndef TOPIARY_WORKER_EXPORT_SHRINK_H_
+#define TOPIARY_WORKER_EXPORT_SHRINK_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/model/graph.h"
+#include "worker/tensor/shape.h"
+
+namespace topiary {
+
+// A weight, bias or statistic that lost elements.
+struct ShrunkTensor {
+  std::string name;
+  Shape before;
+  Shape after;
+};
+
+struct ShrunkModel {
+  Graph graph;
+  std::vector<ShrunkTensor> tensors;  // In the order of the graph's initializers.
+};
+
+// The inference form of `graph` without the channels that no output depends on: those that nothing
+// reads with a weight other than 0, and those that are constant because no weight that makes them
+// is other than 0. The constant (a bias, and what BatchNormalization and activations make of it) is
+// added to the biases of the layers that read the channel. Channels that are added, joined or
+// grouped go together or stay together (see ChannelCoupling). A channel stays where its constant
+// cannot be added to a bias: before a padded convolution, whose edges do not see it, or a product
+// of stacked matrices without a bias. One channel of every axis stays in any case.
+//
+// Outputs equal those of `graph` but for rounding where a constant was added to a bias. Names and
+// order stay; a layer without a bias may get one ("NODE_OUTPUT.bias"). Declared shapes of values
+// that became narrower are left out.
+//
+// Errors: those of InferenceForm() and InferShapes(). `input_shapes` as for InferShapes(); the
+// result does not depend on the batch.
+absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
+                                   const std::map<std::string, Shape>& input_shapes);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_EXPORT_SHRINK_H_

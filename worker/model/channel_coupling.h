@@ -1,0 +1,66 @@
+// Which channels of a network can only be taken away together, because the network adds, joins or
+// groups them: found once for the whole graph, for everything that makes networks narrower.
+#ifndef TOPIARY_WORKER_MODEL_CHANNEL_COUPLING_H_
+#define TOPIARY_WORKER_MODEL_CHANNEL_COUPLING_H_
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/optional.h"
+#include "absl/types/span.h"
+#include "worker/model/graph.h"
+#include "worker/model/shape_inference.h"
+
+namespace topiary {
+
+// A value has channels along one axis: axis 1 of images, the last axis of what a linear layer or an
+// embedding makes. A weight has them along every axis that makes or reads channels of a value: a
+// convolution's along axis 0 (out) and axis 1 (in). All channels that must go together, through
+// residual sums, Concat, Flatten, BatchNormalization, or as one group of a grouped convolution,
+// have the same number. Taking every index of one number away, from all values and weights, leaves
+// a graph whose shapes fit; nothing is said of what it computes.
+//
+// Channels that must stay are kFixed: those of the graph's inputs and outputs, of what normalizes
+// over them (Softmax, LayerNormalization), of products of two values, and of every operator and use
+// of a weight that is not understood here.
+//
+// Thread-compatible.
+class ChannelCoupling {
+ public:
+  static constexpr int kFixed = -1;
+
+  // `inferred` is InferShapes() of `graph`.
+  ChannelCoupling(const Graph& graph, const InferredGraph& inferred);
+
+  // Numbers are 0 to group_count() - 1.
+  int group_count() const { return group_count_; }
+
+  // The channel axis of a value; nullopt where all its axes are fixed.
+  absl::optional<int> ChannelAxis(const std::string& value) const;
+
+  // The number of each channel of a value; empty where it has none.
+  absl::Span<const int> ChannelsOf(const std::string& value) const;
+
+  // The numbers along one axis of an initializer; empty where that axis has no channels.
+  absl::Span<const int> ChannelsOf(const std::string& initializer, int axis) const;
+
+  // All axes of initializers that have channels.
+  const std::map<std::pair<std::string, int>, std::vector<int>>& weights() const {
+    return weights_;
+  }
+
+ private:
+  struct ValueChannels {
+    int axis;
+    std::vector<int> groups;
+  };
+  std::map<std::string, ValueChannels> values_;
+  std::map<std::pair<std::string, int>, std::vector<int>> weights_;
+  int group_count_ = 0;
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_MODEL_CHANNEL_COUPLING_H_
