@@ -30,7 +30,7 @@ JobReport SampleReport() {
   LayerReport dense;
   dense.name = "head.weight";
   dense.elements = 5000;
-  dense.dense_reason = "fewer than 100 blocks";
+  dense.dense_reason = "7 blocks, fewer than 100";
   report.layers = {pruned, dense};
   report.phases = {{"dense", 0, 20}, {"sparsification", 20, 70}, {"sparse", 70, 100}};
   report.costs.samples = 1000;
@@ -53,7 +53,7 @@ TEST(Report, IsJsonWithWhatWasMeasured) {
   EXPECT_EQ(json["sparsity"]["block"][1], 8);
   EXPECT_EQ(json["layers"][0]["blocks_live"], 10);
   EXPECT_EQ(json["layers"][0]["sparsity"], 0.9);
-  EXPECT_EQ(json["layers"][1]["dense_reason"], "fewer than 100 blocks");
+  EXPECT_EQ(json["layers"][1]["dense_reason"], "7 blocks, fewer than 100");
   EXPECT_EQ(json["phases"][1]["begin"], 20);
   EXPECT_EQ(json["costs"]["samples_per_second"], 500);
   EXPECT_EQ(json["task"]["seed"], 18446744073709551615U);

@@ -47,7 +47,8 @@ std::string ReasonToStayDense(const PrunableLayer& layer, int64_t block_count,
     return "not included by name";
   }
   if (block_count < target.min_blocks) {
-    return absl::StrCat("fewer than ", target.min_blocks, " blocks");
+    return absl::StrCat(block_count, block_count == 1 ? " block" : " blocks", ", fewer than ",
+                        target.min_blocks);
   }
   return "";
 }

@@ -58,7 +58,7 @@ TEST_F(ChoosingLayers, LeavesLayersOfFewerThanAHundredBlocksDense) {
   EXPECT_NE(choices[1].partition, nullptr);  // Exactly 100.
   EXPECT_EQ(choices[2].partition, nullptr);
   EXPECT_EQ(choices[2].block_count, 10);
-  EXPECT_EQ(choices[2].dense_reason, "fewer than 100 blocks");
+  EXPECT_EQ(choices[2].dense_reason, "10 blocks, fewer than 100");
 }
 
 TEST_F(ChoosingLayers, PrunesSmallLayersWhenTold) {
@@ -96,6 +96,9 @@ TEST_F(ChoosingLayers, NothingToPruneIsAnErrorThatSaysWhy) {
   EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("'fc1.weight': 8 blocks"), HasSubstr("min_blocks"))));
+  target.block = {200, 100};
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'fc1.weight': 1 block,")));
   EXPECT_THAT(ChooseLayers({}, {}, Target()).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nothing to prune")));
 }
