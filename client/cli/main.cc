@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "client/cancellation.h"
 #include "client/cli/artifact_commands.h"
 #include "client/cli/command.h"
@@ -32,6 +33,22 @@ void AddGlobalFlags(CLI::App* app, GlobalFlags* flags) {
       ->envname("TOPIARY_PROJECT");
   app->add_option("--output", flags->output, "text or json [text]")
       ->check(CLI::IsMember({"text", "json"}));
+}
+
+// Flags that could not be parsed: whether they ask for JSON must be told from the words themselves.
+int ReportParseError(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  bool json = false;
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view word = argv[i];
+    json = json || word == "--output=json" ||
+           (word == "json" && absl::string_view(argv[i - 1]) == "--output");
+  }
+  if (!json || error.get_exit_code() == 0) {
+    // Prints help or the mistake; 0 for help.
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  std::fputs(absl::StrCat(ErrorJson(UsageError(error.what())), "\n").c_str(), stderr);
+  return static_cast<int>(ExitCode::kUsage);
 }
 
 // Runs the chosen command and reports its error.
@@ -69,8 +86,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Prints help or the mistake; 0 for help.
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    return ReportParseError(app, error, argc, argv);
   }
   const CommandBody* const body = commands.Chosen();
   return body == nullptr ? static_cast<int>(ExitCode::kUsage)

@@ -70,6 +70,18 @@ def test_errors_in_json_are_one_document_on_standard_error(topiary):
     assert error["exit_code"] == done.returncode == 3
 
 
+@pytest.mark.parametrize("arguments", [("--output=json", "submit", "--no-such-flag"),
+                                       ("--output", "json", "prune"),
+                                       ("--output=json", "report")])
+def test_mistakes_in_the_command_line_are_json_too_when_asked_for(topiary, tmp_path, arguments):
+    if arguments[1] == "report":
+        arguments = (*arguments[:2], str(tmp_path / "bad.json"))
+        (tmp_path / "bad.json").write_text("[]")
+    done = topiary(*arguments)
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["error"]["exit_code"] == done.returncode == 2
+
+
 def test_an_unreachable_server_is_answered_with_what_to_do(topiary):
     done = topiary("list", NOBODY)
     assert "topiary-server" in done.stderr and "--server" in done.stderr

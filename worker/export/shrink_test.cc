@@ -14,7 +14,6 @@
 namespace topiary {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;
@@ -382,6 +381,23 @@ TEST(Shrink, RandomlyEmptiedNetworksComputeTheSame) {
     if (HasFailure()) FAIL() << "round " << round;
   }
   EXPECT_GT(shrunk, 20);
+}
+
+// Legal in a file, if of no use.
+TEST(Shrink, LayersWithoutChannelsDoNoHarm) {
+  for (const Shape& shape : {Shape({0, 2, 1, 1}), Shape({4, 2, 1, 1})}) {
+    const Graph graph = GradientGraph()
+                            .Input("x", {kBatch, 2, 3, 3})
+                            .Constant("c", Tensor(DType::kFloat32, shape))
+                            .Constant("w", Tensor(DType::kFloat32, Shape({shape[0] * 9, 2})))
+                            .Node("Conv", {"x", "c"}, "h")
+                            .Node("Flatten", {"h"}, "f")
+                            .Node("Gemm", {"f", "w"}, "y")
+                            .Output("y")
+                            .Finish("e", LossKind::kNone, 2)
+                            .graph;
+    Shrink(graph, InputShapesForBatch(graph, kExamples).value()).IgnoreError();
+  }
 }
 
 TEST(Shrink, ChannelsThatAreNormalizedOverStay) {

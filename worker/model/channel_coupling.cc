@@ -208,7 +208,7 @@ bool Walk::Convolution(const Node& node) {
   const std::string bias = node.inputs.size() > 2 ? node.input(2) : "";
   if (!IsWeight(weight) || (!bias.empty() && !IsWeight(bias))) return false;
   const auto params = ReadConv(node, ShapeOf(node.input(0)), ShapeOf(weight));
-  if (!params.ok()) return false;
+  if (!params.ok() || ShapeOf(weight)[0] == 0 || ShapeOf(weight)[1] == 0) return false;
   const Range out = Make(node, 1);
   sets_.Join(WeightAxis(weight, 0), out);
   if (!bias.empty()) sets_.Join(WeightAxis(bias, 0), out);
@@ -329,7 +329,7 @@ bool Walk::ElementWise(const Node& node) {
 // [n, c, ...] to [n, c * ...]: as many columns per channel as it has elements.
 bool Walk::FlattenFrom(const Node& node) {
   const AxisChannels* src = ValueOf(node.input(0));
-  if (src == nullptr || src->axis != 1) return false;
+  if (src == nullptr || src->axis != 1 || src->range.extent == 0) return false;
   const Range from = src->range;
   const Range out = Make(node, 1);
   const int64_t per_channel = out.extent / from.extent;

@@ -90,7 +90,7 @@ absl::StatusOr<PhaseKind> ParsePhaseKind(absl::string_view name) {
     if (PhaseKindName(kind) == name) return kind;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown phase kind '", name, "': use dense, sparsify or sparse"));
+      absl::StrCat("unknown phase kind '", name, "': use dense, sparsification or sparse"));
 }
 
 absl::StatusOr<PhasePlan> PhasePlan::Create(const std::vector<PhaseShare>& shares,
