@@ -15,7 +15,6 @@ namespace topiary {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;

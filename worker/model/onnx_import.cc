@@ -137,7 +137,7 @@ class Importer {
         return Prefix(absl::StrCat("initializer '", proto.name(), "'"), tensor.status());
       }
       result_.initializers.push_back({proto.name(), *std::move(tensor), proto.doc_string()});
-      std::unique_ptr<std::string>(proto.release_raw_data());
+      const std::unique_ptr<std::string> freed(proto.release_raw_data());
       proto.clear_float_data();
     }
     return absl::OkStatus();

@@ -41,8 +41,8 @@ absl::StatusOr<std::unique_ptr<TrainedGradientNorm>> TrainedGradientNorm::Create
   return norm;
 }
 
-absl::Status TrainedGradientNorm::AddTerm(Backend* backend, OpDescription op, float* gradient,
-                                          const float* scales, int64_t results) {
+absl::Status TrainedGradientNorm::AddTerm(Backend* backend, const OpDescription& op,
+                                          float* gradient, const float* scales, int64_t results) {
   Term term;
   term.scales = scales;
   term.results = results;

@@ -37,8 +37,8 @@ class TrainedGradientNorm {
   };
 
   TrainedGradientNorm() = default;
-  absl::Status AddTerm(Backend* backend, OpDescription op, float* gradient, const float* scales,
-                       int64_t results);
+  absl::Status AddTerm(Backend* backend, const OpDescription& op, float* gradient,
+                       const float* scales, int64_t results);
 
   std::vector<Term> terms_;
   std::vector<Buffer> scratch_;

@@ -466,7 +466,7 @@ INSTANTIATE_TEST_SUITE_P(
                            absl::StatusCode::kInvalidArgument, "exclude_layers[0]"},
                     BadJob{"LayersTooSmall", [](JobSpec* s) { s->target->min_blocks = 1000; },
                            absl::StatusCode::kInvalidArgument, "min_blocks"},
-                    BadJob{"NoSuchModel", [](JobSpec* s) { s->model_path += "x"; },
+                    BadJob{"NoSuchModel", [](JobSpec* s) { s->model_path += 'x'; },
                            absl::StatusCode::kNotFound, "in.onnx"},
                     BadJob{"WrongFeatureCount",
                            [](JobSpec* s) {

@@ -46,11 +46,11 @@ Graph Tagger() {
 }
 
 absl::StatusOr<PreparedData> Prepare(const Graph& graph, LossSpec loss,
-                                     std::vector<std::pair<std::string, std::string>> arrays,
+                                     const std::vector<std::pair<std::string, std::string>>& arrays,
                                      const std::string& input_array = "x",
                                      const std::string& label_array = "y") {
   const std::string path = testing::TempDir() + "/ids.npz";
-  EXPECT_OK(WriteFileAtomically(path, ZipOf(std::move(arrays))));
+  EXPECT_OK(WriteFileAtomically(path, ZipOf(arrays)));
   DataSpec spec;
   NpzSourceSpec source;
   source.path = path;

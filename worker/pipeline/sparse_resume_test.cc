@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/fake_clock.h"
 #include "common/status_matchers.h"
@@ -21,10 +22,10 @@ Graph NormalizedMlp() {
   int64_t width = 8;
   for (const std::string name : {"fc1", "fc2"}) {
     v = b.Linear(name, v, width, 32);
-    v = b.Add(
-        "BatchNormalization",
-        {v, b.Constant(name + ".scale", Shape({32}), 1), b.Constant(name + ".b", Shape({32}), 0),
-         b.Constant(name + ".mean", Shape({32}), 0), b.Constant(name + ".var", Shape({32}), 1)});
+    v = b.Add("BatchNormalization", {v, b.Constant(absl::StrCat(name, ".scale"), Shape({32}), 1),
+                                     b.Constant(absl::StrCat(name, ".b"), Shape({32}), 0),
+                                     b.Constant(absl::StrCat(name, ".mean"), Shape({32}), 0),
+                                     b.Constant(absl::StrCat(name, ".var"), Shape({32}), 1)});
     v = b.Add("Relu", {v});
     width = 32;
   }

@@ -32,7 +32,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(GlobMatches, IsNotExponentialInTheNumberOfStars) {
   std::string pattern;
   for (int i = 0; i < 100; ++i) pattern += "a*";
-  pattern += "b";
+  pattern += 'b';
   EXPECT_FALSE(GlobMatches(pattern, std::string(20000, 'a')));
 }
 

@@ -22,6 +22,7 @@ struct RegisteredMethod {
 
 constexpr RegisteredMethod kMethods[] = {
     {"dense", false,
+     // Of the table's type. NOLINTNEXTLINE(performance-unnecessary-value-param)
      [](const MethodOptions&, const PruningTarget&, std::vector<MethodLayer>, int64_t steps) {
        return NewDenseMethod(steps);
      }},
