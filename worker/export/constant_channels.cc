@@ -148,15 +148,16 @@ void Walk::Gather(const Node& node, Constants* out) {
 void Walk::BatchNorm(const Node& node, Constants* out) {
   const double epsilon = ReadBatchNorm(node).value().epsilon;
   const Constants* src = ValueOf(node.input(0));
-  const auto element = [&](int operand, size_t channel) {
-    return double{WeightOf(node.input(operand)).data<float>()[channel]};
-  };
+  const float* scale = WeightOf(node.input(1)).data<float>();
+  const float* bias = WeightOf(node.input(2)).data<float>();
+  const float* mean = WeightOf(node.input(3)).data<float>();
+  const float* variance = WeightOf(node.input(4)).data<float>();
   for (size_t c = 0; c < out->size(); ++c) {
-    const double factor = element(1, c) / std::sqrt(element(4, c) + epsilon);
+    const double factor = scale[c] / std::sqrt(variance[c] + epsilon);
     if (factor == 0) {
-      (*out)[c] = static_cast<float>(element(2, c));
+      (*out)[c] = bias[c];
     } else if (src != nullptr && (*src)[c].has_value()) {
-      (*out)[c] = static_cast<float>((double{*(*src)[c]} - element(3, c)) * factor + element(2, c));
+      (*out)[c] = static_cast<float>((double{*(*src)[c]} - mean[c]) * factor + bias[c]);
     }
   }
 }

@@ -259,10 +259,8 @@ Tensor Narrowed(const Tensor& tensor, int axis, const Keep& keep) {
   Tensor narrow(tensor.dtype(), tensor.shape().WithDim(axis, width));
   const size_t chunk = tensor.shape().Strides()[axis] * SizeOf(tensor.dtype());
   const int64_t extent = tensor.shape()[axis];
-  const int64_t outer =
-      extent == 0 || chunk == 0
-          ? 0
-          : static_cast<int64_t>(tensor.byte_size() / (static_cast<size_t>(extent) * chunk));
+  int64_t outer = 1;
+  for (int before = 0; before < axis; ++before) outer *= tensor.shape()[before];
   const char* from = static_cast<const char*>(tensor.raw_data());
   char* to = static_cast<char*>(narrow.raw_data());
   for (int64_t o = 0; o < outer; ++o) {

@@ -66,7 +66,7 @@ class Walk {
  public:
   Walk(const Graph& graph, const InferredGraph& inferred) : graph_(graph), inferred_(inferred) {
     for (const Initializer& initializer : graph.initializers) {
-      initializers_.emplace(initializer.name, &initializer.value);
+      initializers_.insert(initializer.name);
     }
   }
 
@@ -125,7 +125,7 @@ class Walk {
 
   const Graph& graph_;
   const InferredGraph& inferred_;
-  std::map<std::string, const Tensor*> initializers_;
+  std::set<std::string> initializers_;
   ChannelSets sets_;
   std::map<std::string, AxisChannels> values_;
   std::map<std::pair<std::string, int>, Range> weights_;
