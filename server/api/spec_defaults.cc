@@ -1,5 +1,7 @@
 #include "server/api/spec_defaults.h"
 
+#include <algorithm>
+
 #include "google/protobuf/util/time_util.h"
 
 namespace topiary {
@@ -74,12 +76,14 @@ void FillMetrics(v1::Task* task) {
   if (task->loss() == v1::Task::BINARY_CROSS_ENTROPY) task->add_metrics(v1::Task::AUC);
 }
 
-void FillTask(v1::Task* task) {
+void FillTask(bool trains, v1::Task* task) {
   SET_IF_ZERO(task, loss, v1::Task::CROSS_ENTROPY);
-  FillOptimizer(task->mutable_optimizer());
-  FillLearningRate(task->optimizer().has_sgd(), task->mutable_learning_rate());
+  if (trains) {
+    FillOptimizer(task->mutable_optimizer());
+    FillLearningRate(task->optimizer().has_sgd(), task->mutable_learning_rate());
+    if (task->length_case() == v1::Task::LENGTH_NOT_SET) task->set_epochs(10);
+  }
   SET_IF_ZERO(task, batch_size, 128);
-  if (task->length_case() == v1::Task::LENGTH_NOT_SET) task->set_epochs(10);
   SET_IF_ABSENT(task, seed, 0);
   FillMetrics(task);
 }
@@ -98,7 +102,7 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
   if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
   SET_IF_ABSENT(method, logits_learning_rate_multiplier, 10.0);
   SET_IF_ABSENT(method, logits_weight_decay, weight_decay);
-  SET_IF_ABSENT(method, schedule_constant, 4.0);
+  if (HasSparsificationPhase(*method)) SET_IF_ABSENT(method, schedule_constant, 4.0);
   SET_IF_ABSENT(method, clip_attention, true);
   SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
 }
@@ -144,10 +148,18 @@ void FillRetry(v1::RetryPolicy* retry) {
 
 }  // namespace
 
+bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method) {
+  if (!method.has_phases()) return true;  // Every preset has one.
+  const auto& phases = method.phases().phases();
+  return std::any_of(phases.begin(), phases.end(), [](const v1::Phase& phase) {
+    return phase.kind() == v1::Phase::SPARSIFICATION;
+  });
+}
+
 void FillDefaults(v1::CompressionSpec* spec) {
   if (spec->model().files_size() == 1) spec->mutable_model()->mutable_files(0)->set_main(true);
   FillData(spec->mutable_data());
-  FillTask(spec->mutable_task());
+  FillTask(!spec->has_evaluate(), spec->mutable_task());
   FillMethod(spec);
   SET_IF_ZERO(spec->mutable_placement(), device, v1::Placement::CPU);
   FillRetry(spec->mutable_retry());

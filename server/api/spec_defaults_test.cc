@@ -92,8 +92,13 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"Magnitude", "target { sparsity: 0.5 } magnitude {}",
                      "magnitude { gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},
-        DefaultsCase{"Evaluate", "evaluate {}",
-                     "evaluate {} outputs { onnx: false block_sparse: false }"},
+        DefaultsCase{
+            "Evaluate", "evaluate {}",
+            "evaluate {} outputs { onnx: false block_sparse: false } task { batch_size: 128 }"},
+        DefaultsCase{"SparseFromTheStart",
+                     "target { sparsity: 0.5 } sequential_attention_pp { phases { phases { kind: "
+                     "SPARSE fraction: 1 } } }",
+                     "sequential_attention_pp { logits_learning_rate_multiplier: 10 }"},
         DefaultsCase{"Csv",
                      R"(target { sparsity: 0.5 } data { normalization { fitted {} } train { csv {
                         digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } } })",

@@ -123,7 +123,7 @@ void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
   if (violations->violations().size() > before) return;
   ValidateModel(spec.model(), JoinPath(path, "model"), violations);
   ValidateData(spec.data(), JoinPath(path, "data"), violations);
-  ValidateTask(spec.task(), JoinPath(path, "task"), violations);
+  ValidateTask(spec, JoinPath(path, "task"), violations);
   ValidateMethod(spec, path, violations);
   ValidateExecution(spec, path, violations);
 }

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 
+#include "server/api/spec_defaults.h"
 #include "server/api/spec_validation_parts.h"
 
 namespace topiary {
@@ -66,6 +68,11 @@ void ValidateSequentialAttention(const v1::SequentialAttentionPlusPlusMethod& me
   if (method.has_logits_weight_decay()) {
     check.InClosed(method.logits_weight_decay(), 0, 10, "logits_weight_decay");
   }
+  constexpr absl::string_view kNothingToPrune =
+      "has no effect without a SPARSIFICATION phase: leave it out, or add such a phase";
+  const bool sparsifies = HasSparsificationPhase(method);
+  check.That(sparsifies || !method.has_schedule_constant(), "schedule_constant", kNothingToPrune);
+  check.That(sparsifies || !method.has_mask_refresh_steps(), "mask_refresh_steps", kNothingToPrune);
   if (method.has_schedule_constant()) {
     check.InLeftOpen(method.schedule_constant(), 0, 100, "schedule_constant");
   }

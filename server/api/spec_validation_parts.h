@@ -17,7 +17,8 @@ namespace topiary {
 
 void ValidateModel(const v1::Model& model, absl::string_view path, FieldViolations* violations);
 void ValidateData(const v1::Data& data, absl::string_view path, FieldViolations* violations);
-void ValidateTask(const v1::Task& task, absl::string_view path, FieldViolations* violations);
+void ValidateTask(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations);
 // Method, target and outputs.
 void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                     FieldViolations* violations);

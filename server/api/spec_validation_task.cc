@@ -91,22 +91,43 @@ void ValidateMetrics(const v1::Task& task, FieldViolations* violations, FieldChe
   }
 }
 
-}  // namespace
+// What only training reads, for a method that does not train.
+void RefuseTraining(const v1::Task& task, FieldChecks* check) {
+  constexpr absl::string_view kWhy = "method evaluate trains nothing: leave it out";
+  check->That(!task.has_optimizer(), "optimizer", kWhy);
+  check->That(!task.has_learning_rate(), "learning_rate", kWhy);
+  check->That(!task.has_clip_gradient_norm(), "clip_gradient_norm", kWhy);
+  check->That(!task.has_epochs(), "epochs", kWhy);
+  check->That(!task.has_steps(), "steps", kWhy);
+}
 
-void ValidateTask(const v1::Task& task, absl::string_view path, FieldViolations* violations) {
+void ValidateTraining(const v1::Task& task, absl::string_view path, FieldViolations* violations) {
   FieldChecks check(path, violations);
   ValidateOptimizer(task.optimizer(), check.PathOf("optimizer"), violations);
   ValidateLearningRate(task.learning_rate(), check.PathOf("learning_rate"), violations);
   if (task.has_clip_gradient_norm()) {
     check.That(task.clip_gradient_norm() > 0, "clip_gradient_norm", "must be above 0");
   }
-  check.ZeroOrInRange(task.batch_size(), 1, 65536, "batch_size");
   if (task.length_case() == v1::Task::kEpochs) check.InRange(task.epochs(), 1, 100000, "epochs");
   if (task.length_case() == v1::Task::kSteps) {
     check.InRange(task.steps(), 1, kMaxSteps, "steps");
     check.That(task.learning_rate().warmup_steps() < task.steps(), "learning_rate.warmup_steps",
                "must be fewer than task.steps");
   }
+}
+
+}  // namespace
+
+void ValidateTask(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations) {
+  const v1::Task& task = spec.task();
+  FieldChecks check(path, violations);
+  if (spec.has_evaluate()) {
+    RefuseTraining(task, &check);
+  } else {
+    ValidateTraining(task, path, violations);
+  }
+  check.ZeroOrInRange(task.batch_size(), 1, 65536, "batch_size");
   ValidateMetrics(task, violations, &check);
 }
 

@@ -218,6 +218,14 @@ const RefusedCase kMethodCases[] = {
     {"NegativeMinBlocks", "target { min_blocks: -1 }", "spec.target.min_blocks"},
     {"NegativeBatchNormBatches", "target { batch_norm_batches: -1 }",
      "spec.target.batch_norm_batches"},
+    {"ScheduleOfNoSparsification",
+     "sequential_attention_pp { schedule_constant: 4 phases { phases { kind: SPARSE fraction: 1 } "
+     "} }",
+     "spec.sequential_attention_pp.schedule_constant"},
+    {"RefreshOfNoSparsification",
+     "sequential_attention_pp { mask_refresh_steps: 4 phases { phases { kind: DENSE fraction: 0.5 "
+     "} phases { kind: SPARSE fraction: 0.5 } } }",
+     "spec.sequential_attention_pp.mask_refresh_steps"},
     {"EmptyPattern", "target { include_layers: '' }", "spec.target.include_layers[0]"},
 };
 
@@ -268,6 +276,25 @@ TEST(SpecValidation, OutputsThatTheMethodDoesNotMakeAreRefused) {
   EXPECT_THAT(PathsRefused(spec),
               ElementsAre("spec.outputs.onnx", "spec.outputs.block_sparse",
                           "spec.outputs.keep_checkpoint", "spec.outputs.train_dense_comparison"));
+}
+
+TEST(SpecValidation, WhatOnlyTrainingReadsIsRefusedWhereTheMethodDoesNotTrain) {
+  v1::CompressionSpec spec = ShortestSpec();
+  spec.clear_target();
+  spec.mutable_evaluate();
+  v1::Task* task = spec.mutable_task();
+  task->set_batch_size(64);
+  task->set_seed(1);
+  task->add_metrics(v1::Task::LOG_LOSS);
+  EXPECT_THAT(PathsRefused(spec), IsEmpty());
+  task->mutable_optimizer()->mutable_adam();
+  task->mutable_learning_rate()->set_base(0.1);
+  task->set_clip_gradient_norm(1);
+  task->set_epochs(3);
+  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.optimizer", "spec.task.learning_rate",
+                                              "spec.task.clip_gradient_norm", "spec.task.epochs"));
+  task->set_steps(3);
+  EXPECT_THAT(PathsRefused(spec), Contains("spec.task.steps"));
 }
 
 // ---- Fields that this version does not know

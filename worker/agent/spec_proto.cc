@@ -250,17 +250,23 @@ absl::StatusOr<LossSpec> ConvertLoss(v1::Task::Loss loss) {
   }
 }
 
-absl::StatusOr<TaskSpec> ConvertTask(const v1::Task& task) {
+absl::Status ConvertTraining(const v1::Task& task, TaskSpec* out) {
+  ASSIGN_OR_RETURN(out->optimizer, ConvertOptimizer(task.optimizer()));
+  ASSIGN_OR_RETURN(out->learning_rate, ConvertLearningRate(task.learning_rate()));
+  if (task.has_clip_gradient_norm()) out->clip_gradient_norm = task.clip_gradient_norm();
+  out->epochs = task.has_epochs() ? task.epochs() : 0;
+  out->steps = task.has_steps() ? task.steps() : 0;
+  if ((out->epochs > 0) == (out->steps > 0)) return Unknown("spec.task.length");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
+  const v1::Task& task = spec.task();
   TaskSpec out;
   ASSIGN_OR_RETURN(out.loss, ConvertLoss(task.loss()));
-  ASSIGN_OR_RETURN(out.optimizer, ConvertOptimizer(task.optimizer()));
-  ASSIGN_OR_RETURN(out.learning_rate, ConvertLearningRate(task.learning_rate()));
-  if (task.has_clip_gradient_norm()) out.clip_gradient_norm = task.clip_gradient_norm();
+  if (!spec.has_evaluate()) RETURN_IF_ERROR(ConvertTraining(task, &out));
   if (task.batch_size() < 1) return Unknown("spec.task.batch_size");
   out.batch_size = task.batch_size();
-  out.epochs = task.has_epochs() ? task.epochs() : 0;
-  out.steps = task.has_steps() ? task.steps() : 0;
-  if ((out.epochs > 0) == (out.steps > 0)) return Unknown("spec.task.length");
   out.seed = task.seed();
   for (const int metric : task.metrics()) {
     ASSIGN_OR_RETURN(const MetricSpec converted, ConvertMetric(metric));
@@ -435,7 +441,7 @@ absl::StatusOr<JobSpec> ConvertSpec(const v1::CompressionSpec& spec, const std::
   JobSpec out;
   out.model_path = model_path;
   ASSIGN_OR_RETURN(out.data, ConvertData(spec.data(), paths));
-  ASSIGN_OR_RETURN(out.task, ConvertTask(spec.task()));
+  ASSIGN_OR_RETURN(out.task, ConvertTask(spec));
   ASSIGN_OR_RETURN(out.method, ConvertMethod(spec));
   if (spec.has_target()) {
     ASSIGN_OR_RETURN(out.target, ConvertTarget(spec.target()));

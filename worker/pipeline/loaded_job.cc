@@ -83,7 +83,9 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
                                          spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
   job.batches_per_epoch = job.data.train.size() / job.batch;
-  ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
+  if (Trains(spec)) {
+    ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
+  }
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,
                    PredictionBytes(spec, requirements, job.data.evaluation.size()));
   RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes(), prediction_bytes));
