@@ -8,11 +8,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 
 namespace topiary {
 namespace {
+
+constexpr absl::string_view kMark = "topiary.client/local_file";
 
 // What the last failed system call on `path` said.
 absl::Status SystemError(absl::string_view what, const std::string& path) {
@@ -21,17 +24,17 @@ absl::Status SystemError(absl::string_view what, const std::string& path) {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-      return absl::NotFoundError(message);
+      return LocalFileError(absl::NotFoundError(message));
     case EACCES:
     case EPERM:
     case EROFS:
-      return absl::PermissionDeniedError(message);
+      return LocalFileError(absl::PermissionDeniedError(message));
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-      return absl::ResourceExhaustedError(message);
+      return LocalFileError(absl::ResourceExhaustedError(message));
     default:
-      return absl::InternalError(message);
+      return LocalFileError(absl::InternalError(message));
   }
 }
 
@@ -54,6 +57,13 @@ std::string FolderOf(const std::string& path) {
 
 }  // namespace
 
+absl::Status LocalFileError(absl::Status status) {
+  status.SetPayload(kMark, absl::Cord());
+  return status;
+}
+
+bool IsLocalFileError(const absl::Status& status) { return status.GetPayload(kMark).has_value(); }
+
 absl::StatusOr<LocalFile> LocalFile::OpenForReading(const std::string& path) {
   // Non-blocking, or opening a pipe would wait for a writer.
   const int fd = Restarting([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
@@ -62,7 +72,8 @@ absl::StatusOr<LocalFile> LocalFile::OpenForReading(const std::string& path) {
   struct stat info;
   if (fstat(fd, &info) != 0) return SystemError("look at", path);
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is not an ordinary file"));
+    return LocalFileError(
+        absl::InvalidArgumentError(absl::StrCat(path, " is not an ordinary file")));
   }
   return file;
 }
@@ -81,7 +92,7 @@ absl::StatusOr<LocalFile> LocalFile::OpenExclusively(const std::string& path) {
       return file;
     }
   }
-  return absl::UnavailableError(absl::StrCat("another process is writing ", path));
+  return LocalFileError(absl::UnavailableError(absl::StrCat("another process is writing ", path)));
 }
 
 LocalFile::LocalFile(LocalFile&& other) noexcept
@@ -135,7 +146,7 @@ absl::Status LocalFile::MoveTo(const std::string& path) {
   if (fsync(fd_) != 0) return SystemError("write", path_);
   if (rename(path_.c_str(), path.c_str()) != 0) return SystemError("write", path);
   path_ = path;
-  return SyncFolder(FolderOf(path));
+  return LocalFileError(SyncFolder(FolderOf(path)));
 }
 
 }  // namespace topiary

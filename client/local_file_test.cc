@@ -32,6 +32,13 @@ TEST(LocalFile, MissingFilesAndFoldersAreErrorsWithTheirName) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ordinary")));
 }
 
+TEST(LocalFile, ErrorsAreMarkedAsOfThisMachine) {
+  EXPECT_TRUE(IsLocalFileError(LocalFile::OpenForReading(TempPath("none")).status()));
+  EXPECT_TRUE(IsLocalFileError(LocalFile::OpenForReading(testing::TempDir()).status()));
+  EXPECT_FALSE(IsLocalFileError(absl::NotFoundError("no such job")));
+  EXPECT_EQ(LocalFileError(absl::OkStatus()), absl::OkStatus());
+}
+
 TEST(LocalFile, APipeDoesNotMakeItWait) {
   const std::string path = TempPath("pipe");
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);

@@ -5,6 +5,7 @@
 
 #include "CLI/CLI.hpp"
 #include "client/cli/written_file.h"
+#include "client/local_file.h"
 #include "common/status_macros.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/model/onnx_export.h"
@@ -20,7 +21,7 @@ struct ConvertFlags {
 absl::StatusOr<ExitCode> Convert(const ConvertFlags& flags, Session* session) {
   const absl::StatusOr<BlockSparseModel> model = ReadBlockSparseFile(flags.model);
   if (!model.ok()) return LocalFileError(model.status());
-  RETURN_IF_ERROR(ExportOnnx(model->graph, flags.path));
+  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model->graph, flags.path)));
   RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
   return ExitCode::kOk;
 }

@@ -2,16 +2,32 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
+#include "client/local_file.h"
 
 namespace topiary {
 namespace {
 
 constexpr absl::string_view kUsageMark = "topiary.cli/usage";
 
+ExitCode CodeOfLocalFile(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kNotFound:
+      return ExitCode::kNotFound;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kUnimplemented:
+      return ExitCode::kUsage;
+    default:
+      return ExitCode::kFailed;
+  }
+}
+
 }  // namespace
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   if (status.GetPayload(kUsageMark).has_value()) return ExitCode::kUsage;
+  if (IsLocalFileError(status)) return CodeOfLocalFile(status.code());
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return ExitCode::kOk;
@@ -41,10 +57,6 @@ absl::Status UsageError(absl::string_view message) {
   absl::Status status = absl::InvalidArgumentError(message);
   status.SetPayload(kUsageMark, absl::Cord());
   return status;
-}
-
-absl::Status LocalFileError(const absl::Status& status) {
-  return ExitCodeOf(status) == ExitCode::kRefused ? UsageError(status.message()) : status;
 }
 
 }  // namespace topiary

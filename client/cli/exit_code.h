@@ -14,20 +14,18 @@ enum class ExitCode : int {
   kUnreachable = 3,    // No answer from the server in time.
   kNotFound = 4,       // No such job, artifact or local file.
   kRefused = 5,        // The server refused: invalid, exhausted, conflicting or forbidden.
-  kFailed = 6,         // Anything else: damaged data, disk full, a bug.
+  kFailed = 6,         // Anything else: damaged data, disk full, a file in use, a bug.
   kInterrupted = 130,  // SIGINT or SIGTERM, as shells have it.
 };
 
 // The code for a call that ended with `status`. UNAVAILABLE and DEADLINE_EXCEEDED mean unreachable.
+// A LocalFileError() (client/local_file.h) is no answer of a server: kNotFound if the file is not
+// there, kUsage if it is not what it should be, else kFailed.
 ExitCode ExitCodeOf(const absl::Status& status);
 
 // INVALID_ARGUMENT marked as a mistake in the command line itself, for which ExitCodeOf() gives
 // kUsage; an INVALID_ARGUMENT of the server gives kRefused.
 absl::Status UsageError(absl::string_view message);
-
-// Of work on a local file: what would be a refusal is a UsageError() of the same message, because
-// no server refused anything. Other errors, and OK, stay as they are.
-absl::Status LocalFileError(const absl::Status& status);
 
 }  // namespace topiary
 

@@ -1,5 +1,6 @@
 #include "client/cli/exit_code.h"
 
+#include "client/local_file.h"
 #include "gtest/gtest.h"
 
 namespace topiary {
@@ -36,13 +37,22 @@ TEST(ExitCode, AMistakeInTheCommandLineIsNotTheServersRefusal) {
   EXPECT_EQ(ExitCodeOf(absl::InvalidArgumentError("from the server")), ExitCode::kRefused);
 }
 
-TEST(ExitCode, NoServerRefusesALocalFile) {
-  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::ResourceExhaustedError("too large"))),
-            ExitCode::kUsage);
-  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::NotFoundError("no file"))), ExitCode::kNotFound);
-  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::DataLossError("damaged"))), ExitCode::kFailed);
-  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::OkStatus())), ExitCode::kOk);
+class LocalFileExitCodes : public testing::TestWithParam<ExitCodeCase> {};
+
+TEST_P(LocalFileExitCodes, BlameNoServer) {
+  EXPECT_EQ(ExitCodeOf(LocalFileError(absl::Status(GetParam().status, "why"))), GetParam().exit);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Documented, LocalFileExitCodes,
+    testing::Values(ExitCodeCase{absl::StatusCode::kOk, ExitCode::kOk},
+                    ExitCodeCase{absl::StatusCode::kNotFound, ExitCode::kNotFound},
+                    ExitCodeCase{absl::StatusCode::kInvalidArgument, ExitCode::kUsage},
+                    ExitCodeCase{absl::StatusCode::kUnimplemented, ExitCode::kUsage},
+                    ExitCodeCase{absl::StatusCode::kResourceExhausted, ExitCode::kFailed},
+                    ExitCodeCase{absl::StatusCode::kPermissionDenied, ExitCode::kFailed},
+                    ExitCodeCase{absl::StatusCode::kUnavailable, ExitCode::kFailed},
+                    ExitCodeCase{absl::StatusCode::kDataLoss, ExitCode::kFailed}));
 
 }  // namespace
 }  // namespace topiary

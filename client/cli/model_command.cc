@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/written_file.h"
+#include "client/local_file.h"
 #include "client/model_zoo/model_zoo.h"
 #include "common/file.h"
 #include "common/status_macros.h"
@@ -47,7 +48,7 @@ absl::StatusOr<ExitCode> New(const NewFlags& flags, Session* session) {
   options.seed = flags.seed;
   const absl::StatusOr<std::string> bytes = NewModel(flags.architecture, options);
   if (!bytes.ok()) return UsageError(bytes.status().message());
-  RETURN_IF_ERROR(WriteFileAtomically(flags.path, *bytes));
+  RETURN_IF_ERROR(LocalFileError(WriteFileAtomically(flags.path, *bytes)));
   RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
   return ExitCode::kOk;
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/messages.h"
 #include "client/cli/report_tables.h"
+#include "client/local_file.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
@@ -31,13 +32,14 @@ absl::StatusOr<std::string> FetchReport(const std::string& job_name, Session* se
 
 absl::StatusOr<ExitCode> Report(const std::string& source, Session* session) {
   const bool local = absl::EndsWith(source, ".json");
-  ASSIGN_OR_RETURN(const std::string json,
-                   local ? ReadFile(source, kMaxReportBytes) : FetchReport(source, session));
-  const absl::StatusOr<std::string> text = ReportText(json);
+  const absl::StatusOr<std::string> json =
+      local ? ReadFile(source, kMaxReportBytes) : FetchReport(source, session);
+  if (!json.ok()) return local ? LocalFileError(json.status()) : json.status();
+  const absl::StatusOr<std::string> text = ReportText(*json);
   if (!text.ok()) return local ? LocalFileError(text.status()) : text.status();
   if (session->terminal().json()) {
     // On one line, as all JSON output.
-    const nlohmann::ordered_json report = nlohmann::ordered_json::parse(json, nullptr, false);
+    const nlohmann::ordered_json report = nlohmann::ordered_json::parse(*json, nullptr, false);
     session->terminal().Print(absl::StrCat(
         report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), "\n"));
   } else {

@@ -9,6 +9,7 @@
 #include "client/cli/format.h"
 #include "client/cli/table.h"
 #include "client/cli/written_file.h"
+#include "client/local_file.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "worker/export/shrink.h"
@@ -41,7 +42,7 @@ nlohmann::json ToJson(const Shape& shape) {
 absl::StatusOr<ExitCode> Shrink(const ShrinkFlags& flags, Session* session) {
   const absl::StatusOr<ShrunkModel> model = ShrinkFile(flags.model);
   if (!model.ok()) return LocalFileError(model.status());
-  RETURN_IF_ERROR(ExportOnnx(model->graph, flags.path));
+  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model->graph, flags.path)));
   nlohmann::json tensors = nlohmann::json::array();
   Table table({{"tensor"}, {"before"}, {"after"}});
   for (const ShrunkTensor& tensor : model->tensors) {

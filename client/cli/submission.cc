@@ -5,6 +5,7 @@
 #include "client/cli/messages.h"
 #include "client/cli/spec_from_flags.h"
 #include "client/cli/watch_display.h"
+#include "client/local_file.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 
@@ -13,23 +14,19 @@ namespace {
 
 constexpr uint64_t kMaxSpecBytes = 4 << 20;
 
-// A wrong local file is a mistake of the command line.
-absl::Status AsUsage(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) ? UsageError(status.message()) : status;
-}
-
 absl::StatusOr<v1::CompressionSpec> ReadSpec(const std::string& path) {
   if (path.empty()) return v1::CompressionSpec();
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxSpecBytes));
-  absl::StatusOr<v1::CompressionSpec> spec = ParseSpec(path, text);
-  if (!spec.ok()) return AsUsage(spec.status());
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxSpecBytes);
+  if (!text.ok()) return LocalFileError(text.status());
+  absl::StatusOr<v1::CompressionSpec> spec = ParseSpec(path, *text);
+  if (!spec.ok()) return LocalFileError(spec.status());
   return spec;
 }
 
 absl::StatusOr<std::optional<LocalDataSource>> ReadDataFlag(const std::string& value) {
   if (value.empty()) return std::optional<LocalDataSource>();
   absl::StatusOr<LocalDataSource> source = ParseDataSource(value);
-  if (!source.ok()) return AsUsage(source.status());
+  if (!source.ok()) return LocalFileError(source.status());
   return std::optional<LocalDataSource>(*std::move(source));
 }
 
@@ -70,7 +67,7 @@ absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
   RETURN_IF_ERROR(ApplyFlags(flags, &inputs.spec));
   if (!flags.model.empty()) {
     absl::StatusOr<std::vector<LocalModelFile>> model = CollectModelFiles(flags.model);
-    if (!model.ok()) return AsUsage(model.status());
+    if (!model.ok()) return LocalFileError(model.status());
     inputs.model = *std::move(model);
   } else if (inputs.spec.model().files().empty()) {
     return UsageError("there is no model: give --model FILE.onnx (`topiary model new` makes one)");
@@ -140,7 +137,7 @@ bool IsPlainFilename(absl::string_view name) {
 }
 
 absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder) {
-  RETURN_IF_ERROR(CreateFolders(folder));
+  RETURN_IF_ERROR(LocalFileError(CreateFolders(folder)));
   ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
   for (const v1::ResultFile& file : job.result().files()) {
     if (!IsPlainFilename(file.filename())) {

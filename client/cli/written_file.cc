@@ -4,16 +4,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/format.h"
+#include "client/local_file.h"
 #include "common/digest.h"
 #include "common/file.h"
-#include "common/status_macros.h"
 
 namespace topiary {
 
 absl::Status ShowWrittenFile(const std::string& path, Session* session,
                              const nlohmann::json& more) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  const absl::string_view bytes = file.bytes();
+  const absl::StatusOr<MappedFile> file = MappedFile::Open(path);
+  if (!file.ok()) return LocalFileError(file.status());
+  const absl::string_view bytes = file->bytes();
   if (session->terminal().json()) {
     nlohmann::json result = more;
     result["path"] = path;

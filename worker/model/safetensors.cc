@@ -278,14 +278,15 @@ absl::StatusOr<SafetensorsFile> ParseSafetensors(absl::string_view bytes,
   for (size_t i = 0; i < kLengthBytes; ++i) {
     length |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
   }
+  bytes.remove_prefix(kLengthBytes);
+  if (length > bytes.size()) {
+    return absl::InvalidArgumentError(
+        "safetensors: the file ends within its header, or is of another format");
+  }
   if (length > static_cast<uint64_t>(limits.max_header_bytes)) {
     return absl::ResourceExhaustedError(absl::StrCat("safetensors: the header has ", length,
                                                      " bytes; at most ", limits.max_header_bytes,
                                                      " are allowed"));
-  }
-  bytes.remove_prefix(kLengthBytes);
-  if (length > bytes.size()) {
-    return absl::InvalidArgumentError("safetensors: the file ends within its header");
   }
   ASSIGN_OR_RETURN(const Json header, ParseHeader(bytes.substr(0, length)));
   bytes.remove_prefix(length);
