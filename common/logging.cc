@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
@@ -100,6 +101,10 @@ std::string JsonValue(const LogField& field) {
   return field.is_literal && finite ? field.value : Quoted(field.value);
 }
 
+// Of the thread's scopes that live, the outermost first; and how many each of them added.
+thread_local std::vector<LogField> scoped_fields;
+thread_local std::vector<size_t> scope_sizes;
+
 std::string Timestamp(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
 }
@@ -130,12 +135,25 @@ void LogInit(const LogOptions& options) {
 void Log(LogLevel level, absl::string_view message, LogFields fields) {
   spdlog::logger& logger = Logger();
   if (!logger.should_log(SpdlogLevel(level))) return;
-  const std::string line = FormatLogLine(log_format.load(), absl::Now(), level, message, fields);
+  std::vector<LogField> all = scoped_fields;
+  all.insert(all.end(), fields.begin(), fields.end());
+  const std::string line = FormatLogLine(log_format.load(), absl::Now(), level, message, all);
   logger.log(SpdlogLevel(level), spdlog::string_view_t(line.data(), line.size()));
 }
 
+ScopedLogFields::ScopedLogFields(LogFields fields) {
+  scoped_fields.insert(scoped_fields.end(), fields.begin(), fields.end());
+  scope_sizes.push_back(fields.size());
+}
+
+ScopedLogFields::~ScopedLogFields() {
+  scoped_fields.erase(scoped_fields.end() - static_cast<int64_t>(scope_sizes.back()),
+                      scoped_fields.end());
+  scope_sizes.pop_back();
+}
+
 std::string FormatLogLine(LogFormat format, absl::Time time, LogLevel level,
-                          absl::string_view message, LogFields fields) {
+                          absl::string_view message, absl::Span<const LogField> fields) {
   std::string line;
   if (format == LogFormat::kJson) {
     absl::StrAppend(&line, "{\"time\":\"", Timestamp(time), "\",\"level\":\"", LevelName(level),

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 // The log: one line for each event, to standard error, as text or as JSON. An event is a constant
 // message plus named fields; do not build sentences out of values.
@@ -57,6 +58,17 @@ using LogFields = std::initializer_list<LogField>;
 
 void Log(LogLevel level, absl::string_view message, LogFields fields = {});
 
+// While it lives, every event that its thread logs has these fields, before its own; so that code
+// which knows nothing of jobs and workers is still heard under their names. Scopes nest, the outer
+// fields first; a scope is destroyed by the thread that made it, the innermost first.
+class ScopedLogFields {
+ public:
+  explicit ScopedLogFields(LogFields fields);
+  ~ScopedLogFields();
+  ScopedLogFields(const ScopedLogFields&) = delete;
+  ScopedLogFields& operator=(const ScopedLogFields&) = delete;
+};
+
 inline void LogDebug(absl::string_view message, LogFields fields = {}) {
   Log(LogLevel::kDebug, message, fields);
 }
@@ -73,7 +85,7 @@ inline void LogError(absl::string_view message, LogFields fields = {}) {
 // One line of the log without its end, as Log() writes it. Control characters and invalid UTF-8 in
 // values are escaped, so that an event is always one line and JSON stays valid.
 std::string FormatLogLine(LogFormat format, absl::Time time, LogLevel level,
-                          absl::string_view message, LogFields fields);
+                          absl::string_view message, absl::Span<const LogField> fields);
 
 }  // namespace topiary
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "common/status_matchers.h"
 
@@ -74,6 +75,27 @@ TEST(Log, WritesFromTheLevelAskedForOn) {
   const std::string output = testing::internal::GetCapturedStderr();
   EXPECT_THAT(output, testing::HasSubstr("\"message\":\"kept\",\"code\":3}\n"));
   EXPECT_THAT(output, testing::Not(testing::HasSubstr("dropped")));
+}
+
+TEST(Log, HasTheFieldsOfTheScopesOfItsThread) {
+  LogInit({LogFormat::kJson, LogLevel::kInfo});
+  testing::internal::CaptureStderr();
+  {
+    const ScopedLogFields job({{"job", "j"}, {"attempt", 2}});
+    {
+      const ScopedLogFields layer({{"layer", "fc1"}});
+      LogInfo("inner", {{"code", 3}});
+    }
+    LogInfo("outer");
+    std::thread([] { LogInfo("elsewhere"); }).join();
+  }
+  LogInfo("after");
+  const std::string output = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(output, testing::HasSubstr(
+                          "\"inner\",\"job\":\"j\",\"attempt\":2,\"layer\":\"fc1\",\"code\":3}\n"));
+  EXPECT_THAT(output, testing::HasSubstr("\"outer\",\"job\":\"j\",\"attempt\":2}\n"));
+  EXPECT_THAT(output, testing::HasSubstr("\"elsewhere\"}\n"));
+  EXPECT_THAT(output, testing::HasSubstr("\"after\"}\n"));
 }
 
 TEST(ParseLogOptions, TakeTheirNamesAndListThemOtherwise) {

@@ -127,10 +127,11 @@ class Attempt::Observer : public JobObserver {
   explicit Observer(Attempt* attempt) : attempt_(attempt) {}
 
   void OnProgress(const JobProgress& progress) override {
-    const int64_t steps = progress.attempt_steps - counted_steps_;
+    attempt_->environment_.metrics->OnTraining(progress.attempt_steps - counted_steps_,
+                                               progress.attempt_samples - counted_samples_,
+                                               progress);
     counted_steps_ = progress.attempt_steps;
-    attempt_->environment_.metrics->OnTraining(
-        steps, steps * attempt_->lease_.spec().task().batch_size(), progress);
+    counted_samples_ = progress.attempt_samples;
     v1::Progress converted = ToProto(progress);
     MutexLock lock(&attempt_->mutex_);
     *attempt_->report_.mutable_progress() = std::move(converted);
@@ -152,10 +153,7 @@ class Attempt::Observer : public JobObserver {
         kCheckpointUploadFailures, &attempt_->cancellation_);
     environment.metrics->OnCheckpoint(artifact.ok());
     if (!artifact.ok()) {
-      LogWarning("checkpoint not uploaded", {{"job", attempt_->lease_.job()},
-                                             {"attempt", attempt_->lease_.attempt()},
-                                             {"worker", environment.worker_id},
-                                             {"error", artifact.status().ToString()}});
+      LogWarning("checkpoint not uploaded", {{"error", artifact.status().ToString()}});
       return artifact.status();
     }
     MutexLock lock(&attempt_->mutex_);
@@ -173,6 +171,7 @@ class Attempt::Observer : public JobObserver {
  private:
   Attempt* const attempt_;
   int64_t counted_steps_ = 0;
+  int64_t counted_samples_ = 0;
 };
 
 Attempt::Attempt(v1::Lease lease, AttemptEnvironment environment)
@@ -218,10 +217,9 @@ void Attempt::HandBack() {
 }
 
 void Attempt::Run() {
-  LogInfo("attempt started", {{"job", lease_.job()},
-                              {"attempt", lease_.attempt()},
-                              {"worker", environment_.worker_id},
-                              {"checkpoint", lease_.checkpoint_digest()}});
+  const ScopedLogFields scope(
+      {{"job", lease_.job()}, {"attempt", lease_.attempt()}, {"worker", environment_.worker_id}});
+  LogInfo("attempt started", {{"checkpoint", lease_.checkpoint_digest()}});
   absl::StatusOr<v1::JobResult> result = absl::InternalError("the attempt did not run");
   // The libraries below may throw for lack of memory, and one job must not end its neighbours.
   try {
@@ -282,9 +280,7 @@ absl::StatusOr<JobAttempt> Attempt::Prepare(std::vector<ArtifactCache::Pin>* pin
     absl::StatusOr<ArtifactCache::Pin> pin = Fetch(lease_.checkpoint_digest());
     if (absl::IsNotFound(pin.status())) {
       // Beginning anew costs time, and gives the same bits.
-      LogWarning("checkpoint is gone", {{"job", lease_.job()},
-                                        {"attempt", lease_.attempt()},
-                                        {"worker", environment_.worker_id}});
+      LogWarning("checkpoint is gone");
       return attempt;
     }
     if (!pin.ok()) return pin.status();
@@ -390,10 +386,7 @@ void Attempt::Finish(v1::Outcome outcome) {
   const v1::Outcome::OutcomeCase kind = outcome.outcome_case();
   environment_.metrics->OnOutcome(outcome);
   LogInfo("attempt ended",
-          {{"job", lease_.job()},
-           {"attempt", lease_.attempt()},
-           {"worker", environment_.worker_id},
-           {"outcome", OutcomeName(outcome)},
+          {{"outcome", OutcomeName(outcome)},
            {"error", kind == v1::Outcome::kFailed ? outcome.failed().error().message() : ""}});
   {
     MutexLock lock(&mutex_);

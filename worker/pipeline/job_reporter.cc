@@ -36,6 +36,7 @@ void JobReporter::OnStep(const TrainingPoint& point, const std::function<double(
   loss_sum_ += point.loss;
   ++loss_steps_;
   ++progress_.attempt_steps;
+  progress_.attempt_samples += point.batch_size;
   const absl::Time now = clock_->Now();
   const bool due =
       now - said_ >= kInterval || point.phase != progress_.phase || point.step == point.total_steps;

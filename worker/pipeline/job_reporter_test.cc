@@ -85,7 +85,7 @@ TEST_F(Reporting, MeasuresSpeedOfThisAttemptAlone) {
   EXPECT_DOUBLE_EQ(*observer_.said.back().remaining_seconds, 20);
 }
 
-TEST_F(Reporting, CountsTheStepsOfThisAttemptAlone) {
+TEST_F(Reporting, CountsTheStepsAndExamplesOfThisAttemptAlone) {
   reporter_.EnterPhase("load");
   reporter_.BeginTraining(40);  // Resumed.
   Step(41, 1);
@@ -93,6 +93,7 @@ TEST_F(Reporting, CountsTheStepsOfThisAttemptAlone) {
   reporter_.EnterPhase("evaluate");
   EXPECT_EQ(observer_.said.front().attempt_steps, 0);
   EXPECT_EQ(observer_.said.back().attempt_steps, 2);
+  EXPECT_EQ(observer_.said.back().attempt_samples, 2 * 32);
   EXPECT_EQ(observer_.said.back().step, 41);
 }
 

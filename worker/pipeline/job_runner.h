@@ -19,7 +19,8 @@ namespace topiary {
 struct JobProgress {
   std::string phase;  // "load", "dense", "sparsification", "sparse", "evaluate", "export", ...
   int64_t step = 0;   // Training steps done, by the attempts before too.
-  int64_t attempt_steps = 0;  // Training steps done by this attempt.
+  int64_t attempt_steps = 0;    // Training steps done by this attempt,
+  int64_t attempt_samples = 0;  // and the examples in their batches.
   int64_t total_steps = 0;
   double epoch = 0;
   std::optional<double> loss;  // Mean training loss since the progress before.
