@@ -101,7 +101,9 @@ absl::Status Serve(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewBackend(config.threads));
   const BackendInfo info = backend->info();
   auto registry = std::make_shared<prometheus::Registry>();
-  AddBuildInfo(registry.get(), {{"isa", info.isa}});
+  std::map<std::string, std::string> labels(info.versions.begin(), info.versions.end());
+  labels["isa"] = info.isa;
+  AddBuildInfo(registry.get(), std::move(labels));
   WorkerMetrics metrics(registry.get());
   ASSIGN_OR_RETURN(const std::unique_ptr<ArtifactCache> cache,
                    ArtifactCache::Open(config.data_dir + "/cache", config.cache_bytes));

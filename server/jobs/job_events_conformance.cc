@@ -1,5 +1,7 @@
 // What every JobStore must do about events and checkpoints.
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "server/jobs/metadata_store_conformance.h"
 #include "server/jobs/status_reason.h"
@@ -10,7 +12,9 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(JobEventsConformance);
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 namespace {
 
@@ -199,6 +203,33 @@ TEST_P(JobEventsConformance, TheListenerHearsOfEveryChangeAfterItIsCommitted) {
   ASSERT_OK(store_->Delete({"p", "j"}));
   EXPECT_THAT(heard, ElementsAre("j QUEUED", "j RUNNING", "j RUNNING", "j SUCCEEDED",
                                  "j SUCCEEDED deleted"));
+}
+
+TEST_P(JobEventsConformance, TheListenerHearsHowLongAJobRanHoweverItEnded) {
+  std::map<std::string, std::optional<absl::Duration>> run_times;
+  store_->SetListener([&](const JobChange& change) {
+    if (IsTerminal(change.state)) {
+      run_times[change.name.job] = change.run_time;
+    } else {
+      EXPECT_EQ(change.run_time, std::nullopt);
+    }
+  });
+  for (const std::string name : {"finished", "lost"}) {
+    Job job = NewJob(name);
+    job.retry.max_attempts = 1;
+    Insert(job);
+  }
+  Insert("never ran");
+  ASSERT_OK(store_->RequestCancel({"p", "never ran"}, now()));
+  const AttemptName finished = Acquire("finished");
+  Acquire("lost");
+  clock_.Advance(absl::Seconds(7));
+  ASSERT_OK(store_->FinishAttempt(finished, Failed(), now()));
+  clock_.Advance(absl::Minutes(10));
+  ASSERT_OK(store_->ReclaimExpired(now(), 10));
+  EXPECT_THAT(run_times, UnorderedElementsAre(Pair("never ran", std::nullopt),
+                                              Pair("finished", absl::Seconds(7)),
+                                              Pair("lost", absl::Minutes(10) + absl::Seconds(7))));
 }
 
 }  // namespace topiary

@@ -80,6 +80,9 @@ struct JobChange {
   JobName name;
   JobState state = JobState::kQueued;
   bool deleted = false;
+  // From the first attempt's start to the job's end; none while it has not ended, and of a job that
+  // no worker ever held.
+  std::optional<absl::Duration> run_time = std::nullopt;
 };
 
 // Durable record of every job and of who holds it: the only owner of job state.

@@ -60,7 +60,11 @@ absl::Status Save(MetadataTables& tables, Job* job, const JobEvent& event,
     RETURN_IF_ERROR(TrimCheckpoints(tables, job, job->keep_checkpoints ? 1 : 0));
   }
   RETURN_IF_ERROR(tables.UpdateJob(*job));
-  changes->push_back({job->name(), job->state, false});
+  JobChange change = {job->name(), job->state};
+  if (IsTerminal(job->state) && job->start_time != absl::InfiniteFuture()) {
+    change.run_time = job->end_time - job->start_time;
+  }
+  changes->push_back(std::move(change));
   return absl::OkStatus();
 }
 
@@ -105,7 +109,7 @@ absl::Status ApplyUpdate(MetadataTables& tables, const AttemptUpdate& update, ab
     const std::optional<JobEvent> event = Progress(&*job, *update.progress, now);
     if (event.has_value()) {
       RETURN_IF_ERROR(tables.AppendEvent(name, *event));
-      changes->push_back({name, job->state, false});
+      changes->push_back({name, job->state});
     }
     if (job->progress_events >= kMaxProgressEvents) {
       ASSIGN_OR_RETURN(job->progress_events, tables.ThinProgress(name));
@@ -249,7 +253,7 @@ absl::Status TransactionalMetadataStore::Delete(const JobName& name) {
                         kReasonJobNotFinished);
     }
     RETURN_IF_ERROR(TrimCheckpoints(tables, &job, 0));
-    changes->push_back({name, job.state, true});
+    changes->push_back({name, job.state, /*deleted=*/true});
     return tables.DeleteJob(name);
   });
 }

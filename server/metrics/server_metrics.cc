@@ -127,6 +127,7 @@ void ServerMetrics::OnJobChange(const JobChange& change) {
   // A job changes no more once it has ended, except that it is deleted.
   if (!change.deleted && IsTerminal(change.state)) {
     Count(jobs_finished_, absl::AsciiStrToLower(JobStateName(change.state)));
+    if (change.run_time.has_value()) run_.Observe(absl::ToDoubleSeconds(*change.run_time));
   }
 }
 
@@ -183,12 +184,9 @@ void ServerMetrics::OnLeaseLost(const JobName& /*job*/, int /*attempt*/,
   Count(job_attempts_, "lost");
 }
 
-void ServerMetrics::OnAttemptFinished(const Job& job, const AttemptName& /*attempt*/,
+void ServerMetrics::OnAttemptFinished(const Job& /*job*/, const AttemptName& /*attempt*/,
                                       const std::string& /*worker*/, AttemptOutcome::Kind kind) {
   Count(job_attempts_, OutcomeLabel(kind));
-  if (IsTerminal(job.state) && job.start_time != absl::InfiniteFuture()) {
-    run_.Observe(absl::ToDoubleSeconds(job.end_time - job.start_time));
-  }
 }
 
 }  // namespace topiary

@@ -30,8 +30,8 @@ TEST_F(ServerMetricsTest, KnownLabelsAreThereFromTheStart) {
 }
 
 TEST_F(ServerMetricsTest, AJobThatEndsIsCountedOnceAndItsDeletionIsNot) {
-  metrics_.OnJobChange({{"a", "j"}, JobState::kRunning, false});
-  metrics_.OnJobChange({{"a", "j"}, JobState::kSucceeded, false});
+  metrics_.OnJobChange({{"a", "j"}, JobState::kRunning});
+  metrics_.OnJobChange({{"a", "j"}, JobState::kSucceeded});
   metrics_.OnJobChange({{"a", "j"}, JobState::kSucceeded, true});
   EXPECT_THAT(Text(), HasSubstr("topiary_jobs_finished_total{outcome=\"succeeded\"} 1"));
 }
@@ -67,16 +67,18 @@ TEST_F(ServerMetricsTest, ALeaseThatIsLostIsALostAttempt) {
   EXPECT_THAT(Text(), HasSubstr("topiary_job_queue_wait_seconds_sum 2"));
 }
 
-TEST_F(ServerMetricsTest, RunTimeIsThatOfFinishedJobsOnly) {
-  Job job;
-  job.state = JobState::kQueued;
-  job.start_time = absl::UnixEpoch();
-  metrics_.OnAttemptFinished(job, AttemptName(), "w", AttemptOutcome::Kind::kFailed);
+TEST_F(ServerMetricsTest, RunTimeIsThatOfJobsThatRanAndEnded) {
+  metrics_.OnJobChange({{"a", "j"}, JobState::kQueued});
+  metrics_.OnJobChange({{"a", "never ran"}, JobState::kCancelled});
   EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_count 0"));
-  job.state = JobState::kSucceeded;
-  job.end_time = absl::UnixEpoch() + absl::Seconds(12);
-  metrics_.OnAttemptFinished(job, AttemptName(), "w", AttemptOutcome::Kind::kSucceeded);
+  metrics_.OnJobChange({{"a", "j"}, JobState::kFailed, false, absl::Seconds(12)});
+  metrics_.OnJobChange({{"a", "j"}, JobState::kFailed, /*deleted=*/true});
   EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_sum 12"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_job_run_seconds_count 1"));
+}
+
+TEST_F(ServerMetricsTest, AttemptsAreCountedByTheirOutcome) {
+  metrics_.OnAttemptFinished(Job(), AttemptName(), "w", AttemptOutcome::Kind::kFailed);
   EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"failed\"} 1"));
 }
 
