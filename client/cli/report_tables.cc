@@ -111,17 +111,20 @@ std::string LayersText(const Json& layers) {
                {"kind"},
                {"shape"},
                {"live blocks", Align::kRight},
+               {"requested", Align::kRight},
                {"sparsity", Align::kRight},
                {"dense", Align::kRight},
                {"stored", Align::kRight},
                {"note"}});
   for (const Json& layer : layers) {
     const bool blocks = Get(layer, "blocks_total").is_number();
+    const Json& requested = Get(layer, "sparsity_requested");
     table.AddRow({Text(Get(layer, "name")), Text(Get(layer, "kind")),
                   ShapeText(Get(layer, "shape")),
                   blocks ? absl::StrCat(Count(Get(layer, "blocks_live")), "/",
                                         Count(Get(layer, "blocks_total")))
                          : "-",
+                  requested.is_number() ? FormatPercent(Number(requested)) : "-",
                   FormatPercent(Number(Get(layer, "sparsity"))), Bytes(Get(layer, "dense_bytes")),
                   Bytes(Get(layer, "stored_bytes")), Text(Get(layer, "dense_reason"))});
   }

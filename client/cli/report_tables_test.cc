@@ -22,7 +22,8 @@ constexpr char kReport[] = R"({
      "pruned": false, "dense_reason": "fewer than 100 blocks", "dense_bytes": 1152,
      "stored_bytes": 1152},
     {"name": "fc1.weight", "kind": "Gemm", "shape": [512, 512], "sparsity": 0.9,
-     "blocks_total": 1024, "blocks_live": 102, "pruned": true, "dense_bytes": 1048576,
+     "blocks_total": 1024, "blocks_live": 102, "pruned": true, "sparsity_requested": 0.9,
+     "dense_bytes": 1048576,
      "stored_bytes": 104960}],
   "phases": [{"kind": "dense", "begin": 0, "end": 936}],
   "warnings": ["1 layer stays dense"],
@@ -39,7 +40,7 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("accuracy  10.00 %  90.50 %"));
   EXPECT_THAT(text, HasSubstr("requested 90.00 % of the blocks, reached 87.12 % of all weights; "
                               "blocks of 16x16, budget uniform"));
-  EXPECT_THAT(text, HasSubstr("102/1,024   90.00 %  1.0 MiB  102.5 KiB"));
+  EXPECT_THAT(text, HasSubstr("102/1,024    90.00 %   90.00 %  1.0 MiB  102.5 KiB"));
   EXPECT_THAT(text, HasSubstr("fewer than 100 blocks"));
   EXPECT_THAT(text, HasSubstr("dense          0  936"));
   EXPECT_THAT(text, HasSubstr("warning: 1 layer stays dense"));

@@ -24,6 +24,7 @@ Json ToJson(const LayerReport& layer) {
   json["elements"] = layer.elements;
   json["zero_elements"] = layer.zero_elements;
   json["sparsity"] = layer.sparsity();
+  if (layer.sparsity_requested.has_value()) json["sparsity_requested"] = *layer.sparsity_requested;
   if (layer.blocks_total > 0) {
     json["blocks_total"] = layer.blocks_total;
     json["blocks_live"] = layer.blocks_live;

@@ -28,6 +28,9 @@ struct LayerReport {
   int64_t blocks_total = 0;
   int64_t blocks_live = 0;
   bool pruned = false;
+  // Part of the layer's blocks that was to be zero. None for a layer that stays dense, and with
+  // budget "global", where only the sparsity of all layers together is asked for.
+  std::optional<double> sparsity_requested;
   std::string dense_reason;  // Why it was not.
   int64_t dense_bytes = 0;
   int64_t stored_bytes = 0;  // In the block-compressed file: values and indices.

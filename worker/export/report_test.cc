@@ -27,6 +27,7 @@ JobReport SampleReport() {
   pruned.blocks_total = 100;
   pruned.blocks_live = 10;
   pruned.pruned = true;
+  pruned.sparsity_requested = 0.9;
   LayerReport dense;
   dense.name = "head.weight";
   dense.elements = 5000;
@@ -53,6 +54,8 @@ TEST(Report, IsJsonWithWhatWasMeasured) {
   EXPECT_EQ(json["sparsity"]["block"][1], 8);
   EXPECT_EQ(json["layers"][0]["blocks_live"], 10);
   EXPECT_EQ(json["layers"][0]["sparsity"], 0.9);
+  EXPECT_EQ(json["layers"][0]["sparsity_requested"], 0.9);
+  EXPECT_FALSE(json["layers"][1].contains("sparsity_requested"));
   EXPECT_EQ(json["layers"][1]["dense_reason"], "7 blocks, fewer than 100");
   EXPECT_EQ(json["phases"][1]["begin"], 20);
   EXPECT_EQ(json["costs"]["samples_per_second"], 500);

@@ -81,7 +81,11 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
   const PruningTargetSpec& target = *input.spec->target;
   report->sparsity_requested = target.sparsity;
   report->block = {target.block_rows, target.block_cols};
-  report->budget = target.budget == PruningTargetSpec::Budget::kGlobal ? "global" : "uniform";
+  const bool layers_compete = target.budget == PruningTargetSpec::Budget::kGlobal;
+  report->budget = layers_compete ? "global" : "uniform";
+  for (LayerReport& layer : report->layers) {
+    if (layer.pruned && !layers_compete) layer.sparsity_requested = target.sparsity;
+  }
   report->warnings = WarningsAbout(report->layers, target.sparsity);
 }
 
