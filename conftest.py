@@ -52,6 +52,28 @@ def wait_for_ports():
     return wait
 
 
+@pytest.fixture(scope="module")
+def service(binary, wait_for_ports, tmp_path_factory):
+    """Addresses of a coordinator and of a worker: gRPC, its metrics, the worker's metrics."""
+    folder = tmp_path_factory.mktemp("service")
+    with open(folder / "log", "w", encoding="utf-8") as log:
+        server = subprocess.Popen(
+            [binary("//server:topiary-server"), "--listen", "127.0.0.1:0", "--metrics-listen",
+             "127.0.0.1:0", "--data-dir", folder / "server", "--port-file", folder / "server.ports"],
+            stdout=log, stderr=log)
+        address, metrics = wait_for_ports(folder / "server.ports", server, folder / "log")
+        worker = subprocess.Popen(
+            [binary("//worker:topiary-worker"), "--coordinator", address, "--data-dir",
+             folder / "worker", "--metrics-listen", "127.0.0.1:0", "--port-file",
+             folder / "worker.ports", "--threads", "1"], stdout=log, stderr=log)
+        (worker_metrics,) = wait_for_ports(folder / "worker.ports", worker, folder / "log")
+        yield {"address": address, "server_metrics": metrics, "worker_metrics": worker_metrics}
+        for process in (worker, server):
+            process.terminate()
+        for process in (worker, server):
+            assert process.wait(60) == 0
+
+
 @pytest.fixture(scope="session")
 def promtool():
     """Prometheus' tool for checking metrics."""

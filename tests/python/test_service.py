@@ -7,28 +7,7 @@ import grpc
 import pytest
 
 SERVING = b"\x08\x01"
-
-
-@pytest.fixture(scope="module")
-def service(binary, wait_for_ports, tmp_path_factory):
-    """Addresses of a coordinator and of a worker: gRPC, its metrics, the worker's metrics."""
-    folder = tmp_path_factory.mktemp("service")
-    with open(folder / "log", "w", encoding="utf-8") as log:
-        server = subprocess.Popen(
-            [binary("//server:topiary-server"), "--listen", "127.0.0.1:0", "--metrics-listen",
-             "127.0.0.1:0", "--data-dir", folder / "server", "--port-file", folder / "server.ports"],
-            stdout=log, stderr=log)
-        address, metrics = wait_for_ports(folder / "server.ports", server, folder / "log")
-        worker = subprocess.Popen(
-            [binary("//worker:topiary-worker"), "--coordinator", address, "--data-dir",
-             folder / "worker", "--metrics-listen", "127.0.0.1:0", "--port-file",
-             folder / "worker.ports", "--threads", "1"], stdout=log, stderr=log)
-        (worker_metrics,) = wait_for_ports(folder / "worker.ports", worker, folder / "log")
-        yield {"address": address, "server_metrics": metrics, "worker_metrics": worker_metrics}
-        for process in (worker, server):
-            process.terminate()
-        for process in (worker, server):
-            assert process.wait(60) == 0
+NOT_SERVING = b"\x08\x02"
 
 
 def call(address, method, request=b""):
@@ -46,6 +25,22 @@ def scrape(address):
 def test_every_service_says_that_it_serves(service, name):
     request = b"\x0a" + bytes([len(name)]) + name.encode() if name else b""
     assert call(service["address"], "/grpc.health.v1.Health/Check", request) == SERVING
+
+
+def test_told_to_stop_it_says_that_it_no_longer_serves_and_ends_in_peace(binary, wait_for_ports,
+                                                                         tmp_path):
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        server = subprocess.Popen(
+            [binary("//server:topiary-server"), "--listen", "127.0.0.1:0", "--metrics-listen", "none",
+             "--data-dir", tmp_path / "server", "--port-file", tmp_path / "ports"],
+            stdout=log, stderr=log)
+    (address, *_) = wait_for_ports(tmp_path / "ports", server, tmp_path / "log")
+    with grpc.insecure_channel(address) as channel:
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60)
+        assert next(watch) == SERVING
+        server.terminate()
+        assert next(watch) == NOT_SERVING
+        assert server.wait(60) == 0
 
 
 def test_the_health_of_an_unknown_service_is_not_found(service):
