@@ -278,7 +278,8 @@ bool Round::TakeAway() {
     if (graph_.nodes[index].op_type == "Conv") NarrowGroups(&graph_.nodes[index]);
   }
   bool changed = false;
-  for (const auto& [key, groups] : coupling_.weights()) {
+  for (const auto& [key, channels] : coupling_.weights()) {
+    const auto& groups = channels;  // C++17 captures no structured binding.
     if (std::none_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); })) continue;
     Tensor& weight = graph_.FindInitializer(key.first)->value;
     weight = Narrowed(weight, key.second, [&](int64_t i) { return !Goes(groups[i]); });
