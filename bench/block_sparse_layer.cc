@@ -126,11 +126,16 @@ class Benchmark {
                      BlockSparseMatMul::Create(transposed ? pattern.Transposed() : pattern, batch,
                                                isa_, options_.threads));
     const float* weights = layer.weights().data();
-    ours.SetWeights(transposed ? MatrixView{weights, 1, size_} : MatrixView{weights, size_, 1});
+    std::vector<float> packed(ours.packed_floats()), scratch(ours.scratch_floats());
+    ours.Pack(transposed ? MatrixView{weights, 1, size_} : MatrixView{weights, size_, 1}, 1,
+              packed.data());
     std::vector<float> y(batch * size_);
     return Measure(
-        name, [&] { ours.Run(dense.operand(0), nullptr, false, y.data()); }, [&] { dense.Run(); },
-        y, dense.operand(2));
+        name,
+        [&] {
+          ours.Run(dense.operand(0), packed.data(), nullptr, false, scratch.data(), y.data());
+        },
+        [&] { dense.Run(); }, y, dense.operand(2));
   }
 
   absl::Status WeightGradient(const Layer& layer, int64_t batch, const std::string& name) {
@@ -143,7 +148,7 @@ class Benchmark {
     ASSIGN_OR_RETURN(
         BlockSparseWeightGradient ours,
         BlockSparseWeightGradient::Create(layer.pattern(), batch, isa_, options_.threads));
-    std::vector<float> d_w(size_ * size_);
+    std::vector<float> d_w(size_ * size_), scratch(ours.scratch_floats());
     // Where nothing is kept, the dense gradient counts as the right one.
     dense.Run();
     std::copy_n(dense.operand(2), size_ * size_, d_w.data());
@@ -153,7 +158,8 @@ class Benchmark {
     return Measure(
                name,
                [&] {
-                 ours.Run(dense.operand(0), dense.operand(1), {d_w.data(), size_, 1});
+                 ours.Run(dense.operand(0), dense.operand(1), {d_w.data(), size_, 1}, 1,
+                          scratch.data());
                },
                [&] { dense.Run(); }, d_w, dense.operand(2))
         .status();

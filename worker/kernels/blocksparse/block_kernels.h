@@ -2,7 +2,9 @@
 // several instruction sets and chosen at run time.
 //
 // All run on the calling thread, touch no byte beyond the elements they are given, and sum in an
-// order that depends on the arguments and the instruction set only. Pointers need no alignment.
+// order that depends on the arguments and the instruction set only. Pointers need no alignment. The
+// one exception: up to a vector is read beyond packed weights, and not used (gcc joins the loads of
+// two inputs where a column is two wide, and does so after the last input too).
 //
 // Two ways to multiply. Along columns: a vector holds neighbouring outputs of one row, and each
 // number of the row is broadcast; this suits wide blocks, and few rows. Along rows: a vector holds

@@ -25,7 +25,8 @@ constexpr int64_t kGradientPass = 256;
 
 int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-Tensor Floats(int64_t count) { return Tensor(DType::kFloat32, Shape({count})); }
+// Parts of scratch memory begin at multiples of so many floats: a cache line.
+constexpr int64_t kLineFloats = 16;
 
 absl::Status CheckPlan(int64_t rows, int threads) {
   if (rows >= 1 && threads >= 1) return absl::OkStatus();
@@ -89,7 +90,6 @@ BlockSparseMatMul::BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t 
       threads_(threads),
       along_columns_(pattern.block_cols >= 2 * kernels.lanes || rows < kernels.lanes) {
   const int64_t columns = static_cast<int64_t>(by_output_.crow_indices.size()) - 1;
-  int64_t packed = 0;
   cost_.push_back(0);
   for (int64_t j = 0; j < columns; ++j) {
     const int64_t width = by_output_.RowsOf(j);
@@ -98,22 +98,37 @@ BlockSparseMatMul::BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t 
     for (int32_t k = by_output_.crow_indices[j]; k < by_output_.crow_indices[j + 1]; ++k) {
       const int64_t i = by_output_.col_indices[k];
       const int64_t depth = by_output_.ColsOf(i);
-      terms_.push_back({by_output_.ColOf(i), depth, packed});
-      packed += depth * strides_.back();
+      terms_.push_back({by_output_.ColOf(i), depth, packed_floats_});
+      packed_floats_ += depth * strides_.back();
       cost += depth * width;
     }
     cost_.push_back(cost_.back() + cost);
   }
-  weights_ = Floats(packed);
+  packed_floats_ += kLineFloats;  // Compilers may have kernels read on, see block_kernels.h.
   columns_grain_ = GrainOf(columns, rows * cost_.back());
   rows_grain_ = GrainOf(rows, rows * cost_.back());
   if (!along_columns_) {
     panel_units_ = pattern.block_cols == 1 ? kMaxUnitsOfOneColumn : kMaxPanelUnits;
-    panels_ = Floats(threads * panel_units_ * kernels.lanes * (pattern.rows + pattern.cols));
   }
 }
 
-void BlockSparseMatMul::SetWeights(const MatrixView& weights, float factor) {
+int64_t BlockSparseMatMul::panel_floats() const {
+  return RoundUp(panel_units_ * kernels_->lanes * (by_output_.rows + by_output_.cols), kLineFloats);
+}
+
+int64_t BlockSparseMatMul::scratch_floats() const {
+  return along_columns_ ? 0 : threads_ * panel_floats();
+}
+
+bool BlockSparseMatMul::PacksLike(const BlockSparseMatMul& other) const {
+  const BlockSparsePattern& a = by_output_;
+  const BlockSparsePattern& b = other.by_output_;
+  return a.rows == b.rows && a.cols == b.cols && a.block_rows == b.block_rows &&
+         a.block_cols == b.block_cols && a.crow_indices == b.crow_indices &&
+         a.col_indices == b.col_indices && strides_ == other.strides_;
+}
+
+void BlockSparseMatMul::Pack(const MatrixView& weights, float factor, float* packed) const {
   const int64_t columns = static_cast<int64_t>(strides_.size());
   ParallelFor(threads_, columns, columns_grain_, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t j = begin; j < end; ++j) {
@@ -122,33 +137,39 @@ void BlockSparseMatMul::SetWeights(const MatrixView& weights, float factor) {
         const BlockTerm& term = terms_[t];
         const float* from = weights.data + term.input * weights.row_stride +
                             by_output_.RowOf(j) * weights.col_stride;
+        float* to = packed + term.weights;
         CopyTimes({term.depth, width, weights.row_stride, weights.col_stride, strides_[j], 1},
-                  factor, from, weights_.data<float>() + term.weights);
+                  factor, from, to);
+        for (int64_t i = 0; i < term.depth && width < strides_[j]; ++i) {
+          std::fill_n(to + i * strides_[j] + width, strides_[j] - width, 0.0f);
+        }
       }
     }
   });
 }
 
-BlockColumn BlockSparseMatMul::ColumnOf(int64_t j, const float* bias, bool relu) const {
+BlockColumn BlockSparseMatMul::ColumnOf(int64_t j, const Product& product) const {
   BlockColumn column;
   column.terms = terms_.data() + by_output_.crow_indices[j];
   column.term_count = by_output_.crow_indices[j + 1] - by_output_.crow_indices[j];
   column.width = by_output_.RowsOf(j);
   column.stride = strides_[j];
-  column.bias = bias == nullptr ? nullptr : bias + by_output_.RowOf(j);
-  column.relu = relu;
+  column.bias = product.bias == nullptr ? nullptr : product.bias + by_output_.RowOf(j);
+  column.relu = product.relu;
   return column;
 }
 
-void BlockSparseMatMul::Run(const float* x, const float* bias, bool relu, float* y) {
+void BlockSparseMatMul::Run(const float* x, const float* packed, const float* bias, bool relu,
+                            float* scratch, float* y) const {
+  const Product product = {x, packed, bias, relu, y};
   if (along_columns_) {
-    RunAlongColumns(x, bias, relu, y);
+    RunAlongColumns(product);
   } else {
-    RunAlongRows(x, bias, relu, y);
+    RunAlongRows(product, scratch);
   }
 }
 
-void BlockSparseMatMul::RunAlongColumns(const float* x, const float* bias, bool relu, float* y) {
+void BlockSparseMatMul::RunAlongColumns(const Product& product) const {
   const int64_t inputs = by_output_.cols, outputs = by_output_.rows;
   const int64_t columns = static_cast<int64_t>(strides_.size());
   const auto multiply = [&](int64_t first_row, int64_t end_row, int64_t first_column,
@@ -158,8 +179,9 @@ void BlockSparseMatMul::RunAlongColumns(const float* x, const float* bias, bool 
     for (int64_t row = first_row; row < end_row; row += chunk) {
       const int64_t count = std::min(chunk, end_row - row);
       for (int64_t j = first_column; j < end_column; ++j) {
-        kernels_->multiply_rows(ColumnOf(j, bias, relu), weights_.data<float>(), x + row * inputs,
-                                inputs, count, y + row * outputs + by_output_.RowOf(j), outputs);
+        kernels_->multiply_rows(ColumnOf(j, product), product.packed, product.x + row * inputs,
+                                inputs, count, product.y + row * outputs + by_output_.RowOf(j),
+                                outputs);
       }
     }
   };
@@ -182,22 +204,21 @@ void BlockSparseMatMul::RunAlongColumns(const float* x, const float* bias, bool 
               [&](int64_t begin, int64_t end, int) { multiply(begin, end, 0, columns); });
 }
 
-void BlockSparseMatMul::RunAlongRows(const float* x, const float* bias, bool relu, float* y) {
+void BlockSparseMatMul::RunAlongRows(const Product& product, float* panels) const {
   const int64_t inputs = by_output_.cols, outputs = by_output_.rows, lanes = kernels_->lanes;
   const int64_t columns = static_cast<int64_t>(strides_.size());
-  const int64_t panel_floats = panels_.element_count() / threads_;
   ParallelFor(threads_, rows_, rows_grain_, lanes, [&](int64_t begin, int64_t end, int part) {
-    float* x_panel = panels_.data<float>() + part * panel_floats;
+    float* x_panel = panels + part * panel_floats();
     float* y_panel = x_panel + panel_units_ * lanes * inputs;
     while (begin < end) {
       const int64_t units = NextUnits(RoundUp(end - begin, lanes) / lanes, panel_units_);
       const int64_t count = std::min(end - begin, units * lanes);
-      kernels_->pack_panel(x + begin * inputs, inputs, count, inputs, units, x_panel);
+      kernels_->pack_panel(product.x + begin * inputs, inputs, count, inputs, units, x_panel);
       for (int64_t j = 0; j < columns; ++j) {
-        kernels_->multiply_panel(ColumnOf(j, bias, relu), weights_.data<float>(), x_panel, units,
+        kernels_->multiply_panel(ColumnOf(j, product), product.packed, x_panel, units,
                                  y_panel + by_output_.RowOf(j) * units * lanes);
       }
-      kernels_->unpack_panel(y_panel, units, count, outputs, y + begin * outputs, outputs);
+      kernels_->unpack_panel(y_panel, units, count, outputs, product.y + begin * outputs, outputs);
       begin += count;
     }
   });
@@ -219,7 +240,7 @@ BlockSparseWeightGradient::BlockSparseWeightGradient(const BlockSparsePattern& p
       along_columns_(pattern.block_cols >= kernels.lanes) {
   stride_ = along_columns_ ? RoundUp(pattern.block_cols, kernels.lanes) : pattern.block_cols;
   const int64_t across = (pattern.cols - 1) / pattern.block_cols + 1;
-  padded_cols_ = along_columns_ ? across * stride_ : pattern.cols;
+  const int64_t padded_cols = along_columns_ ? across * stride_ : pattern.cols;
   for (size_t i = 0; i + 1 < pattern.crow_indices.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
     for (int32_t k = pattern.crow_indices[i]; k < pattern.crow_indices[i + 1]; ++k) {
@@ -228,18 +249,18 @@ BlockSparseWeightGradient::BlockSparseWeightGradient(const BlockSparsePattern& p
     }
   }
   const int64_t pass = RoundUp(std::min(rows, kGradientPass), kernels.lanes);
-  packed_x_ = Floats(pass * RoundUp(pattern.rows, pattern.block_rows));
-  packed_d_y_ = Floats(pass * padded_cols_);
-  sums_ = Floats(pattern.kept_blocks() * pattern.block_rows * stride_);
+  x_floats_ = RoundUp(pass * RoundUp(pattern.rows, pattern.block_rows), kLineFloats);
+  d_y_floats_ = RoundUp(pass * padded_cols, kLineFloats);
+  sums_floats_ = pattern.kept_blocks() * pattern.block_rows * stride_;
 }
 
 // x, and in the same way d_y, as the products read it. Along columns: block by block,
 // [rows][block], so that rows far apart in memory do not push each other out of the cache. Along
 // rows: one panel.
-void BlockSparseWeightGradient::Pack(const float* from, int64_t rows, bool of_inputs) {
+void BlockSparseWeightGradient::Pack(const float* from, int64_t rows, bool of_inputs,
+                                     float* to) const {
   const int64_t features = of_inputs ? pattern_.rows : pattern_.cols;
   const int64_t block = of_inputs ? pattern_.block_rows : pattern_.block_cols;
-  float* to = (of_inputs ? packed_x_ : packed_d_y_).data<float>();
   const int64_t units = RoundUp(rows, kernels_->lanes) / kernels_->lanes;
   ParallelFor(threads_, features, GrainOf(features, features * rows), block,
               [&](int64_t begin, int64_t end, int) {
@@ -253,45 +274,52 @@ void BlockSparseWeightGradient::Pack(const float* from, int64_t rows, bool of_in
                   const int64_t width = std::min(block, features - first);
                   float* rows_of_block = to + first / block * stride * rows;
                   for (int64_t r = 0; r < rows; ++r) {
-                    std::copy_n(from + r * features + first, width, rows_of_block + r * stride);
+                    float* row = rows_of_block + r * stride;
+                    std::copy_n(from + r * features + first, width, row);
+                    std::fill(row + width, row + stride, 0.0f);
                   }
                 }
               });
 }
 
 // Adds the products of the rows that are packed to a block's sums.
-void BlockSparseWeightGradient::AddTo(const Block& block, int64_t rows, float* sums) const {
+void BlockSparseWeightGradient::AddTo(const Block& block, const PackedRows& packed,
+                                      float* sums) const {
   if (!along_columns_) {
-    const int64_t height = RoundUp(rows, kernels_->lanes);
-    kernels_->add_dot_products(packed_x_.data<float>() + pattern_.RowOf(block.row) * height,
-                               packed_d_y_.data<float>() + pattern_.ColOf(block.col) * height,
-                               height, block.depth, block.width, sums, stride_);
+    const int64_t height = RoundUp(packed.rows, kernels_->lanes);
+    kernels_->add_dot_products(packed.x + pattern_.RowOf(block.row) * height,
+                               packed.d_y + pattern_.ColOf(block.col) * height, height, block.depth,
+                               block.width, sums, stride_);
     return;
   }
-  const float* x = packed_x_.data<float>() + block.row * pattern_.block_rows * rows;
-  const float* d_y = packed_d_y_.data<float>() + block.col * stride_ * rows;
-  for (int64_t row = 0; row < rows; row += kGradientChunk) {
-    kernels_->add_outer_products(x + row * pattern_.block_rows, pattern_.block_rows,
-                                 d_y + row * stride_, stride_, std::min(kGradientChunk, rows - row),
-                                 block.depth, block.width, sums, stride_);
+  const float* x = packed.x + block.row * pattern_.block_rows * packed.rows;
+  const float* d_y = packed.d_y + block.col * stride_ * packed.rows;
+  for (int64_t row = 0; row < packed.rows; row += kGradientChunk) {
+    kernels_->add_outer_products(
+        x + row * pattern_.block_rows, pattern_.block_rows, d_y + row * stride_, stride_,
+        std::min(kGradientChunk, packed.rows - row), block.depth, block.width, sums, stride_);
   }
 }
 
 void BlockSparseWeightGradient::Run(const float* x, const float* d_y,
-                                    const MutableMatrixView& d_weights, float factor) {
+                                    const MutableMatrixView& d_weights, float factor,
+                                    float* scratch) const {
   const auto count = static_cast<int64_t>(blocks_.size());
+  float* packed_x = scratch;
+  float* packed_d_y = packed_x + x_floats_;
+  float* all_sums = packed_d_y + d_y_floats_;
   for (int64_t row = 0; row < rows_; row += kGradientPass) {
     const int64_t rows = std::min(kGradientPass, rows_ - row);
-    Pack(x + row * pattern_.rows, rows, /*of_inputs=*/true);
-    Pack(d_y + row * pattern_.cols, rows, /*of_inputs=*/false);
-    const int64_t grain = GrainOf(count, rows * sums_.element_count());
+    Pack(x + row * pattern_.rows, rows, /*of_inputs=*/true, packed_x);
+    Pack(d_y + row * pattern_.cols, rows, /*of_inputs=*/false, packed_d_y);
+    const int64_t grain = GrainOf(count, rows * sums_floats_);
     ParallelFor(threads_, count, grain, 1, [&](int64_t begin, int64_t end, int) {
       const int64_t block_sums = pattern_.block_rows * stride_;
       for (int64_t b = begin; b < end; ++b) {
         const Block& block = blocks_[b];
-        float* sums = sums_.data<float>() + b * block_sums;
+        float* sums = all_sums + b * block_sums;
         if (row == 0) std::fill_n(sums, block_sums, 0.0f);
-        AddTo(block, rows, sums);
+        AddTo(block, {packed_x, packed_d_y, rows}, sums);
         if (row + rows < rows_) continue;
         CopyTimes(
             {block.depth, block.width, stride_, 1, d_weights.row_stride, d_weights.col_stride},

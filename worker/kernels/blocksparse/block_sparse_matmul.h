@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
-#include "worker/tensor/tensor.h"
 
 namespace topiary {
 
@@ -34,7 +33,7 @@ struct MutableMatrixView {
 // and y is [rows, outputs], both row-major. The gradient of x is the same product with the
 // transposed pattern and weights: d_x = d_y W^T.
 //
-// Not thread-safe: one thread at a time.
+// A plan: all memory is the caller's. Thread-safe.
 class BlockSparseMatMul {
  public:
   // For so many rows. INVALID_ARGUMENT where rows or threads are below 1. `isa` must be one that
@@ -42,20 +41,37 @@ class BlockSparseMatMul {
   static absl::StatusOr<BlockSparseMatMul> Create(const BlockSparsePattern& pattern, int64_t rows,
                                                   CpuIsa isa, int threads);
 
-  // Copies the kept blocks, times `factor`, in the order in which products read them. Weights
-  // outside them are never read.
-  void SetWeights(const MatrixView& weights, float factor = 1);
+  // Copies the kept blocks, times `factor`, to `packed`, packed_floats() of them, in the order in
+  // which products read them. Weights outside them are never read.
+  int64_t packed_floats() const { return packed_floats_; }
+  void Pack(const MatrixView& weights, float factor, float* packed) const;
 
-  // `bias` is [outputs], or null.
-  void Run(const float* x, const float* bias, bool relu, float* y);
+  // Whether what `other` packs can be multiplied by this plan, which may be for other rows.
+  bool PacksLike(const BlockSparseMatMul& other) const;
+
+  // `bias` is [outputs], or null. `scratch` is scratch_floats() of memory to work in; what it holds
+  // before does not matter.
+  int64_t scratch_floats() const;
+  void Run(const float* x, const float* packed, const float* bias, bool relu, float* scratch,
+           float* y) const;
 
  private:
   BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t rows, const BlockKernels& kernels,
                     int threads);
 
-  BlockColumn ColumnOf(int64_t j, const float* bias, bool relu) const;
-  void RunAlongColumns(const float* x, const float* bias, bool relu, float* y);
-  void RunAlongRows(const float* x, const float* bias, bool relu, float* y);
+  // What all block columns of a product share.
+  struct Product {
+    const float* x;
+    const float* packed;
+    const float* bias;
+    bool relu;
+    float* y;
+  };
+
+  BlockColumn ColumnOf(int64_t j, const Product& product) const;
+  void RunAlongColumns(const Product& product) const;
+  void RunAlongRows(const Product& product, float* panels) const;
+  int64_t panel_floats() const;  // Of one thread: its rows of x and of y.
 
   BlockSparsePattern by_output_;  // Of the transposed matrix: its block rows are block columns.
   int64_t rows_;
@@ -68,13 +84,12 @@ class BlockSparseMatMul {
   std::vector<BlockTerm> terms_;  // In the order of by_output_.
   std::vector<int64_t> strides_;  // By block column.
   std::vector<int64_t> cost_;     // Kept elements of the block columns before each.
-  Tensor weights_;
-  Tensor panels_;  // Of each thread: its rows of x and of y.
+  int64_t packed_floats_ = 0;
 };
 
 // The gradient of W's kept blocks: d_W = x^T d_y.
 //
-// Not thread-safe: one thread at a time.
+// A plan: all memory is the caller's. Thread-safe.
 class BlockSparseWeightGradient {
  public:
   // As BlockSparseMatMul::Create(); `pattern` is that of W [inputs, outputs].
@@ -82,8 +97,11 @@ class BlockSparseWeightGradient {
                                                           int64_t rows, CpuIsa isa, int threads);
 
   // x is [rows, inputs], d_y is [rows, outputs], row-major. Writes the kept blocks of `d_weights`,
-  // times `factor`, and nothing else.
-  void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights, float factor = 1);
+  // times `factor`, and nothing else. `scratch` is scratch_floats() of memory to work in; what it
+  // holds before does not matter.
+  int64_t scratch_floats() const { return x_floats_ + d_y_floats_ + sums_floats_; }
+  void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights, float factor,
+           float* scratch) const;
 
  private:
   BlockSparseWeightGradient(const BlockSparsePattern& pattern, int64_t rows,
@@ -96,20 +114,28 @@ class BlockSparseWeightGradient {
     int64_t width;
   };
 
-  void Pack(const float* from, int64_t rows, bool of_inputs);
-  void AddTo(const Block& block, int64_t rows, float* sums) const;
+  // The rows of one pass, as the products read them.
+  struct PackedRows {
+    const float* x;
+    const float* d_y;
+    int64_t rows;
+  };
+
+  void Pack(const float* from, int64_t rows, bool of_inputs, float* to) const;
+  void AddTo(const Block& block, const PackedRows& packed, float* sums) const;
 
   BlockSparsePattern pattern_;
   int64_t rows_;
   const BlockKernels* kernels_;
   int threads_;
   bool along_columns_;
-  int64_t stride_;       // Of a block's sums.
-  int64_t padded_cols_;  // Of all packed d_y.
+  int64_t stride_;  // Of a block's sums.
   std::vector<Block> blocks_;
-  Tensor packed_x_;
-  Tensor packed_d_y_;
-  Tensor sums_;  // [kept blocks, block_rows, stride_]
+  // Of the parts of the scratch memory, in this order: rows of x, rows of d_y, and
+  // [kept blocks, block_rows, stride_] of sums.
+  int64_t x_floats_;
+  int64_t d_y_floats_;
+  int64_t sums_floats_;
 };
 
 }  // namespace topiary

@@ -63,6 +63,24 @@ SparseMatrix NewMatrix(const Case& c) {
   return matrix;
 }
 
+// Packs and multiplies, in memory that ends where it should and holds NaN before.
+void Multiply(const BlockSparseMatMul& product, const MatrixView& weights, const float* x,
+              const float* bias, bool relu, float* y) {
+  const GuardedFloats packed(product.packed_floats()), scratch(product.scratch_floats());
+  for (const GuardedFloats* memory : {&packed, &scratch}) {
+    std::fill_n(memory->data(), memory->size(), std::numeric_limits<float>::quiet_NaN());
+  }
+  product.Pack(weights, 1, packed.data());
+  product.Run(x, packed.data(), bias, relu, scratch.data(), y);
+}
+
+void RunGradient(const BlockSparseWeightGradient& gradient, const float* x, const float* d_y,
+                 const MutableMatrixView& d_w) {
+  const GuardedFloats scratch(gradient.scratch_floats());
+  std::fill_n(scratch.data(), scratch.size(), std::numeric_limits<float>::quiet_NaN());
+  gradient.Run(x, d_y, d_w, 1, scratch.data());
+}
+
 double OrZero(float x) { return std::isnan(x) ? 0 : x; }
 
 using Parameters = std::tuple<CpuIsa, int, int>;  // Instruction set, threads, case.
@@ -81,9 +99,9 @@ TEST_P(BlockSparseProducts, MultiplyLikeTheDenseMatrix) {
       relu(rows * outputs);
   ASSERT_OK_AND_ASSIGN(auto product,
                        BlockSparseMatMul::Create(matrix_.pattern, rows, isa(), threads()));
-  product.SetWeights({matrix_.values.data(), outputs, 1});
-  product.Run(x.data(), nullptr, false, y.data());
-  product.Run(x.data(), bias.data(), true, relu.data());
+  const MatrixView weights = {matrix_.values.data(), outputs, 1};
+  Multiply(product, weights, x.data(), nullptr, false, y.data());
+  Multiply(product, weights, x.data(), bias.data(), true, relu.data());
   std::vector<double> sums(rows * outputs, 0.0), rectified(rows * outputs);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < outputs; ++j) {
@@ -103,8 +121,7 @@ TEST_P(BlockSparseProducts, ReluKeepsNaN) {
   std::fill_n(x.data(), x.size(), std::numeric_limits<float>::quiet_NaN());
   ASSERT_OK_AND_ASSIGN(auto product,
                        BlockSparseMatMul::Create(matrix_.pattern, rows, isa(), threads()));
-  product.SetWeights({matrix_.values.data(), outputs, 1});
-  product.Run(x.data(), nullptr, true, y.data());
+  Multiply(product, {matrix_.values.data(), outputs, 1}, x.data(), nullptr, true, y.data());
   for (int64_t j = 0; j < outputs; ++j) {
     bool any = false;
     for (int64_t i = 0; i < inputs; ++i) any |= matrix_.pattern.Keeps(i, j);
@@ -119,8 +136,7 @@ TEST_P(BlockSparseProducts, TheTransposedPatternGivesTheGradientOfTheData) {
   const GuardedFloats d_y(rows * outputs, 3), d_x(rows * inputs);
   ASSERT_OK_AND_ASSIGN(auto product, BlockSparseMatMul::Create(matrix_.pattern.Transposed(), rows,
                                                                isa(), threads()));
-  product.SetWeights({matrix_.values.data(), 1, outputs});
-  product.Run(d_y.data(), nullptr, false, d_x.data());
+  Multiply(product, {matrix_.values.data(), 1, outputs}, d_y.data(), nullptr, false, d_x.data());
   std::vector<double> sums(rows * inputs, 0.0);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < inputs; ++i) {
@@ -137,12 +153,10 @@ TEST_P(BlockSparseProducts, OnlyKeptBlocksHaveAGradient) {
   const GuardedFloats x(rows * inputs, 4), d_y(rows * outputs, 5);
   ASSERT_OK_AND_ASSIGN(auto product,
                        BlockSparseWeightGradient::Create(matrix_.pattern, rows, isa(), threads()));
-  // [outputs, inputs], as Gemm with transB stores it. Twice: nothing may stay of the first run.
+  // [outputs, inputs], as Gemm with transB stores it.
   const GuardedFloats d_w(inputs * outputs);
-  for (int run = 0; run < 2; ++run) {
-    std::fill_n(d_w.data(), d_w.size(), -7.0f);
-    product.Run(x.data(), d_y.data(), {d_w.data(), 1, inputs});
-  }
+  std::fill_n(d_w.data(), d_w.size(), -7.0f);
+  RunGradient(product, x.data(), d_y.data(), {d_w.data(), 1, inputs});
   std::vector<double> expected(inputs * outputs, -7.0);
   for (int64_t i = 0; i < inputs; ++i) {
     for (int64_t j = 0; j < outputs; ++j) {
@@ -165,9 +179,8 @@ TEST_P(BlockSparseProducts, RepeatTheirBits) {
     ASSERT_OK_AND_ASSIGN(
         auto backward, BlockSparseWeightGradient::Create(matrix_.pattern, rows, isa(), threads()));
     std::vector<float> y(rows * outputs), d_w(inputs * outputs, 0.0f);
-    forward.SetWeights({matrix_.values.data(), outputs, 1});
-    forward.Run(x.data(), nullptr, false, y.data());
-    backward.Run(x.data(), d_y.data(), {d_w.data(), outputs, 1});
+    Multiply(forward, {matrix_.values.data(), outputs, 1}, x.data(), nullptr, false, y.data());
+    RunGradient(backward, x.data(), d_y.data(), {d_w.data(), outputs, 1});
     y.insert(y.end(), d_w.begin(), d_w.end());
     results.push_back(std::move(y));
   }
@@ -192,6 +205,18 @@ INSTANTIATE_TEST_SUITE_P(Kernels, BlockSparseProducts, testing::ValuesIn(AllPara
                                                c.inputs, "x", c.outputs, "_", c.block_rows, "x",
                                                c.block_cols);
                          });
+
+TEST(BlockSparseMatMul, PacksAlikeForOtherRowsUnlessItReadsThemOtherwise) {
+  const auto plan = [](const BlockSparsePattern& pattern, int64_t rows) {
+    return *BlockSparseMatMul::Create(pattern, rows, CpuIsa::kPortable, 1);
+  };
+  const BlockSparsePattern pattern = *BlockSparsePattern::Create(4, 4, 2, 2, {1, 0, 1, 1});
+  EXPECT_TRUE(plan(pattern, 100).PacksLike(plan(pattern, 200)));
+  const BlockSparsePattern other = *BlockSparsePattern::Create(4, 4, 2, 2, {1, 1, 0, 1});
+  EXPECT_FALSE(plan(pattern, 100).PacksLike(plan(other, 100)));
+  // A single row is multiplied along columns, whose weights are padded to vectors.
+  EXPECT_FALSE(plan(pattern, 100).PacksLike(plan(pattern, 1)));
+}
 
 TEST(BlockSparseMatMul, RefusesNoRowsAndNoThreads) {
   const BlockSparsePattern pattern = *BlockSparsePattern::Create(2, 2, 1, 1, {1, 1, 1, 1});

@@ -112,7 +112,7 @@ struct CpuBackend::State {
 KernelOr CpuBackend::State::Plan(const OpDescription& op) {
   switch (op.kind) {
     case OpKind::kReorder:
-      return PlanReorder(onednn, op);
+      return PacksBlocks(op) ? PlanPackBlocks(op) : PlanReorder(onednn, op);
     case OpKind::kTranspose:
       return PlanTranspose(onednn, op);
     case OpKind::kMatMul:

@@ -19,6 +19,9 @@ KernelOr PlanReorder(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanTranspose(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanMatMul(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& op);
+// The kReorder that packs weights for it.
+bool PacksBlocks(const OpDescription& op);
+KernelOr PlanPackBlocks(const OpDescription& op);
 KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanConvolutionBackwardData(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDescription& op);

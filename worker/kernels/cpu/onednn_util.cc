@@ -56,7 +56,8 @@ bool IsRowMajor(const Shape& shape, DType dtype, const Desc& desc) {
 }  // namespace
 
 bool OneDnnLayout::Equals(const OpaqueLayout& other) const {
-  return desc_ == static_cast<const OneDnnLayout&>(other).desc_;
+  const auto* layout = dynamic_cast<const OneDnnLayout*>(&other);
+  return layout != nullptr && desc_ == layout->desc_;
 }
 
 std::string OneDnnLayout::ToString() const {
@@ -103,7 +104,9 @@ Desc DescOf(const TensorDescription& description) {
     return Desc(DimsOf(description.shape), DataTypeOf(description.dtype), Tag::any);
   }
   if (layout.is_plain()) return PlainDesc(description.shape, description.dtype);
-  return static_cast<const OneDnnLayout*>(layout.opaque())->desc();
+  const auto* own = dynamic_cast<const OneDnnLayout*>(layout.opaque());
+  CHECK(own != nullptr) << "oneDNN cannot read " << layout.ToString();
+  return own->desc();
 }
 
 TensorDescription DescribedBy(const Shape& shape, DType dtype, const Desc& desc) {

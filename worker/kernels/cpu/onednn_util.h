@@ -24,7 +24,7 @@ struct OneDnnContext {
   int64_t channel_block = 16;  // Channels of a block in the layout that convolutions like best.
 };
 
-// The only kind of OpaqueLayout of this backend.
+// What oneDNN's kernels read and write.
 class OneDnnLayout final : public OpaqueLayout {
  public:
   explicit OneDnnLayout(dnnl::memory::desc desc) : desc_(std::move(desc)) {}
