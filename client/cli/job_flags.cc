@@ -113,6 +113,11 @@ void AddServiceFlags(CLI::App* command, JobFlags* flags) {
       ->group(group);
   command->add_flag("--predictions", flags->return_predictions, "With --method evaluate")
       ->group(group);
+  command
+      ->add_option("--latency-batch", flags->latency_batches,
+                   "Time the result at so many examples [1 and 64]")
+      ->group(group);
+  command->add_flag("--no-latency", flags->no_latency, "Do not time the result")->group(group);
 }
 
 }  // namespace

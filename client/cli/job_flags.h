@@ -61,6 +61,8 @@ struct JobFlags {
   bool train_dense_comparison = false;
   bool keep_checkpoint = false;
   bool return_predictions = false;
+  std::vector<int32_t> latency_batches;
+  bool no_latency = false;
 };
 
 // Adds the flags, in groups for --help; `flags` must outlive `command`.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
 #include "client/cli/table.h"
@@ -53,10 +54,15 @@ std::string TaskText(const Json& report) {
   const Json& task = Get(report, "task");
   std::string text = absl::StrCat("method ", Text(Get(report, "method")));
   if (!task.is_object()) return absl::StrCat(text, "\n");
-  absl::StrAppend(&text, ", ", Text(Get(task, "loss")), ", ", Text(Get(task, "optimizer")),
-                  ", batch ", Count(Get(task, "batch_size")), ", ", Count(Get(task, "steps")),
-                  " steps (", FormatNumber(Number(Get(task, "epochs"))), " epochs), seed ",
-                  FormatNumber(Number(Get(task, "seed"))), "\n");
+  absl::StrAppend(&text, ", ", Text(Get(task, "loss")));
+  const std::string optimizer = Text(Get(task, "optimizer"));
+  if (!optimizer.empty()) absl::StrAppend(&text, ", ", optimizer);
+  absl::StrAppend(&text, ", batch ", Count(Get(task, "batch_size")));
+  if (!optimizer.empty()) {
+    absl::StrAppend(&text, ", ", Count(Get(task, "steps")), " steps (",
+                    FormatNumber(Number(Get(task, "epochs"))), " epochs)");
+  }
+  absl::StrAppend(&text, ", seed ", FormatNumber(Number(Get(task, "seed"))), "\n");
   absl::StrAppend(&text, "trained on ", Count(Get(task, "train_examples")),
                   " examples, measured on ", Count(Get(task, "evaluation_examples")), "\n");
   return text;
@@ -149,6 +155,33 @@ std::string FilesText(const Json& files) {
   return absl::StrCat("\n", table.Render());
 }
 
+std::string Milliseconds(const Json& seconds) {
+  const double ms = 1e3 * Number(seconds);
+  if (!std::isfinite(ms)) return "-";
+  return absl::StrFormat("%.*f", ms < 1 ? 3 : ms < 10 ? 2 : ms < 100 ? 1 : 0, ms);
+}
+
+std::string LatencyText(const Json& latency) {
+  if (!latency.is_array() || latency.empty()) return "";
+  Table table({{"latency, ms", Align::kLeft},
+               {"dense p50", Align::kRight},
+               {"p95", Align::kRight},
+               {"block-sparse p50", Align::kRight},
+               {"p95", Align::kRight},
+               {"speed-up", Align::kRight}});
+  for (const Json& entry : latency) {
+    const Json& dense = Get(entry, "dense");
+    const Json& sparse = Get(entry, "block_sparse");
+    const Json& speedup = Get(entry, "speedup");
+    table.AddRow({absl::StrCat("batch ", Count(Get(entry, "batch"))),
+                  Milliseconds(Get(dense, "p50_seconds")), Milliseconds(Get(dense, "p95_seconds")),
+                  Milliseconds(Get(sparse, "p50_seconds")),
+                  Milliseconds(Get(sparse, "p95_seconds")),
+                  speedup.is_number() ? absl::StrFormat("%.2fx", Number(speedup)) : "-"});
+  }
+  return absl::StrCat("\n", table.Render());
+}
+
 std::string CostsText(const Json& report) {
   const Json& costs = Get(report, "costs");
   const Json& environment = Get(report, "environment");
@@ -189,7 +222,8 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   return absl::StrCat(TaskText(report), WarningsText(Get(report, "warnings")),
                       MetricsText(Get(report, "metrics")), SparsityText(Get(report, "sparsity")),
                       LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
-                      FilesText(Get(report, "files")), CostsText(report));
+                      FilesText(Get(report, "files")), LatencyText(Get(report, "latency")),
+                      CostsText(report));
 }
 
 }  // namespace topiary

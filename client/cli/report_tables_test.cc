@@ -28,6 +28,10 @@ constexpr char kReport[] = R"({
   "phases": [{"kind": "dense", "begin": 0, "end": 936}],
   "warnings": ["1 layer stays dense"],
   "files": [{"name": "model.onnx", "bytes": 2048, "sha256": "abcd"}],
+  "latency": [{"batch": 1, "runs": 200, "dense": {"p50_seconds": 0.002, "p95_seconds": 0.0025}},
+              {"batch": 64, "runs": 40, "dense": {"p50_seconds": 0.012, "p95_seconds": 0.0145},
+               "block_sparse": {"p50_seconds": 0.004, "p95_seconds": 0.005}, "speedup": 3.0,
+               "sparse_weights": ["fc1.weight"]}],
   "bit_exact": true,
   "costs": {"steps": 4680, "training_seconds": 93.5, "samples_per_second": 6400.0,
             "evaluation_seconds": 1.5},
@@ -44,6 +48,8 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("fewer than 100 blocks"));
   EXPECT_THAT(text, HasSubstr("dense          0  936"));
   EXPECT_THAT(text, HasSubstr("warning: 1 layer stays dense"));
+  EXPECT_THAT(text, HasSubstr("2.00  2.50                 -     -         -"));
+  EXPECT_THAT(text, HasSubstr("12.0  14.5              4.00  5.00     3.00x"));
   EXPECT_THAT(text, HasSubstr("6400 samples per second"));
   EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1"));
 }
@@ -82,6 +88,7 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"method": "m", "layers": [1, null, {"name": 5, "shape": "x", "sparsity": "y"}]})",
         R"({"method": "m", "metrics": {"given": {"accuracy": null}}, "files": [[]]})",
         R"({"method": "m", "sparsity": {"requested": 0.5, "block": ["a", {}]}})",
+        R"({"method": "m", "latency": [7, {"batch": "x", "dense": 1, "speedup": null}]})",
         R"({"method": "m", "layers": [{"dense_bytes": 1e300, "blocks_total": -1e300}]})"));
 
 }  // namespace

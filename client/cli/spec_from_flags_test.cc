@@ -76,6 +76,13 @@ INSTANTIATE_TEST_SUITE_P(
                  },
                  "task { optimizer { adamw {} weight_decay: 0 } "
                  "learning_rate { warmup_steps: 5 linear {} } }"},
+        FlagCase{"LatencyBatches",
+                 [](JobFlags* f) {
+                   f->latency_batches = {1, 32};
+                 },
+                 "outputs { latency_batch_sizes: [1, 32] }"},
+        FlagCase{"NoLatency", [](JobFlags* f) { f->no_latency = true; },
+                 "outputs { latency: false }"},
         FlagCase{"SeedZeroIsSaid", [](JobFlags* f) { f->seed = 0; }, "task { seed: 0 }"},
         FlagCase{"LengthBatchLossMetrics",
                  [](JobFlags* f) {

@@ -115,6 +115,13 @@ void FillTarget(v1::PruningTarget* target) {
   SET_IF_ABSENT(target, batch_norm_batches, 100);
 }
 
+void FillLatency(int32_t batch_size, v1::Outputs* outputs) {
+  SET_IF_ABSENT(outputs, latency, true);
+  if (!outputs->latency() || outputs->latency_batch_sizes_size() > 0) return;
+  outputs->add_latency_batch_sizes(1);
+  if (batch_size > 1) outputs->add_latency_batch_sizes(std::min(batch_size, 64));
+}
+
 // Method, target and outputs.
 void FillMethod(v1::CompressionSpec* spec) {
   if (spec->method_case() == v1::CompressionSpec::METHOD_NOT_SET) {
@@ -129,6 +136,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   if (prunes) FillTarget(spec->mutable_target());
   SET_IF_ABSENT(spec->mutable_outputs(), onnx, !spec->has_evaluate());
   SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes);
+  FillLatency(spec->task().batch_size(), spec->mutable_outputs());
 }
 
 void FillRetry(v1::RetryPolicy* retry) {

@@ -76,7 +76,8 @@ INSTANTIATE_TEST_SUITE_P(
                           reset_optimizer_at_phases: true }
                         target { block_rows: 16 block_cols: 16 budget: UNIFORM min_blocks: 100
                                  batch_norm_batches: 100 }
-                        outputs { onnx: true block_sparse: true }
+                        outputs { onnx: true block_sparse: true latency: true
+                                  latency_batch_sizes: [1, 64] }
                         placement { device: CPU }
                         retry { max_attempts: 3 initial_backoff { seconds: 1 }
                                 maximum_backoff { seconds: 60 } })"},
@@ -104,6 +105,10 @@ INSTANTIATE_TEST_SUITE_P(
                         digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } } })",
                      R"(data { normalization { fitted { axis: FEATURE } }
                                train { csv { header: true delimiter: "," } } })"},
+        DefaultsCase{"SmallBatch", "dense {} task { batch_size: 8 }",
+                     "dense {} outputs { latency: true latency_batch_sizes: [1, 8] }"},
+        DefaultsCase{"NoLatency", "dense {} outputs { latency: false }",
+                     "dense {} outputs { latency: false }"},
         DefaultsCase{"LongBackoff",
                      "target { sparsity: 0.5 } retry { initial_backoff { seconds: 90 } }",
                      "retry { maximum_backoff { seconds: 90 } }"},

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "server/api/spec_defaults.h"
 #include "server/api/spec_validation_parts.h"
@@ -11,6 +12,7 @@ constexpr int64_t kMaxSteps = 1000000000;
 constexpr int kMaxPhases = 1000;
 constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
+constexpr int kMaxLatencyBatchSizes = 16;
 
 bool Prunes(const v1::CompressionSpec& spec) {
   return spec.method_case() != v1::CompressionSpec::kDense &&
@@ -104,6 +106,20 @@ void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
   ValidatePatterns(target.exclude_layers(), "exclude_layers", &check);
 }
 
+void ValidateLatency(const v1::Outputs& outputs, FieldChecks* check) {
+  const auto& sizes = outputs.latency_batch_sizes();
+  check->That(sizes.empty() || !outputs.has_latency() || outputs.latency(), "latency_batch_sizes",
+              "must be empty where latency is false");
+  check->That(sizes.size() <= kMaxLatencyBatchSizes, "latency_batch_sizes",
+              "must have at most 16 entries");
+  std::set<int32_t> seen;
+  for (int i = 0; i < std::min(sizes.size(), kMaxLatencyBatchSizes); ++i) {
+    const std::string field = absl::StrCat("latency_batch_sizes[", i, "]");
+    check->InRange(sizes[i], 1, 65536, field);
+    check->That(seen.insert(sizes[i]).second, field, "is named twice");
+  }
+}
+
 void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
                      FieldViolations* violations) {
   const v1::Outputs& outputs = spec.outputs();
@@ -116,6 +132,7 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
              "method evaluate writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
              "needs a method that prunes");
+  ValidateLatency(outputs, &check);
 }
 
 }  // namespace

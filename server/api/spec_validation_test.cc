@@ -226,6 +226,15 @@ const RefusedCase kMethodCases[] = {
      "sequential_attention_pp { mask_refresh_steps: 4 phases { phases { kind: DENSE fraction: 0.5 "
      "} phases { kind: SPARSE fraction: 0.5 } } }",
      "spec.sequential_attention_pp.mask_refresh_steps"},
+    {"LatencyOfNothing", "outputs { latency_batch_sizes: 0 }",
+     "spec.outputs.latency_batch_sizes[0]"},
+    {"LatencyTwice", "outputs { latency_batch_sizes: [8, 8] }",
+     "spec.outputs.latency_batch_sizes[1]"},
+    {"LatencySizesThatAreNotMeasured", "outputs { latency: false latency_batch_sizes: 8 }",
+     "spec.outputs.latency_batch_sizes"},
+    {"LatencyOfManySizes",
+     "outputs { latency_batch_sizes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] }",
+     "spec.outputs.latency_batch_sizes"},
     {"EmptyPattern", "target { include_layers: '' }", "spec.target.include_layers[0]"},
 };
 

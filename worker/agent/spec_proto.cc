@@ -396,6 +396,8 @@ OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
   out.block_sparse = outputs.has_block_sparse() ? outputs.block_sparse() : spec.has_target();
   out.keep_checkpoint = outputs.keep_checkpoint();
   out.train_dense_comparison = outputs.train_dense_comparison();
+  out.latency_batches.assign(outputs.latency_batch_sizes().begin(),
+                             outputs.latency_batch_sizes().end());
   return out;
 }
 

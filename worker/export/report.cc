@@ -48,14 +48,29 @@ Json SparsityJson(const JobReport& report) {
 }
 
 Json TaskJson(const JobReport& report) {
-  return {{"loss", report.loss},
-          {"optimizer", report.optimizer},
-          {"seed", report.seed},
-          {"batch_size", report.batch_size},
-          {"steps", report.steps},
-          {"epochs", report.epochs},
-          {"train_examples", report.train_examples},
-          {"evaluation_examples", report.evaluation_examples}};
+  Json json = {{"loss", report.loss}};
+  if (!report.optimizer.empty()) json["optimizer"] = report.optimizer;
+  json["seed"] = report.seed;
+  json["batch_size"] = report.batch_size;
+  json["steps"] = report.steps;
+  json["epochs"] = report.epochs;
+  json["train_examples"] = report.train_examples;
+  json["evaluation_examples"] = report.evaluation_examples;
+  return json;
+}
+
+Json ToJson(const LatencyStatistics& statistics) {
+  return {{"p50_seconds", statistics.p50}, {"p95_seconds", statistics.p95}};
+}
+
+Json ToJson(const LatencyReport& latency) {
+  Json json = {{"batch", latency.batch}, {"runs", latency.runs}, {"dense", ToJson(latency.dense)}};
+  if (latency.block_sparse.has_value()) {
+    json["block_sparse"] = ToJson(*latency.block_sparse);
+    json["speedup"] = latency.dense.p50 / latency.block_sparse->p50;
+    json["sparse_weights"] = latency.sparse_weights;
+  }
+  return json;
 }
 
 Json CostsJson(const CostReport& costs) {
@@ -118,6 +133,8 @@ std::string ReportJson(const JobReport& report) {
         {{"name", file.name}, {"kind", file.kind}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
   json["bit_exact"] = report.bit_exact;
+  json["latency"] = Json::array();
+  for (const LatencyReport& latency : report.latency) json["latency"].push_back(ToJson(latency));
   json["costs"] = CostsJson(report.costs);
   json["environment"] = EnvironmentJson(report.environment);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -31,7 +31,7 @@ struct LayerReport {
   // Part of the layer's blocks that was to be zero. None for a layer that stays dense, and with
   // budget "global", where only the sparsity of all layers together is asked for.
   std::optional<double> sparsity_requested;
-  std::string dense_reason;  // Why it was not.
+  std::string dense_reason;  // Why it is not pruned.
   int64_t dense_bytes = 0;
   int64_t stored_bytes = 0;  // In the block-compressed file: values and indices.
 
@@ -62,6 +62,22 @@ struct FileReport {
   std::string sha256;
 };
 
+// Of one forward pass, in seconds.
+struct LatencyStatistics {
+  double p50 = 0;  // The median, and the 95th percentile.
+  double p95 = 0;
+};
+
+// How fast the model is at one batch size, on the worker and with its threads.
+struct LatencyReport {
+  int64_t batch = 0;
+  int64_t runs = 0;  // Of each of the two.
+  LatencyStatistics dense;
+  // With the pruned blocks of `sparse_weights` left out; none where no weight has enough of them.
+  std::optional<LatencyStatistics> block_sparse;
+  std::vector<std::string> sparse_weights;
+};
+
 // What it took; differs from run to run.
 struct CostReport {
   int64_t steps = 0;
@@ -86,7 +102,7 @@ struct EnvironmentReport {
 struct JobReport {
   std::string method;
   std::string loss;
-  std::string optimizer;
+  std::string optimizer;  // Empty where nothing was trained.
   uint64_t seed = 0;
   int64_t batch_size = 0;
   int64_t steps = 0;
@@ -106,6 +122,7 @@ struct JobReport {
   std::vector<HistoryEntry> history;
   std::vector<std::string> warnings;
   std::vector<FileReport> files;
+  std::vector<LatencyReport> latency;
   bool bit_exact = true;
 
   CostReport costs;
@@ -117,7 +134,7 @@ double SparsityReached(const std::vector<LayerReport>& layers);
 
 // The report as indented JSON. Keys come in a fixed order, numbers in the shortest form that reads
 // back to the same bits, NaN as null. Two runs of one job with the same determinism key differ in
-// "costs" and "environment" alone.
+// "latency", "costs" and "environment" alone.
 std::string ReportJson(const JobReport& report);
 
 }  // namespace topiary

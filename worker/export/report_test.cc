@@ -62,19 +62,41 @@ TEST(Report, IsJsonWithWhatWasMeasured) {
   EXPECT_EQ(json["task"]["seed"], 18446744073709551615U);
 }
 
+TEST(Report, GivesTheSpeedupOfTheMedians) {
+  JobReport report = SampleReport();
+  LatencyReport one;
+  one.batch = 1;
+  one.runs = 50;
+  one.dense = {0.004, 0.005};
+  LatencyReport many = one;
+  many.batch = 64;
+  many.block_sparse = {0.001, 0.006};
+  many.sparse_weights = {"fc1.weight"};
+  report.latency = {one, many};
+  const nlohmann::json json = nlohmann::json::parse(ReportJson(report))["latency"];
+  ASSERT_EQ(json.size(), 2u);
+  EXPECT_EQ(json[0]["dense"]["p95_seconds"], 0.005);
+  EXPECT_FALSE(json[0].contains("block_sparse"));
+  EXPECT_EQ(json[1]["batch"], 64);
+  EXPECT_DOUBLE_EQ(json[1]["speedup"], 4);
+  EXPECT_EQ(json[1]["sparse_weights"][0], "fc1.weight");
+}
+
 TEST(Report, WritesNaNAsNull) {
   const nlohmann::json json = nlohmann::json::parse(ReportJson(SampleReport()));
   EXPECT_TRUE(json["metrics"]["pruned"]["auc"].is_null());
 }
 
-TEST(Report, DiffersBetweenRunsInCostsAndEnvironmentAlone) {
+TEST(Report, DiffersBetweenRunsInLatencyCostsAndEnvironmentAlone) {
   JobReport other = SampleReport();
   other.costs.training_seconds = 5;
   other.environment.threads = 7;
+  other.latency.push_back({1, 5, {0.1, 0.2}, std::nullopt, {}});
   nlohmann::json a = nlohmann::json::parse(ReportJson(SampleReport()));
   nlohmann::json b = nlohmann::json::parse(ReportJson(other));
   EXPECT_NE(a, b);
   for (nlohmann::json* json : {&a, &b}) {
+    json->erase("latency");
     json->erase("costs");
     json->erase("environment");
   }

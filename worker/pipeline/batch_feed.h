@@ -8,8 +8,11 @@
 
 namespace topiary {
 
-// Copies a batch into the input and label tensors of `program`, whose batch must be at least the
-// batch's size; rows beyond it keep what they had. Class indices become int32.
+// Copies the inputs of a batch into those of `program`, whose batch must be at least the batch's
+// size; rows beyond it keep what they had.
+void FeedInputs(const Batch& batch, const Program& program);
+
+// The same with the labels, for a program with a loss. Class indices become int32.
 void FeedBatch(const Batch& batch, const Program& program);
 
 // Labels, metrics and predictions take each example's part of the first output by itself, and data

@@ -155,6 +155,9 @@ struct OutputsSpec {
   bool block_sparse = true;
   bool keep_checkpoint = false;
   bool train_dense_comparison = false;
+  // Batches at which the model that the job leaves behind (evaluates: is given) is timed. Empty:
+  // it is not.
+  std::vector<int64_t> latency_batches;
 };
 
 struct JobSpec {

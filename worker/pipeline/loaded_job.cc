@@ -58,6 +58,17 @@ absl::StatusOr<int64_t> PredictionBytes(const JobSpec& spec, const DataRequireme
       " bytes each, do not fit an .npz file of less than 4 GiB: evaluate fewer at a time"));
 }
 
+// Of the programs that time the model: a dense one and a block-sparse one live side by side.
+absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job) {
+  const std::vector<int64_t>& batches = spec.outputs.latency_batches;
+  if (batches.empty()) return absl::OkStatus();
+  MemoryNeeds needs;
+  needs.batch = 2 * *std::max_element(batches.begin(), batches.end());
+  needs.data_bytes = job.data.bytes();
+  ASSIGN_OR_RETURN(const MemoryEstimate estimate, EstimateMemory(job.graph, needs));
+  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
+}
+
 absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
                          int64_t data_bytes, int64_t prediction_bytes) {
   MemoryNeeds needs;
@@ -89,6 +100,7 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,
                    PredictionBytes(spec, requirements, job.data.evaluation.size()));
   RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes(), prediction_bytes));
+  RETURN_IF_ERROR(CheckLatencyMemory(spec, job));
   return job;
 }
 

@@ -13,8 +13,10 @@
 #include "worker/pipeline/evaluator.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/job_reporter.h"
+#include "worker/pipeline/latency.h"
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/result_files.h"
+#include "worker/pipeline/sparse_support.h"
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/pipeline/training_stage.h"
@@ -43,7 +45,10 @@ class JobRun {
     if (!attempt_.checkpoint_path.empty()) ReadResumePoint();
     RETURN_IF_ERROR(MeasureGivenModel());
     ResultFiles files(attempt_.work_folder);
-    if (std::holds_alternative<EvaluateSpec>(spec_.method)) return Finish(&files, {}, {});
+    if (std::holds_alternative<EvaluateSpec>(spec_.method)) {
+      RETURN_IF_ERROR(MeasureLatencies({}));
+      return Finish(&files, {}, {});
+    }
     if (spec_.outputs.train_dense_comparison && !record_.dense_metrics.has_value()) {
       RETURN_IF_ERROR(TrainDenseComparison());
     }
@@ -160,19 +165,34 @@ class JobRun {
   }
 
   absl::StatusOr<JobOutcome> TrainAndExport(ResultFiles* files) {
-    ASSIGN_OR_RETURN(const Trained trained, Train(/*dense_comparison=*/false));
+    ASSIGN_OR_RETURN(Trained trained, Train(/*dense_comparison=*/false));
     reporter_.EnterPhase("export");
-    const Method& method = trained.loop->method();
-    const std::vector<PrunedWeight> pruned = PrunedWeightsOf(method);
+    const std::vector<PrunedWeight> pruned = PrunedWeightsOf(trained.loop->method());
+    const SparseWeights sparse_weights = SupportWorthSkipping(trained.loop->method());
+    phases_ = trained.loop->method().plan().phases();
     ASSIGN_OR_RETURN(const Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
+    trained.loop.reset();  // What comes needs its memory.
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
     if (spec_.outputs.keep_checkpoint) files->AddCheckpoint();
     job_.graph = model.Clone();
-    phases_ = method.plan().phases();
+    RETURN_IF_ERROR(MeasureLatencies(sparse_weights));
     return Finish(files, pruned, trained.metrics);
+  }
+
+  // Of `job_.graph`.
+  absl::Status MeasureLatencies(const SparseWeights& sparse_weights) {
+    if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
+    reporter_.EnterPhase("latency");
+    for (const int64_t batch : spec_.outputs.latency_batches) {
+      ASSIGN_OR_RETURN(LatencyReport latency,
+                       MeasureLatency(job_.graph, sparse_weights, backend_.get(),
+                                      job_.data.evaluation, batch, reporter_.checker()));
+      latencies_.push_back(std::move(latency));
+    }
+    return absl::OkStatus();
   }
 
   // Report and outcome. `job_.graph` is the model that the job leaves behind.
@@ -186,6 +206,7 @@ class JobRun {
     input.pruned = &pruned;
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
+    input.latency = latencies_;
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
     input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
@@ -207,6 +228,7 @@ class JobRun {
   std::optional<DeterminismKey> key_;
   std::optional<Tensor> predictions_;
   std::vector<Phase> phases_;
+  std::vector<LatencyReport> latencies_;
 };
 
 }  // namespace

@@ -63,12 +63,12 @@ void DescribeTask(const ReportInput& input, JobReport* report) {
   const JobSpec& spec = *input.spec;
   report->method = std::string(MethodName(spec.method));
   report->loss = LossName(spec.task.loss);
-  report->optimizer = OptimizerName(spec.task.optimizer.kind);
   report->seed = spec.task.seed;
   report->batch_size = input.job->batch;
   report->train_examples = input.job->data.train.size();
   report->evaluation_examples = input.job->data.evaluation.size();
   if (!std::holds_alternative<EvaluateSpec>(spec.method)) {
+    report->optimizer = OptimizerName(spec.task.optimizer.kind);
     report->steps = input.job->total_steps;
     report->epochs = static_cast<double>(input.job->total_steps) /
                      static_cast<double>(input.job->batches_per_epoch);
@@ -104,6 +104,7 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   for (const Phase& phase : input.phases) {
     report->phases.push_back({std::string(PhaseKindName(phase.kind)), phase.begin, phase.end()});
   }
+  report->latency = input.latency;
   report->bit_exact = input.record->bit_exact;
   report->costs.steps = report->steps;
   report->costs.samples = input.record->samples;

@@ -52,6 +52,7 @@ struct ReportInput {
   const std::vector<PrunedWeight>* pruned = nullptr;
   MetricValues trained_metrics;  // Of the trained model; empty where nothing was trained.
   std::vector<Phase> phases;
+  std::vector<LatencyReport> latency;
   BackendInfo backend;
   std::string plan_digest;
   double total_seconds = 0;

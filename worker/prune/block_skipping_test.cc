@@ -1,4 +1,4 @@
-#include "worker/pipeline/sparse_support.h"
+#include "worker/prune/block_skipping.h"
 
 #include <gtest/gtest.h>
 

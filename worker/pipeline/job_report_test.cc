@@ -1,0 +1,85 @@
+// What the report of a job says besides metrics, costs and files.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "common/fake_clock.h"
+#include "common/file.h"
+#include "common/status_matchers.h"
+#include "worker/pipeline/pipeline_test_util.h"
+
+namespace topiary {
+namespace {
+
+class JobReports : public testing::Test {
+ protected:
+  absl::StatusOr<JobOutcome> Run(const JobSpec& spec) {
+    JobAttempt attempt;
+    attempt.spec = spec;
+    attempt.work_folder = NewTestFolder();
+    return PipelineRunner(NewReferenceBackend, &clock_).Run(attempt, &observer_);
+  }
+  static nlohmann::json ReportOf(const JobOutcome& outcome) {
+    for (const JobFile& file : outcome.files) {
+      if (file.kind != JobFile::Kind::kReport) continue;
+      return nlohmann::json::parse(ReadFile(file.path).value());
+    }
+    return {};
+  }
+
+  FakeClock clock_;
+  RecordingObserver observer_;
+  const std::string folder_ = NewTestFolder();
+};
+
+TEST_F(JobReports, GiveTheSparsityRequestedOfEachLayerUnlessLayersCompete) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.target->exclude_layers = {"head*"};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome uniform, Run(spec));
+  const nlohmann::json uniform_report = ReportOf(uniform);
+  for (const nlohmann::json& layer : uniform_report["layers"]) {
+    EXPECT_EQ(layer.contains("sparsity_requested"), layer["pruned"].get<bool>()) << layer;
+    if (layer["pruned"]) {
+      EXPECT_EQ(layer["sparsity_requested"], 0.75);
+    }
+  }
+  spec.target->budget = PruningTargetSpec::Budget::kGlobal;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome global, Run(spec));
+  const nlohmann::json global_report = ReportOf(global);
+  for (const nlohmann::json& layer : global_report["layers"]) {
+    EXPECT_FALSE(layer.contains("sparsity_requested")) << layer;
+  }
+}
+
+TEST_F(JobReports, HoldTheLatencyOfWhatTheJobLeavesBehind) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.outputs.latency_batches = {1, 16};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json latency = ReportOf(outcome)["latency"];
+  ASSERT_EQ(latency.size(), 2u);
+  EXPECT_EQ(latency[0]["batch"], 1);
+  EXPECT_EQ(latency[1]["batch"], 16);
+  EXPECT_GT(latency[1]["block_sparse"]["p50_seconds"], 0);
+  EXPECT_THAT(latency[1]["sparse_weights"], testing::ElementsAre("fc1.weight", "fc2.weight"));
+  spec.method = EvaluateSpec();
+  spec.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome evaluated, Run(spec));
+  EXPECT_EQ(ReportOf(evaluated)["latency"].size(), 2u);
+  EXPECT_FALSE(ReportOf(evaluated)["latency"][0].contains("block_sparse"));
+}
+
+TEST_F(JobReports, NeedMemoryForTheLatencyWhichIsCheckedBeforeTheJobTrains) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.memory_limit_bytes = 1 << 20;
+  ASSERT_OK(Run(spec).status());
+  observer_.keys.clear();
+  spec.outputs.latency_batches = {65536};
+  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(observer_.keys, testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace topiary

@@ -1,0 +1,105 @@
+#include "worker/pipeline/latency.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "worker/data/loader.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/pipeline/batch_feed.h"
+
+namespace topiary {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr int kWarmUps = 3;
+constexpr int kFewestRuns = 5;
+constexpr int kMostRuns = 200;
+constexpr std::chrono::seconds kTimeToMeasure(1);
+
+// A program and how long each of its runs took.
+class TimedProgram {
+ public:
+  static absl::StatusOr<TimedProgram> Create(const Graph& model, ParameterStore* store,
+                                             Backend* backend, const SparseWeights& sparse_weights,
+                                             const Batch& examples, int64_t batch) {
+    ProgramOptions options;
+    options.batch = batch;
+    options.mode = ProgramMode::kInference;
+    options.sparse_weights = sparse_weights;
+    TimedProgram timed;
+    ASSIGN_OR_RETURN(timed.program_, Program::Build(model, store, backend, options));
+    FeedInputs(examples, *timed.program_);
+    return timed;
+  }
+
+  void WarmUp() { program_->Forward(); }
+
+  void Run() {
+    const SteadyClock::time_point began = SteadyClock::now();
+    program_->Forward();
+    const std::chrono::duration<double> took = SteadyClock::now() - began;
+    seconds_.push_back(took.count());
+  }
+
+  LatencyStatistics Statistics() const {
+    std::vector<double> sorted = seconds_;
+    std::sort(sorted.begin(), sorted.end());
+    // The smallest of which at least that part is no larger.
+    const auto percentile = [&sorted](size_t percent) {
+      return sorted[(sorted.size() * percent + 99) / 100 - 1];
+    };
+    return {percentile(50), percentile(95)};
+  }
+
+ private:
+  TimedProgram() = default;
+
+  std::unique_ptr<Program> program_;
+  std::vector<double> seconds_;
+};
+
+}  // namespace
+
+absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
+                                             const SparseWeights& sparse_weights, Backend* backend,
+                                             const Dataset& data, int64_t batch,
+                                             const std::function<absl::Status()>& check) {
+  LoaderOptions loader_options;
+  loader_options.batch_size = std::min(batch, data.size());
+  loader_options.shuffle = false;
+  loader_options.drop_remainder = false;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, loader_options));
+  const Batch& examples = loader->Next();
+  ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(model, backend));
+  std::vector<TimedProgram> programs;
+  std::vector<SparseWeights> variants = {{}};
+  if (!sparse_weights.empty()) variants.push_back(sparse_weights);
+  for (const SparseWeights& variant : variants) {
+    ASSIGN_OR_RETURN(TimedProgram program,
+                     TimedProgram::Create(model, store.get(), backend, variant, examples, batch));
+    programs.push_back(std::move(program));
+  }
+  for (int i = 0; i < kWarmUps; ++i) {
+    RETURN_IF_ERROR(check());
+    for (TimedProgram& program : programs) program.WarmUp();
+  }
+  LatencyReport report;
+  report.batch = batch;
+  const SteadyClock::time_point end = SteadyClock::now() + kTimeToMeasure;
+  while (report.runs < kFewestRuns || (report.runs < kMostRuns && SteadyClock::now() < end)) {
+    RETURN_IF_ERROR(check());
+    for (TimedProgram& program : programs) program.Run();
+    ++report.runs;
+  }
+  report.dense = programs.front().Statistics();
+  if (programs.size() > 1) report.block_sparse = programs.back().Statistics();
+  for (const auto& [name, pattern] : sparse_weights) report.sparse_weights.push_back(name);
+  return report;
+}
+
+}  // namespace topiary

@@ -1,0 +1,32 @@
+// How fast a model is on this machine: the proof that pruning was worth it.
+#ifndef TOPIARY_WORKER_PIPELINE_LATENCY_H_
+#define TOPIARY_WORKER_PIPELINE_LATENCY_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/data/dataset.h"
+#include "worker/engine/program.h"
+#include "worker/export/report.h"
+#include "worker/kernels/backend.h"
+#include "worker/model/graph.h"
+
+namespace topiary {
+
+// Times forward passes of `model` in inference mode on a batch of examples of `data` (rows beyond
+// its size are 0): with all weights dense and, where `sparse_weights` has any, with the pruned
+// blocks of those left out. The two run in turns, so that what else happens on the machine meets
+// both alike: at least 5 times each, then as often as fits into a second, at most 200 times.
+//
+// Both get what they want: weights are laid out before the clock starts. `check` is asked before
+// each pair of runs; an error from it ends the measurement. Other errors as Program::Build().
+absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
+                                             const SparseWeights& sparse_weights, Backend* backend,
+                                             const Dataset& data, int64_t batch,
+                                             const std::function<absl::Status()>& check);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_LATENCY_H_
