@@ -1,0 +1,123 @@
+#include "worker/runtime/model.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/engine/program.h"
+#include "worker/export/block_sparse_file.h"
+#include "worker/kernels/cpu/cpu_backend.h"
+#include "worker/model/layers.h"
+#include "worker/model/onnx_import.h"
+#include "worker/prune/block_partition.h"
+#include "worker/prune/block_skipping.h"
+
+namespace topiary {
+namespace {
+
+absl::StatusOr<BlockSparseModel> ReadModel(const std::string& path) {
+  if (absl::EndsWith(path, ".safetensors")) return ReadBlockSparseFile(path);
+  BlockSparseModel model;
+  ASSIGN_OR_RETURN(model.graph, ImportOnnx(path));
+  return model;
+}
+
+// A block whose elements are all 0 may be left out, whatever its support was in training.
+Support NonzeroBlocks(const BlockPartition& partition, const Tensor& weight) {
+  const std::vector<double> sums = partition.SumsOfSquares(weight.span<float>());
+  Support support;
+  for (const double sum : sums) support.push_back(sum != 0 ? 1 : 0);
+  return support;
+}
+
+absl::StatusOr<SparseWeights> FindSparseWeights(const BlockSparseModel& model) {
+  SparseWeights weights;
+  for (const PrunableLayer& layer : FindPrunableLayers(model.graph)) {
+    const auto layout = model.layouts.find(layer.weight);
+    if (layout == model.layouts.end()) continue;
+    // The file's matrices are as the weights are stored, a layer's are [inputs, outputs].
+    BlockShape block = {layout->second.block_rows, layout->second.block_cols};
+    if (layer.transposed) std::swap(block.rows, block.cols);
+    ASSIGN_OR_RETURN(const BlockPartition partition, BlockPartition::Create(layer, block));
+    const Tensor& weight = model.graph.FindInitializer(layer.weight)->value;
+    auto pattern = PatternWorthSkipping(partition, NonzeroBlocks(partition, weight));
+    if (pattern != nullptr) weights[layer.weight] = std::move(pattern);
+  }
+  return weights;
+}
+
+absl::StatusOr<std::vector<ModelTensor>> Describe(absl::Span<const StagedTensor> staged) {
+  std::vector<ModelTensor> tensors;
+  for (const StagedTensor& from : staged) {
+    ModelTensor tensor;
+    tensor.name = from.name;
+    if (from.dtype == DType::kInt64) {
+      tensor.type = ModelTensor::Type::kInt64;
+    } else if (from.dtype != DType::kFloat32) {
+      return absl::UnimplementedError(absl::StrCat("'", from.name, "' is of type ",
+                                                   DTypeName(from.dtype),
+                                                   "; inputs and outputs are float32 or int64"));
+    }
+    tensor.shape.assign(from.shape.dims().begin(), from.shape.dims().end());
+    tensor.data = from.data;
+    tensor.bytes = from.bytes();
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+}  // namespace
+
+struct Model::State {
+  std::unique_ptr<CpuBackend> backend;
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<Program> program;
+  std::vector<ModelTensor> inputs;
+  std::vector<ModelTensor> outputs;
+  std::vector<std::string> sparse_weights;
+};
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
+                                                   const ModelOptions& options) {
+  if (options.batch < 1 || options.threads < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("a model runs no batch of ", options.batch,
+                                                   " on ", options.threads, " threads"));
+  }
+  ASSIGN_OR_RETURN(const BlockSparseModel model, ReadModel(path));
+  auto state = std::make_unique<State>();
+  CpuBackendOptions backend_options;
+  backend_options.threads = options.threads;
+  ASSIGN_OR_RETURN(state->backend, CpuBackend::Create(backend_options));
+  ProgramOptions program_options;
+  program_options.batch = options.batch;
+  program_options.mode = ProgramMode::kInference;
+  if (!options.dense) {
+    ASSIGN_OR_RETURN(program_options.sparse_weights, FindSparseWeights(model));
+  }
+  for (const auto& [name, pattern] : program_options.sparse_weights) {
+    state->sparse_weights.push_back(name);
+  }
+  ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get()));
+  ASSIGN_OR_RETURN(state->program, Program::Build(model.graph, state->store.get(),
+                                                  state->backend.get(), program_options));
+  ASSIGN_OR_RETURN(state->inputs, Describe(state->program->inputs()));
+  ASSIGN_OR_RETURN(state->outputs, Describe(state->program->outputs()));
+  return std::unique_ptr<Model>(new Model(std::move(state)));
+}
+
+Model::Model(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Model::~Model() = default;
+
+absl::Span<const ModelTensor> Model::inputs() const { return state_->inputs; }
+
+absl::Span<const ModelTensor> Model::outputs() const { return state_->outputs; }
+
+void Model::Run() { state_->program->Forward(); }
+
+const std::vector<std::string>& Model::sparse_weights() const { return state_->sparse_weights; }
+
+}  // namespace topiary
