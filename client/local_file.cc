@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -19,23 +18,7 @@ constexpr absl::string_view kMark = "topiary.client/local_file";
 
 // What the last failed system call on `path` said.
 absl::Status SystemError(absl::string_view what, const std::string& path) {
-  const int error = errno;
-  const std::string message = absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error));
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-      return LocalFileError(absl::NotFoundError(message));
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return LocalFileError(absl::PermissionDeniedError(message));
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return LocalFileError(absl::ResourceExhaustedError(message));
-    default:
-      return LocalFileError(absl::InternalError(message));
-  }
+  return LocalFileError(absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path)));
 }
 
 template <typename Call>

@@ -14,11 +14,16 @@ namespace topiary {
 // Marks an error as one of a file of this machine, so that it is not taken for an answer of a
 // server of the same code. OK stays OK.
 absl::Status LocalFileError(absl::Status status);
+template <typename T>
+absl::StatusOr<T> LocalFileError(absl::StatusOr<T> result) {
+  if (!result.ok()) return LocalFileError(result.status());
+  return result;
+}
 bool IsLocalFileError(const absl::Status& status);
 
-// A file of this machine, read and written at offsets. Errors name the file: NOT_FOUND,
-// PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full), else INTERNAL; all are marked as
-// LocalFileError()s. Movable; thread-compatible.
+// A file of this machine, read and written at offsets. Errors name the file, and are marked as
+// LocalFileError()s: NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (disk full) and what else
+// absl::ErrnoToStatus() makes of them. Movable; thread-compatible.
 class LocalFile {
  public:
   // INVALID_ARGUMENT for what is not an ordinary file.

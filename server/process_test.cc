@@ -1,6 +1,7 @@
 // The binary topiary-server as a process: how it answers signals.
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -49,11 +50,34 @@ TEST_F(ServerProcessSignals, SigtermAndSigintAreOrderlyEnds) {
   }
 }
 
+// What the standard health service says of the whole server: 1 is SERVING, 2 is NOT_SERVING.
+int HealthOf(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const grpc::Slice nothing;
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
+                                          grpc::ByteBuffer(&nothing, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  grpc::Slice bytes;
+  // A HealthCheckResponse is its one field, the number 1.
+  if (!answer.DumpToSingleSlice(&bytes).ok() || bytes.size() != 2) return -1;
+  return bytes.begin()[1];
+}
+
 // A download that its client does not read keeps an orderly end waiting.
-TEST_F(ServerProcessSignals, ASecondSignalEndsItAtOnce) {
+TEST_F(ServerProcessSignals, WhileItDrainsItDoesNotServeAndASecondSignalEndsItAtOnce) {
   ASSERT_NO_FATAL_FAILURE(Start());
-  auto artifacts = v1::ArtifactService::NewStub(
-      grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  const auto channel = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+  EXPECT_EQ(HealthOf(channel), 1);
+  auto artifacts = v1::ArtifactService::NewStub(channel);
   const std::string bytes(16 << 20, 'x');
   v1::BeginUploadRequest begin;
   begin.set_parent("projects/a");
@@ -99,6 +123,7 @@ TEST_F(ServerProcessSignals, ASecondSignalEndsItAtOnce) {
     }
     code = probe_reader->Finish().error_code();
   }
+  EXPECT_EQ(HealthOf(channel), 2);
   server_->Signal(SIGTERM);
   EXPECT_THAT(server_->Wait(kPatience), IsOkAndHolds(1));
 }

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "client/channel.h"
 #include "client/cli/job_view.h"
+#include "common/digest.h"
 #include "common/grpc_status.h"
 #include "common/status_macros.h"
 #include "grpcpp/channel.h"
@@ -60,6 +61,11 @@ struct GetFlags {
 };
 
 absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
+  if (!IsSha256Hex(flags.digest)) {
+    return UsageError(absl::StrCat("\"", flags.digest,
+                                   "\" is not the SHA-256 of an artifact, 64 lower-case "
+                                   "hexadecimal digits; `topiary artifact list` shows them"));
+  }
   ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
   RETURN_IF_ERROR(transfer.Download(session->project(), flags.digest, flags.path,
                                     session->Transfers(flags.path)));

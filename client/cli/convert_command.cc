@@ -19,9 +19,8 @@ struct ConvertFlags {
 };
 
 absl::StatusOr<ExitCode> Convert(const ConvertFlags& flags, Session* session) {
-  const absl::StatusOr<BlockSparseModel> model = ReadBlockSparseFile(flags.model);
-  if (!model.ok()) return LocalFileError(model.status());
-  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model->graph, flags.path)));
+  ASSIGN_OR_RETURN(const BlockSparseModel model, LocalFileError(ReadBlockSparseFile(flags.model)));
+  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model.graph, flags.path)));
   RETURN_IF_ERROR(ShowWrittenFile(flags.path, session));
   return ExitCode::kOk;
 }

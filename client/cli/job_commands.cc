@@ -24,6 +24,7 @@ struct WatchFlags {
 
 absl::StatusOr<ExitCode> Watch(const WatchFlags& flags, Session* session) {
   const std::string name = JobName(session->project(), flags.job);
+  RETURN_IF_ERROR(PrepareDownload(flags.download));
   ASSIGN_OR_RETURN(const v1::Job job, WatchToEnd(session, name, flags.after, true));
   if (!flags.download.empty() && job.state() == v1::JOB_STATE_SUCCEEDED) {
     RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
@@ -46,6 +47,7 @@ void ShowJob(const Session& session, const v1::Job& job) {
 }
 
 absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
+  RETURN_IF_ERROR(PrepareDownload(flags.download));
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const v1::Job job, jobs.Get(JobName(session->project(), flags.job)));
   if (!flags.download.empty()) {

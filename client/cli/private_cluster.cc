@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "client/local_file.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 
@@ -86,7 +87,7 @@ absl::StatusOr<std::unique_ptr<PrivateCluster>> PrivateCluster::Start(
     ASSIGN_OR_RETURN(cluster->folder_, MakeTemporaryFolder());
     cluster->temporary_ = true;
   } else {
-    RETURN_IF_ERROR(CreateFolders(options.data_dir));
+    RETURN_IF_ERROR(LocalFileError(CreateFolders(options.data_dir)));
     cluster->folder_ = options.data_dir;
   }
   RETURN_IF_ERROR(cluster->StartServer(options, cancellation));
@@ -98,11 +99,11 @@ absl::Status PrivateCluster::StartServer(const PrivateClusterOptions& options,
                                          Cancellation* cancellation) {
   ASSIGN_OR_RETURN(const std::string binary, ChooseBinary(options.server_binary, "topiary-server"));
   unlink(Path("server.port").c_str());  // Of an earlier run.
-  ASSIGN_OR_RETURN(
-      server_, ChildProcess::Start({binary, "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0",
-                                    absl::StrCat("--data-dir=", Path("server")),
-                                    absl::StrCat("--port-file=", Path("server.port"))},
-                                   {Path("server.log"), {}}));
+  ASSIGN_OR_RETURN(server_, LocalFileError(ChildProcess::Start(
+                                {binary, "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0",
+                                 absl::StrCat("--data-dir=", Path("server")),
+                                 absl::StrCat("--port-file=", Path("server.port"))},
+                                {Path("server.log"), {}})));
   const absl::StatusOr<std::vector<std::string>> lines =
       WaitForPortFile(Path("server.port"), server_.get(), kStartTimeout,
                       [&](absl::Duration pause) { return cancellation->WaitFor(pause); });
@@ -118,7 +119,8 @@ absl::Status PrivateCluster::StartWorker(const PrivateClusterOptions& options) {
                                         "--metrics-listen=127.0.0.1:0",
                                         absl::StrCat("--data-dir=", Path("worker"))};
   if (options.threads > 0) arguments.push_back(absl::StrCat("--threads=", options.threads));
-  ASSIGN_OR_RETURN(worker_, ChildProcess::Start(arguments, {Path("worker.log"), {}}));
+  ASSIGN_OR_RETURN(worker_,
+                   LocalFileError(ChildProcess::Start(arguments, {Path("worker.log"), {}})));
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "client/local_file.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
 #include "gmock/gmock.h"
@@ -53,6 +54,11 @@ TEST_F(Cluster, StartsTheWorkerWithTheAddressOfTheServer) {
   EXPECT_THAT(ReadFile(folder_ + "/data/worker.log"),
               IsOkAndHolds(testing::AllOf(HasSubstr("--coordinator=127.0.0.1:4321"),
                                           HasSubstr("--threads=3"))));
+}
+
+TEST_F(Cluster, AFolderThatCannotBeMadeIsNoAnswerOfAServer) {
+  ASSERT_OK(WriteFileAtomically(folder_ + "/data", "a file"));
+  EXPECT_TRUE(IsLocalFileError(PrivateCluster::Start(options_, &cancellation_).status()));
 }
 
 TEST_F(Cluster, AServerThatEndsAtOnceIsReportedWithItsLog) {

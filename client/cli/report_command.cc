@@ -32,18 +32,17 @@ absl::StatusOr<std::string> FetchReport(const std::string& job_name, Session* se
 
 absl::StatusOr<ExitCode> Report(const std::string& source, Session* session) {
   const bool local = absl::EndsWith(source, ".json");
-  const absl::StatusOr<std::string> json =
-      local ? ReadFile(source, kMaxReportBytes) : FetchReport(source, session);
-  if (!json.ok()) return local ? LocalFileError(json.status()) : json.status();
-  const absl::StatusOr<std::string> text = ReportText(*json);
-  if (!text.ok()) return local ? LocalFileError(text.status()) : text.status();
+  ASSIGN_OR_RETURN(const std::string json, local ? LocalFileError(ReadFile(source, kMaxReportBytes))
+                                                 : FetchReport(source, session));
+  ASSIGN_OR_RETURN(const std::string text,
+                   local ? LocalFileError(ReportText(json)) : ReportText(json));
   if (session->terminal().json()) {
     // On one line, as all JSON output.
-    const nlohmann::ordered_json report = nlohmann::ordered_json::parse(*json, nullptr, false);
+    const nlohmann::ordered_json report = nlohmann::ordered_json::parse(json, nullptr, false);
     session->terminal().Print(absl::StrCat(
         report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), "\n"));
   } else {
-    session->terminal().Print(*text);
+    session->terminal().Print(text);
   }
   return ExitCode::kOk;
 }

@@ -62,6 +62,7 @@ absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, JobInputs* inputs, Session
 
 absl::StatusOr<ExitCode> Run(const RunFlags& flags, Session* session) {
   ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
+  RETURN_IF_ERROR(PrepareDownload(flags.download));
   PrivateClusterOptions options = flags.cluster;
   options.threads = flags.job.threads.value_or(0);
   ASSIGN_OR_RETURN(const std::unique_ptr<PrivateCluster> cluster,

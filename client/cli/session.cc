@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/channel.h"
+#include "client/cli/exit_code.h"
 #include "client/cli/format.h"
 #include "client/cli/messages.h"
 #include "client/cli/progress_bar.h"
@@ -36,7 +37,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Session::channel() {
   if (channel_ == nullptr) {
     ChannelOptions options;
     options.target = server_;
-    ASSIGN_OR_RETURN(channel_, NewChannel(options));
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> made = NewChannel(options);
+    if (!made.ok()) return UsageError(made.status().message());
+    channel_ = *std::move(made);
   }
   return channel_;
 }

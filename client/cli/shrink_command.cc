@@ -40,12 +40,11 @@ nlohmann::json ToJson(const Shape& shape) {
 }
 
 absl::StatusOr<ExitCode> Shrink(const ShrinkFlags& flags, Session* session) {
-  const absl::StatusOr<ShrunkModel> model = ShrinkFile(flags.model);
-  if (!model.ok()) return LocalFileError(model.status());
-  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model->graph, flags.path)));
+  ASSIGN_OR_RETURN(const ShrunkModel model, LocalFileError(ShrinkFile(flags.model)));
+  RETURN_IF_ERROR(LocalFileError(ExportOnnx(model.graph, flags.path)));
   nlohmann::json tensors = nlohmann::json::array();
   Table table({{"tensor"}, {"before"}, {"after"}});
-  for (const ShrunkTensor& tensor : model->tensors) {
+  for (const ShrunkTensor& tensor : model.tensors) {
     table.AddRow({Printable(tensor.name), tensor.before.ToString(), tensor.after.ToString()});
     tensors.push_back({{"name", tensor.name},
                        {"before", ToJson(tensor.before)},

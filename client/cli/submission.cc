@@ -16,18 +16,14 @@ constexpr uint64_t kMaxSpecBytes = 4 << 20;
 
 absl::StatusOr<v1::CompressionSpec> ReadSpec(const std::string& path) {
   if (path.empty()) return v1::CompressionSpec();
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxSpecBytes);
-  if (!text.ok()) return LocalFileError(text.status());
-  absl::StatusOr<v1::CompressionSpec> spec = ParseSpec(path, *text);
-  if (!spec.ok()) return LocalFileError(spec.status());
-  return spec;
+  ASSIGN_OR_RETURN(const std::string text, LocalFileError(ReadFile(path, kMaxSpecBytes)));
+  return LocalFileError(ParseSpec(path, text));
 }
 
 absl::StatusOr<std::optional<LocalDataSource>> ReadDataFlag(const std::string& value) {
   if (value.empty()) return std::optional<LocalDataSource>();
-  absl::StatusOr<LocalDataSource> source = ParseDataSource(value);
-  if (!source.ok()) return LocalFileError(source.status());
-  return std::optional<LocalDataSource>(*std::move(source));
+  ASSIGN_OR_RETURN(LocalDataSource source, LocalFileError(ParseDataSource(value)));
+  return std::optional<LocalDataSource>(std::move(source));
 }
 
 absl::StatusOr<std::string> UploadOne(Session* session, const std::string& path,
@@ -66,9 +62,7 @@ absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
   ASSIGN_OR_RETURN(inputs.spec, ReadSpec(flags.spec_file));
   RETURN_IF_ERROR(ApplyFlags(flags, &inputs.spec));
   if (!flags.model.empty()) {
-    absl::StatusOr<std::vector<LocalModelFile>> model = CollectModelFiles(flags.model);
-    if (!model.ok()) return LocalFileError(model.status());
-    inputs.model = *std::move(model);
+    ASSIGN_OR_RETURN(inputs.model, LocalFileError(CollectModelFiles(flags.model)));
   } else if (inputs.spec.model().files().empty()) {
     return UsageError("there is no model: give --model FILE.onnx (`topiary model new` makes one)");
   }
@@ -136,8 +130,11 @@ bool IsPlainFilename(absl::string_view name) {
   return true;
 }
 
+absl::Status PrepareDownload(const std::string& folder) {
+  return folder.empty() ? absl::OkStatus() : LocalFileError(CreateFolders(folder));
+}
+
 absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder) {
-  RETURN_IF_ERROR(LocalFileError(CreateFolders(folder)));
   ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
   for (const v1::ResultFile& file : job.result().files()) {
     if (!IsPlainFilename(file.filename())) {

@@ -37,7 +37,10 @@ absl::Status UploadInputs(const JobFlags& flags, Session* session, JobInputs* in
 absl::StatusOr<v1::Job> WatchToEnd(Session* session, const std::string& name,
                                    int64_t after_sequence, bool json_events);
 
-// Writes the job's result files into `folder`, which is made if missing.
+// Makes the folder for DownloadResult(), before anything costs time. An empty name is none.
+absl::Status PrepareDownload(const std::string& folder);
+
+// Writes the job's result files into `folder`, which exists.
 absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder);
 
 // Prints a job that has ended, or its error; says with what to exit.

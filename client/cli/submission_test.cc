@@ -114,6 +114,7 @@ TEST_F(Submission, DownloadsTheResultFiles) {
   file->set_filename("model.onnx");
   file->set_digest(Sha256Hex("the model"));
   Session session(global_, &terminal_, &cancellation_);
+  ASSERT_OK(PrepareDownload(folder_ + "/new/folder"));
   ASSERT_OK(DownloadResult(&session, job, folder_ + "/new/folder"));
   EXPECT_THAT(ReadFile(folder_ + "/new/folder/model.onnx"), IsOkAndHolds("the model"));
 }

@@ -7,14 +7,14 @@
 #include "client/local_file.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/status_macros.h"
 
 namespace topiary {
 
 absl::Status ShowWrittenFile(const std::string& path, Session* session,
                              const nlohmann::json& more) {
-  const absl::StatusOr<MappedFile> file = MappedFile::Open(path);
-  if (!file.ok()) return LocalFileError(file.status());
-  const absl::string_view bytes = file->bytes();
+  ASSIGN_OR_RETURN(const MappedFile file, LocalFileError(MappedFile::Open(path)));
+  const absl::string_view bytes = file.bytes();
   if (session->terminal().json()) {
     nlohmann::json result = more;
     result["path"] = path;

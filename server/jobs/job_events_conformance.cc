@@ -1,6 +1,8 @@
 // What every JobStore must do about events and checkpoints.
 
 #include <map>
+#include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "server/jobs/metadata_store_conformance.h"
@@ -214,22 +216,33 @@ TEST_P(JobEventsConformance, TheListenerHearsHowLongAJobRanHoweverItEnded) {
       EXPECT_EQ(change.run_time, std::nullopt);
     }
   });
-  for (const std::string name : {"finished", "lost"}) {
+  for (const std::string name : {"finished", "lost", "cancelled"}) {
     Job job = NewJob(name);
     job.retry.max_attempts = 1;
     Insert(job);
   }
   Insert("never ran");
+  Insert("requeued");
   ASSERT_OK(store_->RequestCancel({"p", "never ran"}, now()));
   const AttemptName finished = Acquire("finished");
+  const AttemptName cancelled = Acquire("cancelled");
+  const AttemptName requeued = Acquire("requeued");
   Acquire("lost");
   clock_.Advance(absl::Seconds(7));
   ASSERT_OK(store_->FinishAttempt(finished, Failed(), now()));
+  ASSERT_OK(store_->RequestCancel({"p", "cancelled"}, now()));  // It runs until its worker stops.
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_OK(store_->FinishAttempt(cancelled, Stopped(), now()));
+  ASSERT_OK(store_->FinishAttempt(cancelled, Stopped(), now()));
+  ASSERT_OK(store_->FinishAttempt(requeued, Failed(), now()));
+  ASSERT_OK(store_->RequestCancel({"p", "requeued"}, now()));
   clock_.Advance(absl::Minutes(10));
   ASSERT_OK(store_->ReclaimExpired(now(), 10));
-  EXPECT_THAT(run_times, UnorderedElementsAre(Pair("never ran", std::nullopt),
-                                              Pair("finished", absl::Seconds(7)),
-                                              Pair("lost", absl::Minutes(10) + absl::Seconds(7))));
+  EXPECT_THAT(
+      run_times,
+      UnorderedElementsAre(Pair("never ran", std::nullopt), Pair("finished", absl::Seconds(7)),
+                           Pair("cancelled", absl::Seconds(8)), Pair("requeued", absl::Seconds(8)),
+                           Pair("lost", absl::Minutes(10) + absl::Seconds(8))));
 }
 
 }  // namespace topiary

@@ -80,8 +80,8 @@ struct JobChange {
   JobName name;
   JobState state = JobState::kQueued;
   bool deleted = false;
-  // From the first attempt's start to the job's end; none while it has not ended, and of a job that
-  // no worker ever held.
+  // From the first attempt's start to the job's end, told with the change that ends it. None with
+  // any other change, a deletion too, and of a job that no worker ever held.
   std::optional<absl::Duration> run_time = std::nullopt;
 };
 

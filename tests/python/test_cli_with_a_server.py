@@ -10,6 +10,7 @@ import urllib.request
 
 import numpy
 import onnx
+import onnxruntime
 import pytest
 
 EXAMPLES = 40
@@ -81,6 +82,17 @@ def wait_for_state(topiary, job, state):
     pytest.fail(f"{job} has not become {state}")
 
 
+def wait_for_worker(topiary, prefix, process):
+    """The name of the worker, once it has reported to the coordinator."""
+    for _ in range(600):
+        for worker in as_json(topiary("--output=json", "workers"))["workers"]:
+            if worker["name"].startswith(prefix):
+                return worker["name"]
+        assert process.poll() is None, f"ended with {process.returncode}"
+        time.sleep(0.1)
+    pytest.fail(f"no {prefix} has reported")
+
+
 def test_a_job_from_its_submission_to_its_end_and_out_of_the_list(topiary, submit, tmp_path):
     name = submit(*prune("--label", "team=a")).stdout.strip()
     job = name.rsplit("/", 1)[1]
@@ -116,6 +128,12 @@ def test_submit_can_wait_for_the_end_and_fetch_the_result(submit, tmp_path):
                                                           "report.json"}
 
 
+def test_a_result_that_could_not_be_written_is_said_before_anything_is_submitted(topiary, submit, files):
+    before = topiary("list").stdout
+    submit(*prune("--download", files / "model.onnx"), code=2)
+    assert topiary("list").stdout == before
+
+
 def test_the_same_request_id_submits_one_job(submit):
     first = submit(*prune("--request-id", "once")).stdout
     assert submit(*prune("--request-id", "once")).stdout == first
@@ -135,6 +153,22 @@ def test_a_model_of_two_files_is_uploaded_trained_and_returned(topiary, files, t
     assert len(digests) == 1, "where the weights lie changes nothing"
 
 
+def test_what_pytorch_exports_by_default_is_pruned(topiary, repo, tmp_path):
+    exported = repo / "worker/model/testdata/torch_dynamo.onnx"  # Its weights lie beside it.
+    (shape,) = [i.type.tensor_type.shape for i in onnx.load(str(exported), False).graph.input]
+    random = numpy.random.default_rng(2)
+    examples = random.random((60, *[d.dim_value for d in shape.dim[1:]]), numpy.float32)
+    numpy.savez(tmp_path / "d.npz", x=examples, y=random.integers(0, 2, 60))
+    topiary("submit", "--model", exported, "--train", tmp_path / "d.npz", "--download", tmp_path / "out",
+            "--sparsity", "0.5", "--block", "2x2", "--min-blocks", "4", "--epochs", "2")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {session.get_inputs()[0].name: examples})
+    assert scores.shape[0] == len(examples) and numpy.isfinite(scores).all()
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert any(layer["pruned"] for layer in report["layers"])
+
+
 def test_a_job_that_fails_is_exit_code_1_with_the_reason(submit):
     done = submit("--method", "dense", "--wait", data="wrong.npz", code=1)
     assert "failed" in done.stdout and "label" in done.stdout
@@ -142,15 +176,17 @@ def test_a_job_that_fails_is_exit_code_1_with_the_reason(submit):
 
 def test_an_interrupted_watch_is_130_and_the_job_goes_on_until_it_is_cancelled(topiary, submit, command):
     job = submit(*LONG).stdout.strip()
-    wait_for_state(topiary, job, "JOB_STATE_RUNNING")
-    topiary("delete", job, code=5)
-    with subprocess.Popen(command("--output=json", "watch", job), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as watch:
-        assert "state_change" in json.loads(watch.stdout.readline())
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait(60) == 130
-    assert as_json(topiary("--output=json", "get", job))["state"] == "JOB_STATE_RUNNING"
-    topiary("cancel", job)
+    try:
+        wait_for_state(topiary, job, "JOB_STATE_RUNNING")
+        topiary("delete", job, code=5)
+        with subprocess.Popen(command("--output=json", "watch", job), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as watch:
+            assert "state_change" in json.loads(watch.stdout.readline())
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(60) == 130
+        assert as_json(topiary("--output=json", "get", job))["state"] == "JOB_STATE_RUNNING"
+    finally:
+        topiary("cancel", job)  # It would keep the worker from the other tests.
     ended = topiary("watch", job, code=1)
     assert "cancelled" in ended.stdout
 
@@ -176,6 +212,7 @@ def test_artifacts_go_up_and_down_and_away(topiary, tmp_path):
         assert "another process" in busy.stderr
     topiary("artifact", "rm", digest)
     topiary("artifact", "get", digest, tmp_path / "d", code=4)
+    topiary("artifact", "get", "short", tmp_path / "d", code=2)
     topiary("artifact", "put", tmp_path, code=2)
     topiary("artifact", "put", tmp_path / "none", code=4)
 
@@ -187,16 +224,15 @@ def test_workers_are_listed_and_one_that_is_drained_takes_no_more_work(topiary, 
             [binary("//worker:topiary-worker"), "--coordinator", service["address"], "--data-dir",
              tmp_path / "worker", "--worker-name", "second", "--metrics-listen", "127.0.0.1:0",
              "--port-file", tmp_path / "ports"], stdout=log, stderr=log)
-    wait_for_ports(tmp_path / "ports", process, tmp_path / "log")
-    second = []
-    while not second:  # Until it has reported.
-        workers = as_json(topiary("--output=json", "workers"))["workers"]
-        second = [worker["name"] for worker in workers if "/second" in worker["name"]]
-    drained = as_json(topiary("--output=json", "workers", "--drain", second[0]))["workers"]
-    assert [worker["drain_requested"] for worker in drained] == [True]
-    assert "draining" in topiary("workers").stdout
-    topiary("workers", "--drain", "nobody", code=4)
-    process.terminate()
+    try:
+        wait_for_ports(tmp_path / "ports", process, tmp_path / "log")
+        second = wait_for_worker(topiary, "workers/second", process)
+        drained = as_json(topiary("--output=json", "workers", "--drain", second))["workers"]
+        assert [worker["drain_requested"] for worker in drained] == [True]
+        assert "draining" in topiary("workers").stdout
+        topiary("workers", "--drain", "nobody", code=4)
+    finally:
+        process.terminate()
     assert process.wait(60) == 0
 
 

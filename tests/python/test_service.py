@@ -7,7 +7,6 @@ import grpc
 import pytest
 
 SERVING = b"\x08\x01"
-NOT_SERVING = b"\x08\x02"
 
 
 def call(address, method, request=b""):
@@ -25,22 +24,6 @@ def scrape(address):
 def test_every_service_says_that_it_serves(service, name):
     request = b"\x0a" + bytes([len(name)]) + name.encode() if name else b""
     assert call(service["address"], "/grpc.health.v1.Health/Check", request) == SERVING
-
-
-def test_told_to_stop_it_says_that_it_no_longer_serves_and_ends_in_peace(binary, wait_for_ports,
-                                                                         tmp_path):
-    with open(tmp_path / "log", "w", encoding="utf-8") as log:
-        server = subprocess.Popen(
-            [binary("//server:topiary-server"), "--listen", "127.0.0.1:0", "--metrics-listen", "none",
-             "--data-dir", tmp_path / "server", "--port-file", tmp_path / "ports"],
-            stdout=log, stderr=log)
-    (address, *_) = wait_for_ports(tmp_path / "ports", server, tmp_path / "log")
-    with grpc.insecure_channel(address) as channel:
-        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60)
-        assert next(watch) == SERVING
-        server.terminate()
-        assert next(watch) == NOT_SERVING
-        assert server.wait(60) == 0
 
 
 def test_the_health_of_an_unknown_service_is_not_found(service):

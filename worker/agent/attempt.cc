@@ -79,6 +79,11 @@ std::string MessageText(absl::string_view message) {
   return text;
 }
 
+// Code and message, without the payloads, which are for programs.
+std::string Words(const absl::Status& status) {
+  return status.ToString(absl::StatusToStringMode::kWithNoExtraData);
+}
+
 // The same attempt elsewhere, or later, would meet it again.
 bool IsFinal(const absl::Status& status) {
   switch (status.code()) {
@@ -153,7 +158,7 @@ class Attempt::Observer : public JobObserver {
         kCheckpointUploadFailures, &attempt_->cancellation_);
     environment.metrics->OnCheckpoint(artifact.ok());
     if (!artifact.ok()) {
-      LogWarning("checkpoint not uploaded", {{"error", artifact.status().ToString()}});
+      LogWarning("checkpoint not uploaded", {{"error", Words(artifact.status())}});
       return artifact.status();
     }
     MutexLock lock(&attempt_->mutex_);
@@ -317,7 +322,7 @@ absl::StatusOr<v1::JobResult> Attempt::UploadResults(const JobOutcome& outcome) 
     if (!artifact.ok()) {
       // Whatever it is, it is no fault of the spec: another attempt may fare better.
       return absl::InternalError(
-          absl::StrCat(file.filename, " cannot be uploaded: ", artifact.status().ToString()));
+          absl::StrCat(file.filename, " cannot be uploaded: ", Words(artifact.status())));
     }
     v1::ResultFile* uploaded = result.add_files();
     uploaded->set_kind(KindOf(file.kind));

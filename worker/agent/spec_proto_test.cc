@@ -33,12 +33,13 @@ v1::CompressionSpec Complete(const std::string& more) {
   v1::Task* task = spec.mutable_task();
   if (task->loss() == 0) task->set_loss(v1::Task::CROSS_ENTROPY);
   if (task->batch_size() == 0) task->set_batch_size(32);
+  if (spec.method_case() == 0) spec.mutable_dense();
+  if (spec.has_evaluate()) return spec;
   if (task->length_case() == 0) task->set_epochs(2);
   if (task->optimizer().kind_case() == 0) task->mutable_optimizer()->mutable_sgd();
   if (task->learning_rate().schedule_case() == 0) {
     task->mutable_learning_rate()->mutable_cosine();
   }
-  if (spec.method_case() == 0) spec.mutable_dense();
   return spec;
 }
 

@@ -52,6 +52,11 @@ absl::StatusOr<NpzSource> NpzSourceOf(const NpzSourceSpec& spec,
   source.path = spec.path;
   source.labels = spec.label_array;
   const bool only = requirements.inputs.size() == 1;
+  if (!only && spec.input_array != NpzSourceSpec().input_array) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "input_array is for models of one input; this one has ", requirements.inputs.size(),
+        ", each fed by the array of its name: leave it out"));
+  }
   for (const DataRequirements::Input& input : requirements.inputs) {
     source.inputs.push_back(
         {only ? spec.input_array : input.name, input.name, input.dtype == DType::kInt64});
@@ -154,6 +159,21 @@ ScalingOptions ScalingOptionsOf(const DataSpec& spec) {
   return options;
 }
 
+// Ids are taken as they are; scaling that is asked for of ids alone would do nothing.
+absl::Status CheckScaling(const DataSpec& spec, const DataRequirements& requirements) {
+  for (const DataRequirements::Input& input : requirements.inputs) {
+    if (input.dtype == DType::kFloat32) return absl::OkStatus();
+  }
+  constexpr absl::string_view kWhy =
+      ": every input of the model is of ids (int64), which are not scaled: leave it out";
+  if (spec.divide_by != 1)
+    return absl::InvalidArgumentError(absl::StrCat("spec.data.divide_by", kWhy));
+  if (spec.normalization.kind != NormalizationSpec::Kind::kNone) {
+    return absl::InvalidArgumentError(absl::StrCat("spec.data.normalization", kWhy));
+  }
+  return absl::OkStatus();
+}
+
 int64_t BytesOf(const Dataset& data) {
   auto bytes = static_cast<int64_t>(data.labels.values.byte_size());
   for (const DataArray& input : data.inputs) {
@@ -231,6 +251,7 @@ absl::StatusOr<PreparedData> PrepareData(const DataSpec& spec, LossSpec loss, ui
   ReadLimits limits;
   if (memory_limit_bytes > 0) limits.max_bytes = std::min(limits.max_bytes, memory_limit_bytes);
   PreparedData data;
+  RETURN_IF_ERROR(CheckScaling(spec, requirements));
   RETURN_IF_ERROR(check());
   ASSIGN_OR_RETURN(data.train,
                    ReadAndConform("spec.data.train", spec.train, loss, requirements, {}, limits));

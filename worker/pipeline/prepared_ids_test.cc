@@ -48,7 +48,7 @@ Graph Tagger() {
 absl::StatusOr<PreparedData> Prepare(const Graph& graph, LossSpec loss,
                                      const std::vector<std::pair<std::string, std::string>>& arrays,
                                      const std::string& input_array = "x",
-                                     const std::string& label_array = "y") {
+                                     const std::string& label_array = "y", double divide_by = 1) {
   const std::string path = testing::TempDir() + "/ids.npz";
   EXPECT_OK(WriteFileAtomically(path, ZipOf(arrays)));
   DataSpec spec;
@@ -58,7 +58,7 @@ absl::StatusOr<PreparedData> Prepare(const Graph& graph, LossSpec loss,
   source.label_array = label_array;
   spec.train = source;
   spec.evaluation = source;
-  spec.divide_by = 2;
+  spec.divide_by = divide_by;
   const absl::StatusOr<DataRequirements> requirements = RequirementsOf(graph, loss);
   if (!requirements.ok()) return requirements.status();
   return PrepareData(spec, loss, 0, *requirements, 0, [] { return absl::OkStatus(); });
@@ -73,7 +73,8 @@ TEST(PreparedIds, EachInputIsFedByTheArrayOfItsNameAndOnlyNumbersAreScaled) {
                        Prepare(ClickModel(), LossSpec::kCrossEntropy,
                                {{"ids.npy", Ids("(2, 2)", {900, 4, -7, 0})},
                                 {"numbers.npy", NpyOf<float>("<f4", "(2, 2)", {1, 2, 3, 4})},
-                                {"y.npy", Ids("(2,)", {0, 1})}}));
+                                {"y.npy", Ids("(2,)", {0, 1})}},
+                               "x", "y", 2));
   ASSERT_EQ(data.train.inputs.size(), 2u);
   EXPECT_EQ(data.train.inputs[0].name, "numbers");
   EXPECT_THAT(data.train.inputs[0].values.span<float>(), ElementsAre(0.5f, 1, 1.5f, 2));
@@ -106,6 +107,21 @@ TEST(PreparedIds, ASequenceHasALabelAtEachPosition) {
                       "tokens")
                   .status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has the label 4 in row 1")));
+}
+
+TEST(PreparedIds, WhatWouldDoNothingIsRefused) {
+  const std::vector<std::pair<std::string, std::string>> arrays = {
+      {"ids.npy", Ids("(2, 2)", {0, 4, 0, 1})},
+      {"numbers.npy", NpyOf<float>("<f4", "(2, 2)", {1, 2, 3, 4})},
+      {"y.npy", Ids("(2,)", {0, 1})}};
+  EXPECT_THAT(Prepare(ClickModel(), LossSpec::kCrossEntropy, arrays, "numbers").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("spec.data.train.npz: input_array"), HasSubstr("has 2"))));
+  const std::vector<std::pair<std::string, std::string>> sequences = {
+      {"x.npy", Ids("(2, 3)", {0, 1, 2, 3, 4, 0})}, {"y.npy", Ids("(2, 3)", {0, 1, 2, 3, 0, 1})}};
+  EXPECT_OK(Prepare(Tagger(), LossSpec::kCrossEntropy, sequences).status());
+  EXPECT_THAT(Prepare(Tagger(), LossSpec::kCrossEntropy, sequences, "x", "y", 2).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("spec.data.divide_by")));
 }
 
 TEST(PreparedIds, LabelsFeedNoInput) {
