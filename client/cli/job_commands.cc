@@ -47,7 +47,6 @@ void ShowJob(const Session& session, const v1::Job& job) {
 }
 
 absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
-  RETURN_IF_ERROR(PrepareDownload(flags.download));
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const v1::Job job, jobs.Get(JobName(session->project(), flags.job)));
   if (!flags.download.empty()) {
@@ -55,6 +54,7 @@ absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
       return absl::FailedPreconditionError(
           absl::StrCat("there is no result to download: the job is ", StateName(job.state())));
     }
+    RETURN_IF_ERROR(PrepareDownload(flags.download));
     RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
   }
   ShowJob(*session, job);

@@ -207,7 +207,10 @@ absl::Status ApplyService(const JobFlags& flags, v1::CompressionSpec* spec) {
   }
   if (flags.train_dense_comparison) spec->mutable_outputs()->set_train_dense_comparison(true);
   if (flags.keep_checkpoint) spec->mutable_outputs()->set_keep_checkpoint(true);
-  if (flags.no_latency) spec->mutable_outputs()->set_latency(false);
+  if (flags.no_latency) {
+    spec->mutable_outputs()->set_latency(false);
+    spec->mutable_outputs()->clear_latency_batch_sizes();
+  }
   if (!flags.latency_batches.empty()) {
     spec->mutable_outputs()->mutable_latency_batch_sizes()->Assign(flags.latency_batches.begin(),
                                                                    flags.latency_batches.end());

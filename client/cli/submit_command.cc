@@ -29,7 +29,7 @@ absl::StatusOr<ExitCode> ShowValidated(Session* session, const JobInputs& inputs
 
 absl::StatusOr<ExitCode> Submit(const SubmitFlags& flags, Session* session) {
   ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
-  RETURN_IF_ERROR(PrepareDownload(flags.download));
+  if (!flags.validate_only) RETURN_IF_ERROR(PrepareDownload(flags.download));
   RETURN_IF_ERROR(UploadInputs(flags.job, session, &inputs));
   if (flags.validate_only) return ShowValidated(session, inputs);
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());

@@ -5,7 +5,8 @@
         --model result/model.safetensors --data test.npz [--array x] [--batch 64] [--threads 1]
 
 Prints the class of the highest score of each example, and how long a batch takes with the pruned
-blocks left out and with all weights dense. Needs Debian's python3-numpy, nothing else.
+blocks left out and with all weights dense (for an ONNX file, which does not say what was pruned,
+twice the latter). Needs Debian's python3-numpy, nothing else.
 """
 import argparse
 import ctypes
@@ -49,7 +50,8 @@ class Model:
 
     def run(self):
         """Computes `outputs` from `inputs`."""
-        self.library.topiary_run(self.handle)
+        if self.library.topiary_run(self.handle) != 0:
+            raise RuntimeError("the run failed")
 
     def close(self):
         """Frees the model, and with it the memory of its arrays."""
@@ -70,8 +72,9 @@ def load_library(path):
     for name in ("topiary_input", "topiary_output"):
         getattr(library, name).restype = ctypes.POINTER(Tensor)
         getattr(library, name).argtypes = [model, ctypes.c_size_t]
+    library.topiary_run.restype = ctypes.c_int
+    library.topiary_free.restype = None
     for name in ("topiary_run", "topiary_free"):
-        getattr(library, name).restype = None
         getattr(library, name).argtypes = [model]
     return library
 
@@ -116,7 +119,12 @@ def main():
                          for dense in (False, True))
     except ValueError as error:
         sys.exit(f"{flags.model}: {error}")
-    scores = predict(pruned, numpy.load(flags.data)[flags.array])
+    if len(pruned.inputs) != 1:
+        sys.exit(f"{flags.model}: {len(pruned.inputs)} inputs; this example feeds one")
+    data = numpy.load(flags.data)
+    if flags.array not in data:
+        sys.exit(f"{flags.data}: there is no array {flags.array!r}, but {', '.join(data)}")
+    scores = predict(pruned, data[flags.array])
     print(*scores.argmax(axis=-1).ravel())
     sparse_ms, dense_ms = median_milliseconds([pruned, dense])
     print(f"a batch of {flags.batch}: {sparse_ms:.3f} ms, dense {dense_ms:.3f} ms", file=sys.stderr)

@@ -82,6 +82,28 @@ TEST_F(ServerMetricsTest, AttemptsAreCountedByTheirOutcome) {
   EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"failed\"} 1"));
 }
 
+TEST_F(ServerMetricsTest, BytesAndLeaseEventsAddUpAndGaugesStandAtTheLastValue) {
+  metrics_.AddUploadedBytes(5);
+  metrics_.AddUploadedBytes(7);
+  metrics_.AddDownloadedBytes(3);
+  metrics_.AddGarbageBytes(11);
+  metrics_.OnLeaseRenewed(AttemptName());
+  metrics_.OnLeaseRefused(AttemptName(), "w");
+  EXPECT_THAT(Text(), HasSubstr("topiary_artifact_bytes_total{direction=\"uploaded\"} 12"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_artifact_bytes_total{direction=\"downloaded\"} 3"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_artifact_garbage_bytes_total 11"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_lease_events_total{event=\"renewed\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_lease_events_total{event=\"refused\"} 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_draining 0"));
+  metrics_.SetDraining();
+  metrics_.SetWatchers(4);
+  metrics_.SetWatchers(2);
+  metrics_.SetStoreBytes(1024);
+  EXPECT_THAT(Text(), HasSubstr("topiary_draining 1"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_watchers 2"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_artifact_store_bytes 1024"));
+}
+
 TEST_F(ServerMetricsTest, LabelsAreABoundedSet) {
   metrics_.CountSubmitted("something else");
   metrics_.CountBackgroundError("something else");

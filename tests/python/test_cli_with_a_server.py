@@ -3,8 +3,12 @@
 import fcntl
 import hashlib
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
+import termios
 import time
 import urllib.request
 
@@ -215,6 +219,24 @@ def test_artifacts_go_up_and_down_and_away(topiary, tmp_path):
     topiary("artifact", "get", "short", tmp_path / "d", code=2)
     topiary("artifact", "put", tmp_path, code=2)
     topiary("artifact", "put", tmp_path / "none", code=4)
+
+
+def test_on_a_terminal_transfers_and_jobs_draw_one_line_over_and_over(command, submit, tmp_path):
+    (tmp_path / "a").write_bytes(numpy.random.default_rng(3).bytes(3 << 20))
+    job = submit(*prune()).stdout.strip()
+    for arguments, drawn in ((("artifact", "put", tmp_path / "a"), "100 %"),
+                             (("watch", job), "%")):
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 90))
+        done = subprocess.run(command(*arguments), stdout=subprocess.PIPE, stderr=theirs, timeout=120,
+                              check=False)
+        os.close(theirs)
+        text = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert done.returncode == 0, text
+        lines = [line for line in re.split("[\r\n]+", text) if line.endswith("\x1b[K")]
+        assert any(drawn in line for line in lines), text
+        assert all(len(line.removesuffix("\x1b[K")) < 90 for line in lines)
 
 
 def test_workers_are_listed_and_one_that_is_drained_takes_no_more_work(topiary, service, binary,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -124,25 +125,37 @@ void SetPruned(const BlockSparsePattern& pattern, int64_t row_stride, int64_t co
   }
 }
 
-// Two layers, one as Gemm with transB stores it and one as MatMul does, of which some blocks are 0:
-// to leave them out changes no output, and no gradient but theirs, which stay what they were.
-void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
-  const GradientCase test_case = GradientGraph()
-                                     .Input("x", {GraphBuilder::kBatch, 20})
-                                     .Weight("v", {32, 20}, 0.3f)
-                                     .Weight("c", {32})
-                                     .Weight("w", {32, 12}, 0.3f)
-                                     .Constant("factor", Tensor::Scalar(0.5f))
-                                     .Node("Gemm", {"x", "v", "c"}, "g", {Int("transB", 1)})
-                                     .Node("Relu", {"g"}, "h")
-                                     .Node("MatMul", {"h", "w"}, "p")
-                                     .Node("Mul", {"p", "factor"}, "y")
-                                     .Output("y")
-                                     .Finish("", LossKind::kSoftmaxCrossEntropy, 9);
-  const auto v = std::make_shared<const BlockSparsePattern>(
+// Two layers, one as Gemm with transB stores it and one as MatMul does, and which of their blocks
+// are kept.
+GradientCase TwoLayers() {
+  return GradientGraph()
+      .Input("x", {GraphBuilder::kBatch, 20})
+      .Weight("v", {32, 20}, 0.3f)
+      .Weight("c", {32})
+      .Weight("w", {32, 12}, 0.3f)
+      .Constant("factor", Tensor::Scalar(0.5f))
+      .Node("Gemm", {"x", "v", "c"}, "g", {Int("transB", 1)})
+      .Node("Relu", {"g"}, "h")
+      .Node("MatMul", {"h", "w"}, "p")
+      .Node("Mul", {"p", "factor"}, "y")
+      .Output("y")
+      .Finish("", LossKind::kSoftmaxCrossEntropy, 9);
+}
+std::shared_ptr<const BlockSparsePattern> KeptOfFirst() {
+  return std::make_shared<const BlockSparsePattern>(
       *BlockSparsePattern::Create(20, 32, 8, 16, {1, 0, 0, 1, 1, 1}));
-  const auto w = std::make_shared<const BlockSparsePattern>(
+}
+std::shared_ptr<const BlockSparsePattern> KeptOfSecond() {
+  return std::make_shared<const BlockSparsePattern>(
       *BlockSparsePattern::Create(32, 12, 16, 4, {0, 1, 0, 1, 0, 1}));
+}
+
+// To leave pruned blocks out changes no output, and no gradient but theirs, which stay what they
+// were.
+void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
+  const GradientCase test_case = TwoLayers();
+  const auto v = KeptOfFirst();
+  const auto w = KeptOfSecond();
   ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
   std::vector<ProgramFixture> fixtures;
   for (const bool sparse : {false, true}) {
@@ -176,6 +189,48 @@ void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
 TEST(CpuProgram, SparseWeightsTrainAsMaskedOnesDo) { SparseWeightsTrainAsMaskedOnesDo(true); }
 TEST(ReferenceProgram, SparseWeightsTrainAsMaskedOnesDo) {
   SparseWeightsTrainAsMaskedOnesDo(false);
+}
+
+// In inference pruned blocks are not read at all, and kept ones are packed anew when they change.
+void SparseWeightsServeAsMaskedOnesDo(bool cpu) {
+  const GradientCase test_case = TwoLayers();
+  const auto v = KeptOfFirst();
+  const auto w = KeptOfSecond();
+  ProgramOptions options = OptionsFor(test_case, ProgramMode::kInference);
+  options.loss = LossKind::kNone;
+  std::vector<ProgramFixture> fixtures;
+  for (const bool sparse : {false, true}) {
+    if (sparse) options.sparse_weights = {{"v", v}, {"w", w}, {"none", w}};
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
+                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
+    const float pruned = sparse ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
+    SetPruned(*v, 1, 20, pruned, fixture.value("v"));
+    SetPruned(*w, 12, 1, pruned, fixture.value("w"));
+    fixture.store->MarkChanged();
+    fixtures.push_back(std::move(fixture));
+  }
+  EXPECT_THAT(fixtures[0].program->statistics().sparse_weights, testing::IsEmpty());
+  EXPECT_THAT(fixtures[1].program->statistics().sparse_weights, testing::ElementsAre("v", "w"));
+  EXPECT_THAT(fixtures[1].program->statistics().forward_steps,
+              Contains(HasSubstr("MatMul+sparse")).Times(2));
+  for (int round = 0; round < 2; ++round) {
+    for (ProgramFixture& fixture : fixtures) {
+      const StagedTensor& x = fixture.program->inputs()[0];
+      for (int64_t i = 0; i < x.shape.element_count(); ++i) {
+        static_cast<float*>(x.data)[i] = static_cast<float>(i % 7) - 3.0f;
+      }
+      for (int64_t i = 0; i < 32 * 20; ++i) fixture.value("v")[i] *= round == 0 ? 1.0f : -0.5f;
+      fixture.store->MarkChanged();
+      fixture.program->Forward();
+    }
+    ExpectClose(OutputOf(*fixtures[1].program).data(), OutputOf(*fixtures[0].program).data(),
+                9 * 12, "output");
+  }
+}
+
+TEST(CpuProgram, SparseWeightsServeAsMaskedOnesDo) { SparseWeightsServeAsMaskedOnesDo(true); }
+TEST(ReferenceProgram, SparseWeightsServeAsMaskedOnesDo) {
+  SparseWeightsServeAsMaskedOnesDo(false);
 }
 
 TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {

@@ -44,6 +44,9 @@ std::string Lowering::Label(const FusedNode& fused) const {
 }
 
 absl::Status Lowering::LowerNodes(const std::vector<FusedNode>& nodes) {
+  for (int index : inferred_.live_nodes) {
+    for (const std::string& input : graph_.nodes[index].inputs) ++uses_[input];
+  }
   if (options_.gradients) RequireGradients(nodes);
   for (const FusedNode& fused : nodes) {
     const OpRule rule = FindOpRule(fused.gelu ? "Gelu" : node(fused).op_type);
@@ -65,9 +68,6 @@ absl::Status Lowering::LowerNodes(const std::vector<FusedNode>& nodes) {
 
 // A value needs a gradient if a parameter reaches it.
 void Lowering::RequireGradients(const std::vector<FusedNode>& nodes) {
-  for (int index : inferred_.live_nodes) {
-    for (const std::string& input : graph_.nodes[index].inputs) ++uses_[input];
-  }
   for (const std::string& name : inferred_.parameters) {
     const Parameter* parameter = store_->Find(name);
     if (parameter == nullptr || !parameter->trainable) continue;
@@ -150,14 +150,15 @@ void Lowering::Finish(const FusedNode& fused, TensorRef result, GradientTape::Ba
 }
 
 std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,
-                                                              int64_t inputs,
-                                                              int64_t outputs) const {
+                                                              int64_t inputs, int64_t outputs) {
   const auto pattern = options_.sparse_weights->find(name);
   const auto uses = uses_.find(name);
   const bool usable = pattern != options_.sparse_weights->end() && uses != uses_.end() &&
                       uses->second == 1 && pattern->second->rows == inputs &&
                       pattern->second->cols == outputs;
-  return usable ? pattern->second : nullptr;
+  if (!usable) return nullptr;
+  sparse_weights_.push_back(name);
+  return pattern->second;
 }
 
 absl::StatusOr<TensorRef> Lowering::EmitWithRelu(const Operation& operation,

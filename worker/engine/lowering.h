@@ -73,9 +73,12 @@ class Lowering {
   Layout MatrixWeightLayout() const { return options_.gradients ? Layout::Plain() : Layout::Any(); }
 
   // Which blocks of weight `name`, as the matrix [inputs, outputs], count; null where all do, or
-  // where the weight is used more than once or its pattern is of another matrix.
+  // where the weight is used more than once or its pattern is of another matrix. To be asked once
+  // for each product.
   std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name, int64_t inputs,
-                                                      int64_t outputs) const;
+                                                      int64_t outputs);
+  // The weights whose patterns were given out, in the order of the nodes.
+  const std::vector<std::string>& sparse_weights() const { return sparse_weights_; }
 
   // Emits `operation`, first as it is, and where the backend refuses that, as `without`
   // followed by a Relu. Returns the one result.
@@ -97,7 +100,8 @@ class Lowering {
   StepEmitter emitter_;
   GradientTape tape_;
   std::map<std::string, TensorRef> values_;
-  std::map<std::string, int> uses_;  // Operands that each value is, where gradients are wanted.
+  std::map<std::string, int> uses_;  // Operands that each value is.
+  std::vector<std::string> sparse_weights_;
   std::vector<Buffer> constants_;
 };
 

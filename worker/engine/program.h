@@ -62,9 +62,9 @@ struct ProgramOptions {
   int loss_output = 0;
   uint64_t seed = 0;  // First key of dropout masks.
   // Weights of which only some blocks are kept, by name, each as the matrix [inputs, outputs] that
-  // multiplies from the right in Gemm or MatMul: products and gradients of training leave out the
-  // other blocks. Their gradients are not written: zero them before. A weight that is used more
-  // than once, or otherwise, is multiplied as if it were dense.
+  // multiplies from the right in Gemm or MatMul: products, and gradients in training, leave out the
+  // other blocks, which are not read. Their gradients are not written: zero them before. A weight
+  // that is used more than once, or otherwise, is multiplied as if it were dense.
   SparseWeights sparse_weights;
 };
 
@@ -84,6 +84,8 @@ struct ProgramStatistics {
   size_t scratch_bytes = 0;
   std::vector<std::string> forward_steps;  // "ConvolutionForward+relu conv1", in order.
   std::vector<std::string> backward_steps;
+  // Those of ProgramOptions::sparse_weights that are multiplied without their other blocks.
+  std::vector<std::string> sparse_weights;
 };
 
 struct CompiledProgram;  // program_internal.h

@@ -152,6 +152,7 @@ class Compiler {
     for (const Step& step : program_->steps.backward) {
       statistics.backward_steps.push_back(step.label);
     }
+    statistics.sparse_weights = lowering_.sparse_weights();
   }
 
   const Graph& graph_;

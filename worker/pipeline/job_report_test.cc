@@ -71,13 +71,32 @@ TEST_F(JobReports, HoldTheLatencyOfWhatTheJobLeavesBehind) {
   EXPECT_FALSE(ReportOf(evaluated)["latency"][0].contains("block_sparse"));
 }
 
-TEST_F(JobReports, NeedMemoryForTheLatencyWhichIsCheckedBeforeTheJobTrains) {
+TEST_F(JobReports, SayWhereThereIsNoMemoryForALatencyAndTheJobIsDone) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   spec.memory_limit_bytes = 1 << 20;
-  ASSERT_OK(Run(spec).status());
+  spec.outputs.latency_batches = {8, 65536};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json report = ReportOf(outcome);
+  ASSERT_EQ(report["latency"].size(), 1u);
+  EXPECT_EQ(report["latency"][0]["batch"], 8);
+  EXPECT_THAT(report["warnings"].back().get<std::string>(),
+              testing::HasSubstr("the latency at batch 65536 was not measured"));
+}
+
+// A graph whose only batch is 1.
+TEST_F(JobReports, RefuseALatencyThatTheModelCannotHaveBeforeTheJobTrains) {
+  Graph graph = MlpGraph();
+  graph.inputs[0].dims[0] = {1, ""};
+  JobSpec spec = SmallJob(folder_, graph);
+  spec.task.batch_size = 1;
+  spec.task.epochs = 1;
+  spec.outputs.latency_batches = {1};
+  EXPECT_OK(Run(spec).status());
   observer_.keys.clear();
-  spec.outputs.latency_batches = {65536};
-  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted));
+  spec.outputs.latency_batches = {1, 8};
+  EXPECT_THAT(Run(spec).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::HasSubstr("spec.outputs.latency_batch_sizes: 8: ")));
   EXPECT_THAT(observer_.keys, testing::IsEmpty());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kWarmUps = 3;
+constexpr int kWarmUps = 2;
 constexpr int kFewestRuns = 5;
 constexpr int kMostRuns = 200;
 constexpr std::chrono::seconds kTimeToMeasure(1);
@@ -35,6 +36,10 @@ class TimedProgram {
     ASSIGN_OR_RETURN(timed.program_, Program::Build(model, store, backend, options));
     FeedInputs(examples, *timed.program_);
     return timed;
+  }
+
+  const std::vector<std::string>& sparse_weights() const {
+    return program_->statistics().sparse_weights;
   }
 
   void WarmUp() { program_->Forward(); }
@@ -76,29 +81,33 @@ absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
   ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, loader_options));
   const Batch& examples = loader->Next();
   ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(model, backend));
-  std::vector<TimedProgram> programs;
-  std::vector<SparseWeights> variants = {{}};
-  if (!sparse_weights.empty()) variants.push_back(sparse_weights);
-  for (const SparseWeights& variant : variants) {
-    ASSIGN_OR_RETURN(TimedProgram program,
-                     TimedProgram::Create(model, store.get(), backend, variant, examples, batch));
-    programs.push_back(std::move(program));
-  }
-  for (int i = 0; i < kWarmUps; ++i) {
-    RETURN_IF_ERROR(check());
-    for (TimedProgram& program : programs) program.WarmUp();
-  }
   LatencyReport report;
   report.batch = batch;
+  std::vector<TimedProgram> programs;
+  ASSIGN_OR_RETURN(TimedProgram dense,
+                   TimedProgram::Create(model, store.get(), backend, {}, examples, batch));
+  programs.push_back(std::move(dense));
+  if (!sparse_weights.empty()) {
+    ASSIGN_OR_RETURN(TimedProgram sparse, TimedProgram::Create(model, store.get(), backend,
+                                                               sparse_weights, examples, batch));
+    report.sparse_weights = sparse.sparse_weights();
+    if (!report.sparse_weights.empty()) programs.push_back(std::move(sparse));
+  }
+  const auto run_all = [&](void (TimedProgram::*run)()) -> absl::Status {
+    for (TimedProgram& program : programs) {
+      RETURN_IF_ERROR(check());
+      (program.*run)();
+    }
+    return absl::OkStatus();
+  };
   const SteadyClock::time_point end = SteadyClock::now() + kTimeToMeasure;
+  for (int i = 0; i < kWarmUps; ++i) RETURN_IF_ERROR(run_all(&TimedProgram::WarmUp));
   while (report.runs < kFewestRuns || (report.runs < kMostRuns && SteadyClock::now() < end)) {
-    RETURN_IF_ERROR(check());
-    for (TimedProgram& program : programs) program.Run();
+    RETURN_IF_ERROR(run_all(&TimedProgram::Run));
     ++report.runs;
   }
   report.dense = programs.front().Statistics();
   if (programs.size() > 1) report.block_sparse = programs.back().Statistics();
-  for (const auto& [name, pattern] : sparse_weights) report.sparse_weights.push_back(name);
   return report;
 }
 

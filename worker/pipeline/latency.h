@@ -21,7 +21,7 @@ namespace topiary {
 // both alike: at least 5 times each, then as often as fits into a second, at most 200 times.
 //
 // Both get what they want: weights are laid out before the clock starts. `check` is asked before
-// each pair of runs; an error from it ends the measurement. Other errors as Program::Build().
+// each run; an error from it ends the measurement. Other errors as Program::Build().
 absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
                                              const SparseWeights& sparse_weights, Backend* backend,
                                              const Dataset& data, int64_t batch,

@@ -44,6 +44,20 @@ TEST(Latency, OfAPrunedModelIsThatOfBothWays) {
   EXPECT_THAT(report.sparse_weights, testing::ElementsAre("fc2.weight"));
 }
 
+TEST(Latency, NamesOnlyWhatWasLeftOut) {
+  ReferenceBackend backend;
+  SparseWeights weights = HalfOfFc2();
+  weights["fc1.weight"] = weights["fc2.weight"];  // The pattern of another matrix is not used.
+  ASSERT_OK_AND_ASSIGN(LatencyReport report,
+                       MeasureLatency(MlpGraph(), weights, &backend, EightExamples(), 4, GoOn));
+  EXPECT_THAT(report.sparse_weights, testing::ElementsAre("fc2.weight"));
+  weights.erase("fc2.weight");
+  ASSERT_OK_AND_ASSIGN(report,
+                       MeasureLatency(MlpGraph(), weights, &backend, EightExamples(), 4, GoOn));
+  EXPECT_THAT(report.sparse_weights, testing::IsEmpty());
+  EXPECT_FALSE(report.block_sparse.has_value());
+}
+
 TEST(Latency, OfADenseModelHasOneWay) {
   ReferenceBackend backend;
   // More rows than there are examples.

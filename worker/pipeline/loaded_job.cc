@@ -58,15 +58,17 @@ absl::StatusOr<int64_t> PredictionBytes(const JobSpec& spec, const DataRequireme
       " bytes each, do not fit an .npz file of less than 4 GiB: evaluate fewer at a time"));
 }
 
-// Of the programs that time the model: a dense one and a block-sparse one live side by side.
-absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job) {
-  const std::vector<int64_t>& batches = spec.outputs.latency_batches;
-  if (batches.empty()) return absl::OkStatus();
-  MemoryNeeds needs;
-  needs.batch = 2 * *std::max_element(batches.begin(), batches.end());
-  needs.data_bytes = job.data.bytes();
-  ASSIGN_OR_RETURN(const MemoryEstimate estimate, EstimateMemory(job.graph, needs));
-  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
+// That the model has a meaning at each batch at which it is to be timed.
+absl::Status CheckLatencyBatches(const JobSpec& spec, const Graph& graph) {
+  for (const int64_t batch : spec.outputs.latency_batches) {
+    MemoryNeeds needs;
+    needs.batch = batch;
+    const absl::Status status = EstimateMemory(graph, needs).status();
+    if (status.ok()) continue;
+    return absl::Status(status.code(), absl::StrCat("spec.outputs.latency_batch_sizes: ", batch,
+                                                    ": ", status.message()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
@@ -89,6 +91,7 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   LoadedJob job;
   RETURN_IF_ERROR(LoadModel(spec, &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
+  RETURN_IF_ERROR(CheckLatencyBatches(spec, job.graph));
   RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0, 0));
   ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
                                          spec.memory_limit_bytes, reporter.checker()));
@@ -100,8 +103,17 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,
                    PredictionBytes(spec, requirements, job.data.evaluation.size()));
   RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes(), prediction_bytes));
-  RETURN_IF_ERROR(CheckLatencyMemory(spec, job));
   return job;
+}
+
+absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
+                                int programs) {
+  MemoryNeeds needs;
+  needs.batch = batch;
+  needs.data_bytes = job.data.bytes();
+  ASSIGN_OR_RETURN(MemoryEstimate estimate, EstimateMemory(job.graph, needs));
+  estimate.activations *= programs;
+  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
 }
 
 absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,

@@ -30,6 +30,10 @@ struct LoadedJob {
 // Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), PrepareData() and CheckMemoryLimit().
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
 
+// RESOURCE_EXHAUSTED where `programs` of the job's graph for inference, at `batch`, pass its limit.
+absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
+                                int programs);
+
 // The method of `spec` over the layers chosen, or dense training. Not for EvaluateSpec.
 absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,
                                                      bool dense_comparison);

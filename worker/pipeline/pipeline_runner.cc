@@ -182,15 +182,30 @@ class JobRun {
     return Finish(files, pruned, trained.metrics);
   }
 
+  absl::StatusOr<LatencyReport> Measure(const SparseWeights& sparse_weights, int64_t batch) {
+    RETURN_IF_ERROR(CheckLatencyMemory(spec_, job_, batch, sparse_weights.empty() ? 1 : 2));
+    return MeasureLatency(job_.graph, sparse_weights, backend_.get(), job_.data.evaluation, batch,
+                          reporter_.checker());
+  }
+
   // Of `job_.graph`.
   absl::Status MeasureLatencies(const SparseWeights& sparse_weights) {
     if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
     reporter_.EnterPhase("latency");
     for (const int64_t batch : spec_.outputs.latency_batches) {
-      ASSIGN_OR_RETURN(LatencyReport latency,
-                       MeasureLatency(job_.graph, sparse_weights, backend_.get(),
-                                      job_.data.evaluation, batch, reporter_.checker()));
-      latencies_.push_back(std::move(latency));
+      absl::StatusOr<LatencyReport> latency = Measure(sparse_weights, batch);
+      if (absl::IsCancelled(latency.status()) || absl::IsAborted(latency.status())) {
+        return latency.status();
+      }
+      if (latency.ok()) {
+        latencies_.push_back(*std::move(latency));
+        continue;
+      }
+      // What was trained must not be lost for that.
+      LogWarning("latency not measured",
+                 {{"batch", batch}, {"error", latency.status().ToString()}});
+      warnings_.push_back(absl::StrCat("the latency at batch ", batch,
+                                       " was not measured: ", latency.status().message()));
     }
     return absl::OkStatus();
   }
@@ -207,6 +222,7 @@ class JobRun {
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
     input.latency = latencies_;
+    input.warnings = warnings_;
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
     input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
@@ -229,6 +245,7 @@ class JobRun {
   std::optional<Tensor> predictions_;
   std::vector<Phase> phases_;
   std::vector<LatencyReport> latencies_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace

@@ -105,6 +105,7 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
     report->phases.push_back({std::string(PhaseKindName(phase.kind)), phase.begin, phase.end()});
   }
   report->latency = input.latency;
+  report->warnings.insert(report->warnings.end(), input.warnings.begin(), input.warnings.end());
   report->bit_exact = input.record->bit_exact;
   report->costs.steps = report->steps;
   report->costs.samples = input.record->samples;

@@ -53,6 +53,7 @@ struct ReportInput {
   MetricValues trained_metrics;  // Of the trained model; empty where nothing was trained.
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;
+  std::vector<std::string> warnings;  // Besides those about the layers.
   BackendInfo backend;
   std::string plan_digest;
   double total_seconds = 0;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "worker/model/layers.h"
 
 namespace topiary {
 
@@ -15,12 +14,15 @@ bool WorthSkipping(const BlockSparsePattern& pattern) {
   return density <= (narrow >= 8 ? 0.5 : narrow >= 4 ? 0.25 : 0.1);
 }
 
+bool HasSkippableBlocks(const PrunableLayer& layer) {
+  // A layer of several nodes is seen as the first of them does, which may be one that nobody needs.
+  return layer.kind != LayerKind::kConv && layer.groups == 1 && layer.nodes.size() == 1;
+}
+
 std::shared_ptr<const BlockSparsePattern> PatternWorthSkipping(const BlockPartition& partition,
                                                                const Support& support) {
   const PrunableLayer& layer = partition.layer();
-  if (layer.kind == LayerKind::kConv || layer.groups != 1) return nullptr;
-  // A layer of several nodes is seen as the first of them does, which may be one that nobody needs.
-  if (layer.nodes.size() != 1) return nullptr;
+  if (!HasSkippableBlocks(layer)) return nullptr;
   absl::StatusOr<BlockSparsePattern> pattern = BlockSparsePattern::Create(
       layer.rows, layer.cols, partition.block().rows, partition.block().cols, support);
   if (!pattern.ok() || !WorthSkipping(*pattern)) return nullptr;

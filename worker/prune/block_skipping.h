@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "worker/kernels/block_sparse_pattern.h"
+#include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/support.h"
 
@@ -14,6 +15,9 @@ namespace topiary {
 // ones: from half of the blocks pruned where they are 8 or more wide and high, from three quarters
 // where 4, and from nine tenths where they are narrower (docs/results.md, block-sparse-layer).
 bool WorthSkipping(const BlockSparsePattern& pattern);
+
+// Whether products can leave out blocks of this weight: it is that of one Gemm or MatMul.
+bool HasSkippableBlocks(const PrunableLayer& layer);
 
 // The blocks that `support` keeps, of the matrix [inputs, outputs] of a Gemm or MatMul, where
 // leaving out the others is WorthSkipping(); else null, as for convolutions.

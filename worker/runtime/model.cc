@@ -1,6 +1,6 @@
 #include "worker/runtime/model.h"
 
-#include <map>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -9,10 +9,10 @@
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
 #include "worker/export/block_sparse_file.h"
+#include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
-#include "worker/prune/block_partition.h"
 #include "worker/prune/block_skipping.h"
 
 namespace topiary {
@@ -25,26 +25,34 @@ absl::StatusOr<BlockSparseModel> ReadModel(const std::string& path) {
   return model;
 }
 
-// A block whose elements are all 0 may be left out, whatever its support was in training.
-Support NonzeroBlocks(const BlockPartition& partition, const Tensor& weight) {
-  const std::vector<double> sums = partition.SumsOfSquares(weight.span<float>());
-  Support support;
-  for (const double sum : sums) support.push_back(sum != 0 ? 1 : 0);
-  return support;
+// The blocks of `layer` that have an element other than 0: any other may be left out, whatever its
+// support was in training.
+absl::StatusOr<BlockSparsePattern> NonzeroBlocks(const PrunableLayer& layer, int64_t block_rows,
+                                                 int64_t block_cols, const float* weight) {
+  const int64_t rows = std::min(block_rows, layer.rows), cols = std::min(block_cols, layer.cols);
+  const int64_t down = (layer.rows - 1) / rows + 1, across = (layer.cols - 1) / cols + 1;
+  std::vector<uint8_t> kept(down * across, 0);
+  for (int64_t row = 0; row < layer.rows; ++row) {
+    for (int64_t col = 0; col < layer.cols; ++col) {
+      if (weight[layer.Offset(0, row, col)] != 0) kept[row / rows * across + col / cols] = 1;
+    }
+  }
+  return BlockSparsePattern::Create(layer.rows, layer.cols, rows, cols, kept);
 }
 
 absl::StatusOr<SparseWeights> FindSparseWeights(const BlockSparseModel& model) {
   SparseWeights weights;
   for (const PrunableLayer& layer : FindPrunableLayers(model.graph)) {
     const auto layout = model.layouts.find(layer.weight);
-    if (layout == model.layouts.end()) continue;
+    if (layout == model.layouts.end() || !HasSkippableBlocks(layer)) continue;
     // The file's matrices are as the weights are stored, a layer's are [inputs, outputs].
-    BlockShape block = {layout->second.block_rows, layout->second.block_cols};
-    if (layer.transposed) std::swap(block.rows, block.cols);
-    ASSIGN_OR_RETURN(const BlockPartition partition, BlockPartition::Create(layer, block));
+    int64_t block_rows = layout->second.block_rows, block_cols = layout->second.block_cols;
+    if (layer.transposed) std::swap(block_rows, block_cols);
     const Tensor& weight = model.graph.FindInitializer(layer.weight)->value;
-    auto pattern = PatternWorthSkipping(partition, NonzeroBlocks(partition, weight));
-    if (pattern != nullptr) weights[layer.weight] = std::move(pattern);
+    ASSIGN_OR_RETURN(BlockSparsePattern pattern,
+                     NonzeroBlocks(layer, block_rows, block_cols, weight.data<float>()));
+    if (!WorthSkipping(pattern)) continue;
+    weights[layer.weight] = std::make_shared<const BlockSparsePattern>(std::move(pattern));
   }
   return weights;
 }
@@ -77,7 +85,6 @@ struct Model::State {
   std::unique_ptr<Program> program;
   std::vector<ModelTensor> inputs;
   std::vector<ModelTensor> outputs;
-  std::vector<std::string> sparse_weights;
 };
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
@@ -97,9 +104,6 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
   if (!options.dense) {
     ASSIGN_OR_RETURN(program_options.sparse_weights, FindSparseWeights(model));
   }
-  for (const auto& [name, pattern] : program_options.sparse_weights) {
-    state->sparse_weights.push_back(name);
-  }
   ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get()));
   ASSIGN_OR_RETURN(state->program, Program::Build(model.graph, state->store.get(),
                                                   state->backend.get(), program_options));
@@ -118,6 +122,8 @@ absl::Span<const ModelTensor> Model::outputs() const { return state_->outputs; }
 
 void Model::Run() { state_->program->Forward(); }
 
-const std::vector<std::string>& Model::sparse_weights() const { return state_->sparse_weights; }
+const std::vector<std::string>& Model::sparse_weights() const {
+  return state_->program->statistics().sparse_weights;
+}
 
 }  // namespace topiary

@@ -1,5 +1,5 @@
-// Runs a model that a job has made: the ONNX file, or the block-compressed file, of which the
-// pruned blocks of Gemm and MatMul cost nothing.
+// Runs a model that a job has made: the block-compressed file, of which the pruned blocks of Gemm
+// and MatMul cost nothing, or the ONNX file, which does not say what was pruned and runs dense.
 //
 //   ASSIGN_OR_RETURN(auto model, Model::Load("model.safetensors", {}));
 //   std::copy_n(example, 784, static_cast<float*>(model->inputs()[0].data));
@@ -46,7 +46,7 @@ class Model {
   // A file whose name ends in ".safetensors" is taken for a block-compressed one, any other for
   // ONNX, with its external data beside it. Files are not trusted. NOT_FOUND; INVALID_ARGUMENT,
   // UNIMPLEMENTED and OUT_OF_RANGE for what is no model, or none that can run, with the place in
-  // it; RESOURCE_EXHAUSTED where it does not fit into memory.
+  // it; DATA_LOSS for a damaged file; RESOURCE_EXHAUSTED where it does not fit into memory.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path,
                                                      const ModelOptions& options);
   ~Model();

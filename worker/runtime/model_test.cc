@@ -174,7 +174,7 @@ TEST_P(PrunedModel, IsTheSameThroughTheCInterface) {
   const std::vector<float> examples = Examples(GetParam());
   ASSERT_EQ(input->bytes, examples.size() * sizeof(float));
   std::copy(examples.begin(), examples.end(), static_cast<float*>(input->data));
-  topiary_run(model);
+  ASSERT_EQ(topiary_run(model), 0);
   const std::vector<float> expected = ExpectedOutput(graph_, GetParam());
   const auto* output = static_cast<const float*>(topiary_output(model, 0)->data);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(output[i], expected[i], 1e-4) << i;

@@ -82,4 +82,11 @@ size_t topiary_sparse_weight_count(const topiary_model* model) {
   return model->model->sparse_weights().size();
 }
 
-void topiary_run(topiary_model* model) { model->model->Run(); }
+int topiary_run(topiary_model* model) {
+  try {
+    model->model->Run();
+    return 0;
+  } catch (const std::exception&) {
+    return 1;
+  }
+}

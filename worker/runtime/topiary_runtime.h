@@ -1,7 +1,7 @@
 /* The runtime as a C library: libtopiary_runtime.so. See model.h for what it does.
  *
- * No function throws or prints; arguments must not be NULL unless said otherwise. A model may be
- * used by one thread at a time.
+ * No function throws. Arguments must not be NULL unless said otherwise. A model may be used by one
+ * thread at a time.
  */
 #ifndef TOPIARY_WORKER_RUNTIME_TOPIARY_RUNTIME_H_
 #define TOPIARY_WORKER_RUNTIME_TOPIARY_RUNTIME_H_
@@ -12,8 +12,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define TOPIARY_RUNTIME_API __attribute__((visibility("default")))
 
 typedef struct topiary_model topiary_model;
 
@@ -34,22 +32,23 @@ typedef struct {
  *
  * Returns NULL on error, with the reason in `error`, which has room for `error_size` bytes and is
  * always terminated (NULL with 0: the reason is not wanted). To be freed by topiary_free(). */
-TOPIARY_RUNTIME_API topiary_model* topiary_load(const char* path, int64_t batch, int threads,
-                                                int dense, char* error, size_t error_size);
+topiary_model* topiary_load(const char* path, int64_t batch, int threads, int dense, char* error,
+                            size_t error_size);
 /* NULL is allowed. */
-TOPIARY_RUNTIME_API void topiary_free(topiary_model* model);
+void topiary_free(topiary_model* model);
 
-TOPIARY_RUNTIME_API size_t topiary_input_count(const topiary_model* model);
-TOPIARY_RUNTIME_API size_t topiary_output_count(const topiary_model* model);
+size_t topiary_input_count(const topiary_model* model);
+size_t topiary_output_count(const topiary_model* model);
 /* What is returned is valid until topiary_free(); NULL where `index` is no input or output. */
-TOPIARY_RUNTIME_API const topiary_tensor* topiary_input(const topiary_model* model, size_t index);
-TOPIARY_RUNTIME_API const topiary_tensor* topiary_output(const topiary_model* model, size_t index);
+const topiary_tensor* topiary_input(const topiary_model* model, size_t index);
+const topiary_tensor* topiary_output(const topiary_model* model, size_t index);
 
 /* Weights of which the pruned blocks are left out. */
-TOPIARY_RUNTIME_API size_t topiary_sparse_weight_count(const topiary_model* model);
+size_t topiary_sparse_weight_count(const topiary_model* model);
 
-/* Computes the outputs from the inputs. */
-TOPIARY_RUNTIME_API void topiary_run(topiary_model* model);
+/* Computes the outputs from the inputs. Returns 0; another number where the processor's library
+ * failed, and the outputs are worth nothing. */
+int topiary_run(topiary_model* model);
 
 #ifdef __cplusplus
 } /* extern "C" */
