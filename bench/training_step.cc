@@ -10,6 +10,7 @@
 #include "bench/machine.h"
 #include "bench/measure.h"
 #include "bench/peer_process.h"
+#include "bench/peer_steps.h"
 #include "bench/train_stepper.h"
 #include "common/file.h"
 #include "common/status_macros.h"
@@ -20,8 +21,6 @@ namespace topiary {
 namespace {
 
 constexpr int kWarmUps = 3;
-// PyTorch loads 5 GB of libraries, and compiles.
-constexpr absl::Duration kPeerStart = absl::Minutes(5);
 
 // PyTorch on one model.
 struct Peer {
@@ -34,19 +33,6 @@ struct Peer {
   int steps = 1;       // Of one side of a pair.
 };
 
-absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process, absl::Duration timeout) {
-  ASSIGN_OR_RETURN(const std::string line, process->ReadLine(timeout));
-  nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::UnavailableError(absl::StrCat("the peer says: ", line));
-  return json;
-}
-
-absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps) {
-  RETURN_IF_ERROR(process->WriteLine(absl::StrCat("step ", steps)));
-  ASSIGN_OR_RETURN(const nlohmann::json answer, ReadJson(process, kPeerStart));
-  return answer.value("seconds", 0.0);
-}
-
 absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::string& model,
                                const std::string& files, bool compiled) {
   Peer peer;
@@ -56,7 +42,7 @@ absl::StatusOr<Peer> StartPeer(const TrainingStepOptions& options, const std::st
       "--batch-file", files};
   if (compiled) command.emplace_back("--compile");
   ASSIGN_OR_RETURN(peer.process, PeerProcess::Start(command));
-  ASSIGN_OR_RETURN(const nlohmann::json ready, ReadJson(peer.process.get(), kPeerStart));
+  ASSIGN_OR_RETURN(const nlohmann::json ready, ReadJson(peer.process.get()));
   peer.name = ready.value("peer", "");
   peer.batch = ready.value("batch", 0);
   peer.first_loss = ready.value("loss", 0.0);

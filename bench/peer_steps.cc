@@ -1,0 +1,23 @@
+#include "bench/peer_steps.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace topiary {
+
+absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process) {
+  ASSIGN_OR_RETURN(const std::string line, process->ReadLine(kPeerStart));
+  nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return absl::UnavailableError(absl::StrCat("the peer says: ", line));
+  return json;
+}
+
+absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps) {
+  RETURN_IF_ERROR(process->WriteLine(absl::StrCat("step ", steps)));
+  ASSIGN_OR_RETURN(const nlohmann::json answer, ReadJson(process));
+  return answer.value("seconds", 0.0);
+}
+
+}  // namespace topiary

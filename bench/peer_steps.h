@@ -1,0 +1,24 @@
+// Peers that answer in JSON, and time steps when they are asked to.
+#ifndef TOPIARY_BENCH_PEER_STEPS_H_
+#define TOPIARY_BENCH_PEER_STEPS_H_
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "bench/peer_process.h"
+
+namespace topiary {
+
+// PyTorch loads 5 GB of libraries, and compiles.
+inline constexpr absl::Duration kPeerStart = absl::Minutes(5);
+
+// The next line of `process`, an object. UNAVAILABLE, quoting it, where it is none.
+absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process);
+
+// Has the peer do `steps` steps; the mean seconds of one.
+absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_BENCH_PEER_STEPS_H_

@@ -1,0 +1,202 @@
+#include "bench/whole_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bench/machine.h"
+#include "bench/measure.h"
+#include "bench/peer_process.h"
+#include "bench/peer_steps.h"
+#include "common/file.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "worker/export/block_sparse_file.h"
+#include "worker/kernels/cpu/cpu_backend.h"
+#include "worker/model/inference_form.h"
+#include "worker/model/layers.h"
+#include "worker/model/onnx_export.h"
+#include "worker/model/onnx_import.h"
+#include "worker/prune/block_partition.h"
+#include "worker/runtime/model.h"
+
+namespace topiary {
+namespace {
+
+constexpr int kWarmUps = 3;
+constexpr int64_t kMinBlocks = 100;  // Of a layer that is pruned, as in the paper.
+// Ids below it are rows of every table of the reference models.
+constexpr uint64_t kIds = 1000;
+
+const char* const kRuntimes[] = {"onnxruntime", "openvino", "torch", "torch-compile", "torch-bsr"};
+
+// Keeps the blocks of largest norm, and zeroes the others in `graph`.
+PrunedWeight KeepLargest(std::shared_ptr<const BlockPartition> partition, double sparsity,
+                         Graph* graph) {
+  Initializer* weight = graph->FindInitializer(partition->layer().weight);
+  const std::vector<double> sums = partition->SumsOfSquares(weight->value.span<float>());
+  std::vector<size_t> order(sums.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sums[a] > sums[b]; });
+  const auto kept =
+      static_cast<size_t>(std::lround(static_cast<double>(sums.size()) * (1 - sparsity)));
+  PrunedWeight pruned{partition, Support(sums.size(), 0)};
+  for (size_t i = 0; i < kept; ++i) pruned.support[order[i]] = 1;
+  float* values = weight->value.data<float>();
+  for (const BlockRun& run : partition->runs()->runs) {
+    if (pruned.support[run.block] != 0) continue;
+    for (int32_t i = 0; i < run.length; ++i) values[run.offset + int64_t{i} * run.stride] = 0;
+  }
+  return pruned;
+}
+
+// Writes FILES.onnx and FILES.safetensors.
+absl::Status WritePruned(const Graph& dense, int64_t block, double sparsity,
+                         const std::string& files) {
+  ASSIGN_OR_RETURN(Graph graph, InferenceForm(dense));
+  std::vector<PrunedWeight> pruned;
+  for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
+    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(layer, {block, block}));
+    if (layer.kind == LayerKind::kConv || partition.block_count() < kMinBlocks) continue;
+    pruned.push_back(KeepLargest(std::make_shared<const BlockPartition>(std::move(partition)),
+                                 sparsity, &graph));
+  }
+  if (pruned.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no layer has ", kMinBlocks, " blocks of ", block, " x ", block));
+  }
+  RETURN_IF_ERROR(ExportOnnx(graph, files + ".onnx"));
+  return WriteBlockSparseFile(graph, pruned, files + ".safetensors");
+}
+
+// Fills the inputs, the same for the same shapes, and writes them to FILES.inputs.
+absl::Status MakeInputs(const Model& model, const std::string& files) {
+  std::string bytes;
+  Random random(3, kStreamSyntheticData, 0);
+  for (const ModelTensor& input : model.inputs()) {
+    if (input.type == ModelTensor::Type::kInt64) {
+      auto* ids = static_cast<int64_t*>(input.data);
+      std::generate_n(ids, input.bytes / sizeof(int64_t),
+                      [&] { return static_cast<int64_t>(random.Below(kIds)); });
+    } else {
+      auto* values = static_cast<float*>(input.data);
+      std::generate_n(values, input.bytes / sizeof(float), [&] { return random.Normal(); });
+    }
+    bytes.append(static_cast<const char*>(input.data), input.bytes);
+  }
+  return WriteFileAtomically(files + ".inputs", bytes);
+}
+
+// The peer's output is that of `model`, to a thousandth of its largest number.
+absl::Status CompareOutputs(const Model& model, const std::string& files, const std::string& peer) {
+  ASSIGN_OR_RETURN(const std::string theirs, ReadFile(files + ".output"));
+  const ModelTensor& ours = model.outputs()[0];
+  if (theirs.size() != ours.bytes) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(peer, ": the output has ", theirs.size(), " bytes, ours ", ours.bytes));
+  }
+  std::vector<float> values(theirs.size() / sizeof(float));
+  std::memcpy(values.data(), theirs.data(), theirs.size());
+  const auto* own = static_cast<const float*>(ours.data);
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    largest = std::max<double>(largest, std::fabs(values[i]));
+    error = std::max<double>(error, std::fabs(values[i] - own[i]));
+  }
+  if (error <= 1e-3 * largest) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(peer, ": outputs differ by ", error, " of ", largest));
+}
+
+TimedSide TimedRuns(Model* model, double seconds) {
+  const auto run = [model] { model->Run(); };
+  for (int i = 0; i < kWarmUps; ++i) run();
+  const int count = StepsFor(seconds, run);
+  return [run, count]() -> absl::StatusOr<double> { return SecondsPerStep(count, run); };
+}
+
+absl::StatusOr<std::unique_ptr<PeerProcess>> StartRuntime(const WholeModelOptions& options,
+                                                          const std::string& runtime,
+                                                          const std::string& model, int64_t block,
+                                                          const std::string& files) {
+  ASSIGN_OR_RETURN(
+      auto process,
+      PeerProcess::Start({options.python, "-W", "ignore", options.runtime_script, runtime, model,
+                          files, "--threads", absl::StrCat(options.threads), "--batch",
+                          absl::StrCat(options.batch), "--block", absl::StrCat(block),
+                          "--min-blocks", absl::StrCat(kMinBlocks)}));
+  RETURN_IF_ERROR(ReadJson(process.get()).status());
+  return process;
+}
+
+void AddRow(const std::string& name, const Comparison& c, BenchmarkRun* run) {
+  run->rows.push_back({name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread});
+}
+
+absl::Status RunBlock(const WholeModelOptions& options, const std::string& name, const Graph& graph,
+                      int64_t block, BenchmarkRun* run) {
+  const std::string row = absl::StrCat(name, "/", block, "x", block, "/");
+  const std::string files = absl::StrCat(options.work_dir, "/", name, "_", block);
+  RETURN_IF_ERROR(WritePruned(graph, block, options.sparsity, files));
+  ModelOptions ours;
+  ours.batch = options.batch;
+  ours.threads = options.threads;
+  ASSIGN_OR_RETURN(const auto pruned, Model::Load(files + ".safetensors", ours));
+  RETURN_IF_ERROR(MakeInputs(*pruned, files));
+  const TimedSide our_side = TimedRuns(pruned.get(), options.seconds_per_side);
+  {
+    ours.dense = true;
+    ASSIGN_OR_RETURN(const auto dense, Model::Load(files + ".safetensors", ours));
+    RETURN_IF_ERROR(MakeInputs(*dense, files));
+    ASSIGN_OR_RETURN(const Comparison c, Compare(options.pairs, our_side,
+                                                 TimedRuns(dense.get(), options.seconds_per_side)));
+    AddRow(row + "dense", c, run);
+  }
+  for (const std::string runtime : kRuntimes) {
+    const auto process = StartRuntime(options, runtime, name, block, files);
+    if (!process.ok()) {
+      std::fprintf(stderr, "bench: %s%s is left out: %s\n", row.c_str(), runtime.c_str(),
+                   process.status().ToString().c_str());
+      continue;
+    }
+    if (runtime[0] == 'o') RETURN_IF_ERROR(CompareOutputs(*pruned, files, runtime));
+    PeerProcess* const peer = process->get();
+    ASSIGN_OR_RETURN(const double seconds, PeerSeconds(peer, kWarmUps));
+    const int steps =
+        std::max(1, static_cast<int>(options.seconds_per_side / std::max(seconds, 1e-9)));
+    ASSIGN_OR_RETURN(const Comparison c,
+                     Compare(options.pairs, our_side, [&] { return PeerSeconds(peer, steps); }));
+    AddRow(row + runtime, c, run);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BenchmarkRun> RunWholeModel(const WholeModelOptions& options) {
+  CpuBackendOptions backend_options;
+  backend_options.threads = options.threads;
+  ASSIGN_OR_RETURN(const auto backend, CpuBackend::Create(backend_options));
+  BenchmarkRun run;
+  run.benchmark = "whole-model";
+  run.peer = absl::StrCat("dense, but torch-bsr; batch ", options.batch);
+  run.machine = DescribeMachine(backend->info());
+  ASSIGN_OR_RETURN(run.peak_gflops, PeakGflops(backend.get()));
+  ASSIGN_OR_RETURN(run.peak_gbytes_per_s, PeakGbytesPerSecond(backend.get()));
+  for (const std::string& model : options.models) {
+    const std::string path = absl::StrCat(options.work_dir, "/", model, ".onnx");
+    RETURN_IF_ERROR(
+        RunCommand({options.python, "-W", "ignore", options.peer_script, "export", model, path}));
+    ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
+    for (const int64_t block : options.blocks) {
+      RETURN_IF_ERROR(RunBlock(options, model, graph, block, &run));
+    }
+  }
+  return run;
+}
+
+}  // namespace topiary
