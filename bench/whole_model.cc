@@ -35,7 +35,7 @@ constexpr uint64_t kIds = 1000;
 const char* const kRuntimes[] = {"onnxruntime", "openvino", "torch", "torch-compile", "torch-bsr"};
 
 // Keeps the blocks of largest norm, and zeroes the others in `graph`.
-PrunedWeight KeepLargest(std::shared_ptr<const BlockPartition> partition, double sparsity,
+PrunedWeight KeepLargest(const std::shared_ptr<const BlockPartition>& partition, double sparsity,
                          Graph* graph) {
   Initializer* weight = graph->FindInitializer(partition->layer().weight);
   const std::vector<double> sums = partition->SumsOfSquares(weight->value.span<float>());
