@@ -173,22 +173,16 @@ class Benchmark {
       ours();
       dense();
     }
-    double largest = 0, error = 0;
-    for (size_t i = 0; i < result.size(); ++i) {
-      largest = std::max<double>(largest, std::fabs(expected[i]));
-      const double difference = std::fabs(result[i] - expected[i]);
-      if (!std::isnan(error) && !(difference <= error)) error = difference;  // NaN counts.
-    }
-    if (!(error <= 1e-5 * largest)) {
+    const double difference =
+        RelativeDifference(result.data(), absl::MakeConstSpan(expected, result.size()));
+    if (!(difference <= 1e-5)) {
       return absl::FailedPreconditionError(
-          absl::StrCat(name, ": the results differ by ", error, " of ", largest));
+          absl::StrCat(name, ": the results differ by ", difference, " of the largest number"));
     }
-    const auto side = [&](const std::function<void()>& step) -> TimedSide {
-      const int count = StepsFor(options_.seconds_per_side, step);
-      return [&step, count]() -> absl::StatusOr<double> { return SecondsPerStep(count, step); };
-    };
-    ASSIGN_OR_RETURN(const Comparison c, Compare(options_.pairs, side(ours), side(dense)));
-    run_->rows.push_back({name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread});
+    ASSIGN_OR_RETURN(const Comparison c,
+                     Compare(options_.pairs, TimedCalls(0, options_.seconds_per_side, ours),
+                             TimedCalls(0, options_.seconds_per_side, dense)));
+    run_->rows.push_back(RowOf(name, c));
     return c.ratio;
   }
 

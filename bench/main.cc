@@ -32,10 +32,7 @@ int main(int argc, char** argv) {
 
   layer_options.pairs = options.pairs;
   layer_options.threads = options.threads;
-  model_options.pairs = options.pairs;
-  model_options.threads = options.threads;
-  model_options.python = options.python;
-  model_options.work_dir = options.work_dir;
+  static_cast<topiary::PeerOptions&>(model_options) = options;
   if (!models.empty()) options.models = model_options.models = models;
   const auto run = name == "training-step" ? topiary::RunTrainingStep(options)
                    : name == "whole-model" ? topiary::RunWholeModel(model_options)

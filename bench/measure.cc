@@ -49,4 +49,22 @@ int StepsFor(double seconds, const std::function<void()>& step) {
   return std::max(1, static_cast<int>(seconds / std::max(once, 1e-9)));
 }
 
+TimedSide TimedCalls(int warm_ups, double seconds, std::function<void()> step) {
+  for (int i = 0; i < warm_ups; ++i) step();
+  const int count = StepsFor(seconds, step);
+  return [step = std::move(step), count]() -> absl::StatusOr<double> {
+    return SecondsPerStep(count, step);
+  };
+}
+
+double RelativeDifference(const float* actual, absl::Span<const float> expected) {
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max<double>(largest, std::fabs(expected[i]));
+    const double difference = std::fabs(actual[i] - expected[i]);
+    if (!std::isnan(error) && !(difference <= error)) error = difference;  // NaN counts.
+  }
+  return error == 0 ? 0 : error / largest;
+}
+
 }  // namespace topiary

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 namespace topiary {
 
@@ -31,6 +32,12 @@ absl::StatusOr<Comparison> Compare(int pairs, const TimedSide& ours, const Timed
 
 // Mean seconds of one of `count` calls of `step`.
 double SecondsPerStep(int count, const std::function<void()>& step);
+
+// Calls `step` `warm_ups` times; a side of as many calls as take about `seconds`.
+TimedSide TimedCalls(int warm_ups, double seconds, std::function<void()> step);
+
+// The largest difference over the largest of `expected`; NaN where a number of either is NaN.
+double RelativeDifference(const float* actual, absl::Span<const float> expected);
 
 // How many calls of `step` take about `seconds`; at least 1.
 int StepsFor(double seconds, const std::function<void()>& step);

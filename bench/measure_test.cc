@@ -56,5 +56,16 @@ TEST(StepsFor, IsAtLeastOne) {
   EXPECT_GE(StepsFor(0, [] {}), 1);
 }
 
+TEST(RelativeDifference, IsThatOfTheLargestNumberAndSeesNaN) {
+  const float nan = std::nanf("");
+  const std::vector<float> expected = {1, -4, 2};
+  EXPECT_EQ(RelativeDifference(expected.data(), expected), 0);
+  const std::vector<float> off = {1, -4, 3};
+  EXPECT_DOUBLE_EQ(RelativeDifference(off.data(), expected), 0.25);
+  const std::vector<float> lost = {nan, -4, 2};
+  EXPECT_TRUE(std::isnan(RelativeDifference(lost.data(), expected)));
+  EXPECT_TRUE(std::isnan(RelativeDifference(expected.data(), lost)));
+}
+
 }  // namespace
 }  // namespace topiary

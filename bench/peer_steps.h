@@ -3,12 +3,23 @@
 #define TOPIARY_BENCH_PEER_STEPS_H_
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "bench/peer_process.h"
 
 namespace topiary {
+
+// What every benchmark beside peers needs.
+struct PeerOptions {
+  std::string python = "python3";  // With the packages of bench/peers/requirements.txt.
+  std::string peer_script = "bench/peers/torch_peer.py";
+  std::string work_dir = "out/bench";  // Models and batches; must exist.
+  int threads = 2;
+  int pairs = 9;
+  double seconds_per_side = 0.3;  // Of each of a pair.
+};
 
 // PyTorch loads 5 GB of libraries, and compiles.
 inline constexpr absl::Duration kPeerStart = absl::Minutes(5);

@@ -7,6 +7,10 @@
 
 namespace topiary {
 
+BenchmarkRow RowOf(const std::string& name, const Comparison& c) {
+  return {name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread};
+}
+
 std::string ToTable(const BenchmarkRun& run) {
   std::string text = absl::StrCat(run.benchmark, " beside ", run.peer, "\n", run.machine, "\n");
   absl::StrAppendFormat(&text, "peak measured: %.0f GF/s, %.0f GB/s\n", run.peak_gflops,

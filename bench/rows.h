@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/measure.h"
+
 namespace topiary {
 
 // One comparison: ratio = peer / ours, higher is better.
@@ -26,6 +28,9 @@ struct BenchmarkRun {
   double peak_gbytes_per_s = 0;  // Measured: reading and writing far beyond the caches.
   std::vector<BenchmarkRow> rows;
 };
+
+// A comparison of times, in milliseconds.
+BenchmarkRow RowOf(const std::string& name, const Comparison& comparison);
 
 std::string ToTable(const BenchmarkRun& run);
 std::string ToJson(const BenchmarkRun& run);

@@ -86,14 +86,7 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Back
 }
 
 TimedSide TimedSteps(TrainStepper* stepper, double seconds) {
-  const auto step = [stepper] { stepper->Step(); };
-  for (int i = 1; i < kWarmUps; ++i) step();
-  const int count = StepsFor(seconds, step);
-  return [step, count]() -> absl::StatusOr<double> { return SecondsPerStep(count, step); };
-}
-
-BenchmarkRow RowOf(const std::string& name, const Comparison& c) {
-  return {name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread};
+  return TimedCalls(kWarmUps - 1, seconds, [stepper] { stepper->Step(); });  // It took one already.
 }
 
 absl::Status RunModel(const TrainingStepOptions& options, const std::string& model,

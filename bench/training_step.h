@@ -6,19 +6,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench/peer_steps.h"
 #include "bench/rows.h"
 
 namespace topiary {
 
-struct TrainingStepOptions {
+struct TrainingStepOptions : PeerOptions {
   std::vector<std::string> models = {"mlp", "sa_mlp",  "resnet20", "resnet50",
                                      "ctr", "encoder", "decoder"};
-  std::string python = "python3";  // With PyTorch.
-  std::string peer_script = "bench/peers/torch_peer.py";
-  std::string work_dir = "out/bench";  // Models and batches; must exist.
-  int threads = 2;
-  int pairs = 9;
-  double seconds_per_side = 0.3;  // Of each of a pair.
 };
 
 // For each model a row "<model>/f32" against the faster of PyTorch eager and compiled, and rows of

@@ -1,7 +1,6 @@
 #include "bench/whole_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -22,6 +21,7 @@
 #include "worker/model/onnx_export.h"
 #include "worker/model/onnx_import.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/support.h"
 #include "worker/runtime/model.h"
 
 namespace topiary {
@@ -37,20 +37,13 @@ const char* const kRuntimes[] = {"onnxruntime", "openvino", "torch", "torch-comp
 // Keeps the blocks of largest norm, and zeroes the others in `graph`.
 PrunedWeight KeepLargest(const std::shared_ptr<const BlockPartition>& partition, double sparsity,
                          Graph* graph) {
-  Initializer* weight = graph->FindInitializer(partition->layer().weight);
-  const std::vector<double> sums = partition->SumsOfSquares(weight->value.span<float>());
-  std::vector<size_t> order(sums.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sums[a] > sums[b]; });
-  const auto kept =
-      static_cast<size_t>(std::lround(static_cast<double>(sums.size()) * (1 - sparsity)));
-  PrunedWeight pruned{partition, Support(sums.size(), 0)};
-  for (size_t i = 0; i < kept; ++i) pruned.support[order[i]] = 1;
-  float* values = weight->value.data<float>();
-  for (const BlockRun& run : partition->runs()->runs) {
-    if (pruned.support[run.block] != 0) continue;
-    for (int32_t i = 0; i < run.length; ++i) values[run.offset + int64_t{i} * run.stride] = 0;
-  }
+  const absl::Span<float> weight =
+      graph->FindInitializer(partition->layer().weight)->value.span<float>();
+  const std::vector<double> sums = partition->SumsOfSquares(weight);
+  const std::vector<float> scores(sums.begin(), sums.end());
+  PrunedWeight pruned{partition, SelectTopBlocks(scores, /*candidates=*/{},
+                                                 KeptBlocks(sparsity, partition->block_count()))};
+  partition->ZeroPruned(pruned.support, weight);
   return pruned;
 }
 
@@ -101,22 +94,14 @@ absl::Status CompareOutputs(const Model& model, const std::string& files, const 
   }
   std::vector<float> values(theirs.size() / sizeof(float));
   std::memcpy(values.data(), theirs.data(), theirs.size());
-  const auto* own = static_cast<const float*>(ours.data);
-  double largest = 0, error = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    largest = std::max<double>(largest, std::fabs(values[i]));
-    error = std::max<double>(error, std::fabs(values[i] - own[i]));
-  }
-  if (error <= 1e-3 * largest) return absl::OkStatus();
+  const double difference = RelativeDifference(static_cast<const float*>(ours.data), values);
+  if (difference <= 1e-3) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat(peer, ": outputs differ by ", error, " of ", largest));
+      absl::StrCat(peer, ": outputs differ by ", difference, " of the largest number"));
 }
 
 TimedSide TimedRuns(Model* model, double seconds) {
-  const auto run = [model] { model->Run(); };
-  for (int i = 0; i < kWarmUps; ++i) run();
-  const int count = StepsFor(seconds, run);
-  return [run, count]() -> absl::StatusOr<double> { return SecondsPerStep(count, run); };
+  return TimedCalls(kWarmUps, seconds, [model] { model->Run(); });
 }
 
 absl::StatusOr<std::unique_ptr<PeerProcess>> StartRuntime(const WholeModelOptions& options,
@@ -131,10 +116,6 @@ absl::StatusOr<std::unique_ptr<PeerProcess>> StartRuntime(const WholeModelOption
                           "--min-blocks", absl::StrCat(kMinBlocks)}));
   RETURN_IF_ERROR(ReadJson(process.get()).status());
   return process;
-}
-
-void AddRow(const std::string& name, const Comparison& c, BenchmarkRun* run) {
-  run->rows.push_back({name, c.ours * 1e3, c.theirs * 1e3, c.ratio, "ms", c.spread});
 }
 
 absl::Status RunBlock(const WholeModelOptions& options, const std::string& name, const Graph& graph,
@@ -154,7 +135,7 @@ absl::Status RunBlock(const WholeModelOptions& options, const std::string& name,
     RETURN_IF_ERROR(MakeInputs(*dense, files));
     ASSIGN_OR_RETURN(const Comparison c, Compare(options.pairs, our_side,
                                                  TimedRuns(dense.get(), options.seconds_per_side)));
-    AddRow(row + "dense", c, run);
+    run->rows.push_back(RowOf(row + "dense", c));
   }
   for (const std::string runtime : kRuntimes) {
     const auto process = StartRuntime(options, runtime, name, block, files);
@@ -170,7 +151,7 @@ absl::Status RunBlock(const WholeModelOptions& options, const std::string& name,
         std::max(1, static_cast<int>(options.seconds_per_side / std::max(seconds, 1e-9)));
     ASSIGN_OR_RETURN(const Comparison c,
                      Compare(options.pairs, our_side, [&] { return PeerSeconds(peer, steps); }));
-    AddRow(row + runtime, c, run);
+    run->rows.push_back(RowOf(row + runtime, c));
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,6 @@
 // The binary topiary-server as a process: how it answers signals.
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -15,6 +14,7 @@
 #include "common/digest.h"
 #include "common/status_matchers.h"
 #include "gtest/gtest.h"
+#include "server/generic_call.h"
 #include "topiary/v1/artifacts.grpc.pb.h"
 
 namespace topiary {
@@ -50,34 +50,16 @@ TEST_F(ServerProcessSignals, SigtermAndSigintAreOrderlyEnds) {
   }
 }
 
-// What the standard health service says of the whole server: 1 is SERVING, 2 is NOT_SERVING. -1
-// where it does not answer.
-int HealthOf(const std::shared_ptr<grpc::Channel>& channel) {
-  grpc::GenericStub stub(channel);
-  grpc::CompletionQueue queue;
-  grpc::ClientContext context;
-  const grpc::Slice nothing;
-  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
-                                          grpc::ByteBuffer(&nothing, 1), &queue);
-  call->StartCall();
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  call->Finish(&answer, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  if (!status.ok()) return -1;
-  grpc::Slice bytes;
-  // A HealthCheckResponse is its one field, the number 1.
-  if (!answer.DumpToSingleSlice(&bytes).ok() || bytes.size() != 2) return -1;
-  return bytes.begin()[1];
+bool Serves(const std::shared_ptr<grpc::Channel>& channel) {
+  std::string answer;
+  return CallUnary(channel, kHealthCheck, "", &answer).ok() && answer == kServing;
 }
 
 // A download that its client does not read keeps an orderly end waiting.
 TEST_F(ServerProcessSignals, WhileItDrainsItDoesNotServeAndASecondSignalEndsItAtOnce) {
   ASSERT_NO_FATAL_FAILURE(Start());
   const auto channel = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
-  EXPECT_EQ(HealthOf(channel), 1);
+  EXPECT_TRUE(Serves(channel));
   auto artifacts = v1::ArtifactService::NewStub(channel);
   const std::string bytes(16 << 20, 'x');
   v1::BeginUploadRequest begin;
@@ -124,7 +106,7 @@ TEST_F(ServerProcessSignals, WhileItDrainsItDoesNotServeAndASecondSignalEndsItAt
     }
     code = probe_reader->Finish().error_code();
   }
-  EXPECT_NE(HealthOf(channel), 1);  // On a slow machine it may be past answering.
+  EXPECT_FALSE(Serves(channel));  // On a slow machine it may be past answering.
   server_->Signal(SIGTERM);
   EXPECT_THAT(server_->Wait(kPatience), IsOkAndHolds(1));
 }

@@ -20,6 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/artifacts/memory_artifact_store.h"
+#include "server/generic_call.h"
 #include "server/jobs/memory_metadata_store.h"
 #include "server/test_server.h"
 
@@ -35,42 +36,10 @@ using testing::Not;
 // ---- Calls of services whose messages we have no classes for
 // ------------------------------------------
 
-grpc::ByteBuffer Buffer(const std::string& bytes) {
-  const grpc::Slice slice(bytes);
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-std::string BytesOf(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  std::string bytes;
-  if (!buffer.Dump(&slices).ok()) return bytes;
-  for (const grpc::Slice& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  return bytes;
-}
-
 // A message with the one string field `number`.
 std::string StringField(int number, const std::string& value) {
   return absl::StrCat(std::string(1, static_cast<char>(number << 3 | 2)),
                       std::string(1, static_cast<char>(value.size())), value);
-}
-
-grpc::Status CallUnary(TestServer* server, const std::string& method, const std::string& request,
-                       std::string* response) {
-  grpc::GenericStub stub(server->channel());
-  const auto context = Context();
-  grpc::CompletionQueue queue;
-  const auto call = stub.PrepareUnaryCall(context.get(), method, Buffer(request), &queue);
-  call->StartCall();
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  call->Finish(&answer, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  if (status.ok()) *response = BytesOf(answer);
-  return status;
 }
 
 // The first answer of a stream in both directions.
@@ -98,16 +67,13 @@ std::string CallStream(TestServer* server, const std::string& method, const std:
 // ---- Health and reflection
 // ------------------------------------------------------------------------------
 
-constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
-constexpr char kServing[] = "\x08\x01";  // status: SERVING
-
 class HealthOf : public testing::TestWithParam<const char*> {};
 
 TEST_P(HealthOf, IsServing) {
   TestServer server;
   std::string response;
   const std::string request = std::string(GetParam()).empty() ? "" : StringField(1, GetParam());
-  ASSERT_TRUE(CallUnary(&server, kHealthCheck, request, &response).ok());
+  ASSERT_TRUE(CallUnary(server.channel(), kHealthCheck, request, &response).ok());
   EXPECT_EQ(response, kServing);
 }
 
@@ -119,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(Services, HealthOf,
 TEST(Health, OfAnUnknownServiceIsNotFound) {
   TestServer server;
   std::string response;
-  EXPECT_EQ(CallUnary(&server, kHealthCheck, StringField(1, "x"), &response).error_code(),
+  EXPECT_EQ(CallUnary(server.channel(), kHealthCheck, StringField(1, "x"), &response).error_code(),
             StatusCode::NOT_FOUND);
 }
 
@@ -137,24 +103,24 @@ TEST(Reflection, NamesOurServices) {
 TEST(Requests, OfAMethodThatDoesNotExistAreUnimplemented) {
   TestServer server;
   std::string response;
-  EXPECT_EQ(
-      CallUnary(&server, "/topiary.v1.CompressionService/Nonsense", "", &response).error_code(),
-      StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(CallUnary(server.channel(), "/topiary.v1.CompressionService/Nonsense", "", &response)
+                .error_code(),
+            StatusCode::UNIMPLEMENTED);
 }
 
 TEST(Requests, ThatAreNoMessageAreRefusedAndTheServerLives) {
   TestServer server;
   std::string response;
-  EXPECT_FALSE(
-      CallUnary(&server, "/topiary.v1.CompressionService/CreateJob", "\xff\xff\xff\xff", &response)
-          .ok());
+  EXPECT_FALSE(CallUnary(server.channel(), "/topiary.v1.CompressionService/CreateJob",
+                         "\xff\xff\xff\xff", &response)
+                   .ok());
   EXPECT_EQ(server.CreateJob().state(), v1::JOB_STATE_QUEUED);
 }
 
 TEST(Requests, LargerThanTheLimitAreRefused) {
   TestServer server;
   std::string response;
-  EXPECT_EQ(CallUnary(&server, "/topiary.v1.CompressionService/CreateJob",
+  EXPECT_EQ(CallUnary(server.channel(), "/topiary.v1.CompressionService/CreateJob",
                       std::string(5 * 1024 * 1024, '\x0a'), &response)
                 .error_code(),
             StatusCode::RESOURCE_EXHAUSTED);

@@ -51,8 +51,7 @@ def run_openvino(a):
     model = core.read_model(a.files + ".onnx")
     types = {"f32": numpy.float32, "i64": numpy.int64}
     described = [(p.get_any_name(), types[p.get_element_type().get_type_name()],
-                  [d.get_length() for d in p.get_partial_shape()][1:] if p.get_partial_shape().is_static
-                  else [d.get_length() for d in list(p.get_partial_shape())[1:]])
+                  [d.get_length() for d in list(p.get_partial_shape())[1:]])
                  for p in model.inputs]
     model.reshape({name: [a.batch, *shape] for name, _, shape in described})
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32",

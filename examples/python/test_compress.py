@@ -19,24 +19,9 @@ def python_path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(binary, wait_for_ports, tmp_path_factory):
+def server(service):
     """The address of a coordinator with one worker."""
-    folder = tmp_path_factory.mktemp("example_service")
-    ports = folder / "ports"
-    with open(folder / "log", "w", encoding="utf-8") as log:
-        coordinator = subprocess.Popen(
-            [binary("//server:topiary-server"), "--listen=127.0.0.1:0",
-             "--metrics-listen=127.0.0.1:0", f"--data-dir={folder}/server",
-             f"--port-file={ports}"], stdout=log, stderr=log)
-        address, _ = wait_for_ports(ports, coordinator, folder / "log")
-        worker = subprocess.Popen(
-            [binary("//worker:topiary-worker"), f"--coordinator={address}",
-             "--metrics-listen=127.0.0.1:0", f"--data-dir={folder}/worker", "--threads=1"],
-            stdout=log, stderr=log)
-        yield address
-        for process in (worker, coordinator):
-            process.terminate()
-            process.wait(60)
+    return service["address"]
 
 
 def make_inputs(binary, folder):

@@ -59,11 +59,8 @@ PrunedWeight Prune(Graph* graph, const BlockShape& block, int keep_every) {
   for (int64_t i = 0; i < pruned.partition->block_count(); ++i) {
     pruned.support.push_back(i % keep_every == 0 ? 1 : 0);
   }
-  float* weight = graph->FindInitializer(layer.weight)->value.data<float>();
-  for (const BlockRun& run : pruned.partition->runs()->runs) {
-    if (pruned.support[run.block] != 0) continue;
-    for (int i = 0; i < run.length; ++i) weight[run.offset + int64_t{i} * run.stride] = 0;
-  }
+  pruned.partition->ZeroPruned(pruned.support,
+                               graph->FindInitializer(layer.weight)->value.span<float>());
   return pruned;
 }
 

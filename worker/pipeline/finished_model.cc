@@ -66,13 +66,8 @@ absl::StatusOr<Graph> FoldWeights(const Graph& graph, const ParameterStore& stor
   Graph folded = graph.Clone();
   RETURN_IF_ERROR(store.WriteTo(&folded));
   for (const PrunedWeight& weight : pruned) {
-    float* values = folded.FindInitializer(weight.partition->layer().weight)->value.data<float>();
-    for (const BlockRun& run : weight.partition->runs()->runs) {
-      if (weight.support[run.block] != 0) continue;
-      for (int32_t i = 0; i < run.length; ++i) {
-        values[run.offset + int64_t{i} * run.stride] = 0.0F;
-      }
-    }
+    Initializer* initializer = folded.FindInitializer(weight.partition->layer().weight);
+    weight.partition->ZeroPruned(weight.support, initializer->value.span<float>());
   }
   return folded;
 }

@@ -166,8 +166,9 @@ absl::Status CheckScaling(const DataSpec& spec, const DataRequirements& requirem
   }
   constexpr absl::string_view kWhy =
       ": every input of the model is of ids (int64), which are not scaled: leave it out";
-  if (spec.divide_by != 1)
+  if (spec.divide_by != 1) {
     return absl::InvalidArgumentError(absl::StrCat("spec.data.divide_by", kWhy));
+  }
   if (spec.normalization.kind != NormalizationSpec::Kind::kNone) {
     return absl::InvalidArgumentError(absl::StrCat("spec.data.normalization", kWhy));
   }

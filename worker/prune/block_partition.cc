@@ -136,6 +136,15 @@ BlockPosition BlockPartition::Position(int64_t block) const {
   return position;
 }
 
+void BlockPartition::ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float> weight) const {
+  CHECK_EQ(static_cast<int64_t>(kept.size()), block_count());
+  CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
+  for (const BlockRun& run : runs_->runs) {
+    if (kept[run.block] != 0) continue;
+    for (int32_t i = 0; i < run.length; ++i) weight[run.offset + int64_t{i} * run.stride] = 0.0F;
+  }
+}
+
 std::vector<double> BlockPartition::SumsOfSquares(absl::Span<const float> weight) const {
   CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
   std::vector<double> sums(block_count(), 0.0);

@@ -61,6 +61,9 @@ class BlockPartition {
   // The membership of each element as strided runs over the weight as stored, for the kernels.
   const std::shared_ptr<const BlockRuns>& runs() const { return runs_; }
 
+  // Sets the blocks whose entry in `kept` (one per block) is 0 to +0 in `weight` (as stored).
+  void ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float> weight) const;
+
   // Sum of squares of each block of `weight` (as stored), summed in double in the order of the
   // runs.
   std::vector<double> SumsOfSquares(absl::Span<const float> weight) const;

@@ -76,11 +76,7 @@ PrunedWeight Prune(const std::string& weight, Graph* graph) {
   for (int64_t i = 0; i < pruned.partition->block_count(); ++i) {
     pruned.support.push_back(i % 4 == 1 ? 1 : 0);
   }
-  float* values = graph->FindInitializer(weight)->value.data<float>();
-  for (const BlockRun& run : pruned.partition->runs()->runs) {
-    if (pruned.support[run.block] != 0) continue;
-    for (int i = 0; i < run.length; ++i) values[run.offset + int64_t{i} * run.stride] = 0;
-  }
+  pruned.partition->ZeroPruned(pruned.support, graph->FindInitializer(weight)->value.span<float>());
   return pruned;
 }
 

@@ -131,13 +131,11 @@ KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& o
   const auto& p = std::get<MatMulParameters>(op.parameters);
   std::vector<TensorDescription> operands = op.operands;
   const MatMulOrder order(p);
-  for (size_t i = 0; i < operands.size(); ++i) {
-    Layout& layout = operands[i].layout;
-    const bool weights = p.b_pattern != nullptr && static_cast<int>(i) == order.b;
-    if (weights) continue;
-    if (layout.is_any()) layout = Layout::Plain();
-    if (!layout.is_plain()) return absl::UnimplementedError("plain operands only");
-  }
+  // All are plain, but the weights, which may be packed.
+  Layout weights;
+  if (p.b_pattern != nullptr) weights = std::exchange(operands[order.b].layout, Layout::Plain());
+  RETURN_IF_ERROR(SettlePlain(&operands));
+  operands[order.b].layout = weights;
   if (p.accumulate) return absl::UnimplementedError("a block-sparse product that adds to dst");
   RETURN_IF_ERROR(CheckExtents(p, operands));
   if (p.b_pattern != nullptr && p.dst_pattern == nullptr && !p.transpose_a) {
