@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "worker/data/loader.h"
 #include "worker/engine/parameter_store.h"
+#include "worker/model/batch_norm_folding.h"
 #include "worker/pipeline/batch_feed.h"
 
 namespace topiary {
@@ -80,15 +81,17 @@ absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
   loader_options.drop_remainder = false;
   ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, loader_options));
   const Batch& examples = loader->Next();
-  ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(model, backend));
+  // As the runtime does with the files of the job.
+  const Graph served = FoldBatchNormalization(model.Clone());
+  ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(served, backend));
   LatencyReport report;
   report.batch = batch;
   std::vector<TimedProgram> programs;
   ASSIGN_OR_RETURN(TimedProgram dense,
-                   TimedProgram::Create(model, store.get(), backend, {}, examples, batch));
+                   TimedProgram::Create(served, store.get(), backend, {}, examples, batch));
   programs.push_back(std::move(dense));
   if (!sparse_weights.empty()) {
-    ASSIGN_OR_RETURN(TimedProgram sparse, TimedProgram::Create(model, store.get(), backend,
+    ASSIGN_OR_RETURN(TimedProgram sparse, TimedProgram::Create(served, store.get(), backend,
                                                                sparse_weights, examples, batch));
     report.sparse_weights = sparse.sparse_weights();
     if (!report.sparse_weights.empty()) programs.push_back(std::move(sparse));
