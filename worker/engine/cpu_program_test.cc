@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -114,123 +115,206 @@ TEST(CpuProgram, RepeatsItsBits) {
   EXPECT_EQ(runs[0], runs[1]);
 }
 
-// Sets what `pattern` prunes of a matrix whose element (row, col) lies at row * row_stride +
-// col * col_stride.
-void SetPruned(const BlockSparsePattern& pattern, int64_t row_stride, int64_t col_stride,
-               float value, float* matrix) {
-  for (int64_t row = 0; row < pattern.rows; ++row) {
-    for (int64_t col = 0; col < pattern.cols; ++col) {
-      if (!pattern.Keeps(row, col)) matrix[row * row_stride + col * col_stride] = value;
+// A weight of which some blocks are kept, and where its elements lie.
+struct PartlyKept {
+  std::string name;
+  std::shared_ptr<const BlockSparsePattern> pattern;
+  // Of element (group, row, col).
+  std::function<int64_t(int64_t group, int64_t row, int64_t col)> offset;
+
+  void SetPruned(float value, float* weight) const {
+    for (int64_t group = 0; group < pattern->groups; ++group) {
+      for (int64_t row = 0; row < pattern->rows; ++row) {
+        for (int64_t col = 0; col < pattern->cols; ++col) {
+          if (!pattern->Keeps(row, col, group)) weight[offset(group, row, col)] = value;
+        }
+      }
     }
   }
+};
+
+std::shared_ptr<const BlockSparsePattern> Pattern(int64_t rows, int64_t cols, int64_t block_rows,
+                                                  int64_t block_cols,
+                                                  const std::vector<uint8_t>& kept,
+                                                  int64_t groups = 1) {
+  return std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(rows, cols, block_rows, block_cols, kept, groups));
 }
 
-// Two layers, one as Gemm with transB stores it and one as MatMul does, and which of their blocks
-// are kept.
-GradientCase TwoLayers() {
-  return GradientGraph()
-      .Input("x", {GraphBuilder::kBatch, 20})
-      .Weight("v", {32, 20}, 0.3f)
-      .Weight("c", {32})
-      .Weight("w", {32, 12}, 0.3f)
-      .Constant("factor", Tensor::Scalar(0.5f))
-      .Node("Gemm", {"x", "v", "c"}, "g", {Int("transB", 1)})
-      .Node("Relu", {"g"}, "h")
-      .Node("MatMul", {"h", "w"}, "p")
-      .Node("Mul", {"p", "factor"}, "y")
-      .Output("y")
-      .Finish("", LossKind::kSoftmaxCrossEntropy, 9);
+// The weight [out, channels, kernel] of a convolution with so many taps.
+PartlyKept Kernel(std::string name, int64_t channels, int64_t taps,
+                  std::shared_ptr<const BlockSparsePattern> pattern) {
+  const int64_t cols = pattern->cols;
+  return {std::move(name), std::move(pattern), [=](int64_t group, int64_t row, int64_t col) {
+            return ((group * cols + col) * channels + row % channels) * taps + row / channels;
+          }};
 }
-std::shared_ptr<const BlockSparsePattern> KeptOfFirst() {
-  return std::make_shared<const BlockSparsePattern>(
-      *BlockSparsePattern::Create(20, 32, 8, 16, {1, 0, 0, 1, 1, 1}));
+
+struct SparseProgram {
+  GradientCase test_case;
+  std::vector<PartlyKept> weights;
+  const char* step;  // Of the forward products.
+  int backward_steps;
+
+  SparseWeights patterns() const {
+    SparseWeights patterns;
+    for (const PartlyKept& weight : weights) patterns[weight.name] = weight.pattern;
+    return patterns;
+  }
+};
+
+// One layer as Gemm with transB stores it and one as MatMul does.
+SparseProgram TwoLayers() {
+  return {GradientGraph()
+              .Input("x", {GraphBuilder::kBatch, 20})
+              .Weight("v", {32, 20}, 0.3f)
+              .Weight("c", {32})
+              .Weight("w", {32, 12}, 0.3f)
+              .Constant("factor", Tensor::Scalar(0.5f))
+              .Node("Gemm", {"x", "v", "c"}, "g", {Int("transB", 1)})
+              .Node("Relu", {"g"}, "h")
+              .Node("MatMul", {"h", "w"}, "p")
+              .Node("Mul", {"p", "factor"}, "y")
+              .Output("y")
+              .Finish("", LossKind::kSoftmaxCrossEntropy, 9),
+          {{"v", Pattern(20, 32, 8, 16, {1, 0, 0, 1, 1, 1}),
+            [](int64_t, int64_t row, int64_t col) { return col * 20 + row; }},
+           {"w", Pattern(32, 12, 16, 4, {0, 1, 0, 1, 0, 1}),
+            [](int64_t, int64_t row, int64_t col) { return row * 12 + col; }}},
+          "MatMul+sparse",
+          3};
 }
-std::shared_ptr<const BlockSparsePattern> KeptOfSecond() {
-  return std::make_shared<const BlockSparsePattern>(
-      *BlockSparsePattern::Create(32, 12, 16, 4, {0, 1, 0, 1, 0, 1}));
+
+// A dense convolution, one with a bias and a stride, and one of two groups, before a layer.
+SparseProgram ThreeConvolutions() {
+  const auto kept = [](int64_t blocks) {
+    std::vector<uint8_t> pattern(blocks);
+    for (int64_t i = 0; i < blocks; ++i) pattern[i] = i % 3 == 0 ? 1 : 0;
+    return pattern;
+  };
+  return {GradientGraph()
+              .Input("x", {GraphBuilder::kBatch, 3, 9, 8})
+              .Weight("a", {16, 3, 3, 3}, 0.3f)
+              .Weight("b", {24, 16, 3, 3}, 0.3f)
+              .Weight("bias", {24})
+              .Weight("c", {16, 12, 1, 1}, 0.3f)
+              .Weight("w", {16, 5}, 0.3f)
+              .Node("Conv", {"x", "a"}, "p", {List("pads", {1, 1, 1, 1})})
+              .Node("Relu", {"p"}, "q")
+              .Node("Conv", {"q", "b", "bias"}, "r",
+                    {List("pads", {1, 1, 1, 1}), List("strides", {2, 2})})
+              .Node("Relu", {"r"}, "s")
+              .Node("Conv", {"s", "c"}, "t", {Int("group", 2)})
+              .Node("GlobalAveragePool", {"t"}, "u")
+              .Node("Flatten", {"u"}, "f")
+              .Node("MatMul", {"f", "w"}, "y")
+              .Output("y")
+              .Finish("", LossKind::kSoftmaxCrossEntropy, 6),
+          {Kernel("b", 16, 9, Pattern(144, 24, 16, 8, kept(27))),
+           Kernel("c", 12, 1, Pattern(12, 8, 4, 4, kept(12), 2))},
+          "ConvolutionForward+sparse",
+          4};
 }
 
 // To leave pruned blocks out changes no output, and no gradient but theirs, which stay what they
 // were.
-void SparseWeightsTrainAsMaskedOnesDo(bool cpu) {
-  const GradientCase test_case = TwoLayers();
-  const auto v = KeptOfFirst();
-  const auto w = KeptOfSecond();
-  ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+void SparseWeightsTrainAsMaskedOnesDo(const SparseProgram& program, bool cpu) {
+  ProgramOptions options = OptionsFor(program.test_case, ProgramMode::kTraining);
   std::vector<ProgramFixture> fixtures;
   for (const bool sparse : {false, true}) {
-    if (sparse) options.sparse_weights = {{"v", v}, {"w", w}};
-    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
-                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
-    SetPruned(*v, 1, 20, 0, fixture.value("v"));
-    SetPruned(*w, 12, 1, 0, fixture.value("w"));
-    std::fill_n(fixture.gradient("v"), 20 * 32, 7.0f);
-    std::fill_n(fixture.gradient("w"), 32 * 12, 7.0f);
+    if (sparse) options.sparse_weights = program.patterns();
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(program.test_case.graph, options,
+                                                              cpu ? NewCpuBackend() : nullptr));
+    for (const PartlyKept& weight : program.weights) {
+      weight.SetPruned(0, fixture.value(weight.name));
+      std::fill_n(fixture.gradient(weight.name), weight.pattern->elements(), 7.0f);
+    }
     fixture.store->MarkChanged();
-    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    FillWithRandomData(*fixture.program, program.test_case.loss, 4);
     fixture.program->ForwardBackward();
     fixtures.push_back(std::move(fixture));
   }
   ProgramFixture& masked = fixtures[0];
   ProgramFixture& sparse = fixtures[1];
   EXPECT_THAT(sparse.program->statistics().forward_steps,
-              Contains(HasSubstr("MatMul+sparse")).Times(2));
+              Contains(HasSubstr(program.step)).Times(2));
   EXPECT_THAT(sparse.program->statistics().backward_steps,
-              Contains(HasSubstr("MatMul+sparse")).Times(3));
-  ExpectClose(OutputOf(*sparse.program).data(), OutputOf(*masked.program).data(), 9 * 12, "output");
-  SetPruned(*v, 1, 20, 7, masked.gradient("v"));
-  SetPruned(*w, 12, 1, 7, masked.gradient("w"));
+              Contains(HasSubstr("+sparse")).Times(program.backward_steps));
+  const std::vector<float> outputs = OutputOf(*masked.program);
+  ExpectClose(OutputOf(*sparse.program).data(), outputs.data(), outputs.size(), "output");
+  for (const PartlyKept& weight : program.weights) {
+    weight.SetPruned(7, masked.gradient(weight.name));
+  }
   for (const Parameter& parameter : masked.store->parameters()) {
     ExpectClose(sparse.gradient(parameter.name), parameter.gradient, parameter.size,
                 "gradient of " + parameter.name);
   }
 }
 
-TEST(CpuProgram, SparseWeightsTrainAsMaskedOnesDo) { SparseWeightsTrainAsMaskedOnesDo(true); }
-TEST(ReferenceProgram, SparseWeightsTrainAsMaskedOnesDo) {
-  SparseWeightsTrainAsMaskedOnesDo(false);
+TEST(CpuProgram, SparseMatricesTrainAsMaskedOnesDo) {
+  SparseWeightsTrainAsMaskedOnesDo(TwoLayers(), true);
+}
+TEST(CpuProgram, SparseConvolutionsTrainAsMaskedOnesDo) {
+  SparseWeightsTrainAsMaskedOnesDo(ThreeConvolutions(), true);
+}
+TEST(ReferenceProgram, SparseMatricesTrainAsMaskedOnesDo) {
+  SparseWeightsTrainAsMaskedOnesDo(TwoLayers(), false);
+}
+TEST(ReferenceProgram, SparseConvolutionsTrainAsMaskedOnesDo) {
+  SparseWeightsTrainAsMaskedOnesDo(ThreeConvolutions(), false);
 }
 
 // In inference pruned blocks are not read at all, and kept ones are packed anew when they change.
-void SparseWeightsServeAsMaskedOnesDo(bool cpu) {
-  const GradientCase test_case = TwoLayers();
-  const auto v = KeptOfFirst();
-  const auto w = KeptOfSecond();
-  ProgramOptions options = OptionsFor(test_case, ProgramMode::kInference);
+void SparseWeightsServeAsMaskedOnesDo(const SparseProgram& program, bool cpu) {
+  ProgramOptions options = OptionsFor(program.test_case, ProgramMode::kInference);
   options.loss = LossKind::kNone;
   std::vector<ProgramFixture> fixtures;
   for (const bool sparse : {false, true}) {
-    if (sparse) options.sparse_weights = {{"v", v}, {"w", w}, {"none", w}};
-    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
-                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
+    if (sparse) options.sparse_weights = program.patterns();
+    if (sparse) options.sparse_weights["none"] = program.weights[0].pattern;
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(program.test_case.graph, options,
+                                                              cpu ? NewCpuBackend() : nullptr));
     const float pruned = sparse ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
-    SetPruned(*v, 1, 20, pruned, fixture.value("v"));
-    SetPruned(*w, 12, 1, pruned, fixture.value("w"));
+    for (const PartlyKept& weight : program.weights) {
+      weight.SetPruned(pruned, fixture.value(weight.name));
+    }
     fixture.store->MarkChanged();
     fixtures.push_back(std::move(fixture));
   }
   EXPECT_THAT(fixtures[0].program->statistics().sparse_weights, testing::IsEmpty());
-  EXPECT_THAT(fixtures[1].program->statistics().sparse_weights, testing::ElementsAre("v", "w"));
+  EXPECT_THAT(fixtures[1].program->statistics().sparse_weights,
+              testing::ElementsAre(program.weights[0].name, program.weights[1].name));
   EXPECT_THAT(fixtures[1].program->statistics().forward_steps,
-              Contains(HasSubstr("MatMul+sparse")).Times(2));
+              Contains(HasSubstr(program.step)).Times(2));
   for (int round = 0; round < 2; ++round) {
     for (ProgramFixture& fixture : fixtures) {
       const StagedTensor& x = fixture.program->inputs()[0];
       for (int64_t i = 0; i < x.shape.element_count(); ++i) {
         static_cast<float*>(x.data)[i] = static_cast<float>(i % 7) - 3.0f;
       }
-      for (int64_t i = 0; i < 32 * 20; ++i) fixture.value("v")[i] *= round == 0 ? 1.0f : -0.5f;
+      const PartlyKept& weight = program.weights[0];
+      for (int64_t i = 0; i < weight.pattern->elements(); ++i) {
+        fixture.value(weight.name)[i] *= round == 0 ? 1.0f : -0.5f;
+      }
       fixture.store->MarkChanged();
       fixture.program->Forward();
     }
-    ExpectClose(OutputOf(*fixtures[1].program).data(), OutputOf(*fixtures[0].program).data(),
-                9 * 12, "output");
+    const std::vector<float> outputs = OutputOf(*fixtures[0].program);
+    ExpectClose(OutputOf(*fixtures[1].program).data(), outputs.data(), outputs.size(), "output");
   }
 }
 
-TEST(CpuProgram, SparseWeightsServeAsMaskedOnesDo) { SparseWeightsServeAsMaskedOnesDo(true); }
-TEST(ReferenceProgram, SparseWeightsServeAsMaskedOnesDo) {
-  SparseWeightsServeAsMaskedOnesDo(false);
+TEST(CpuProgram, SparseMatricesServeAsMaskedOnesDo) {
+  SparseWeightsServeAsMaskedOnesDo(TwoLayers(), true);
+}
+TEST(CpuProgram, SparseConvolutionsServeAsMaskedOnesDo) {
+  SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), true);
+}
+TEST(ReferenceProgram, SparseMatricesServeAsMaskedOnesDo) {
+  SparseWeightsServeAsMaskedOnesDo(TwoLayers(), false);
+}
+TEST(ReferenceProgram, SparseConvolutionsServeAsMaskedOnesDo) {
+  SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), false);
 }
 
 TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {

@@ -150,12 +150,13 @@ void Lowering::Finish(const FusedNode& fused, TensorRef result, GradientTape::Ba
 }
 
 std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,
-                                                              int64_t inputs, int64_t outputs) {
+                                                              int64_t groups, int64_t inputs,
+                                                              int64_t outputs) {
   const auto pattern = options_.sparse_weights->find(name);
   const auto uses = uses_.find(name);
   const bool usable = pattern != options_.sparse_weights->end() && uses != uses_.end() &&
-                      uses->second == 1 && pattern->second->rows == inputs &&
-                      pattern->second->cols == outputs;
+                      uses->second == 1 && pattern->second->groups == groups &&
+                      pattern->second->rows == inputs && pattern->second->cols == outputs;
   if (!usable) return nullptr;
   sparse_weights_.push_back(name);
   return pattern->second;

@@ -72,11 +72,11 @@ class Lowering {
   // Layout to plan a weight of a matrix product with: a reorder per step does not pay in training.
   Layout MatrixWeightLayout() const { return options_.gradients ? Layout::Plain() : Layout::Any(); }
 
-  // Which blocks of weight `name`, as the matrix [inputs, outputs], count; null where all do, or
-  // where the weight is used more than once or its pattern is of another matrix. To be asked once
-  // for each product.
-  std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name, int64_t inputs,
-                                                      int64_t outputs);
+  // Which blocks of weight `name`, as `groups` matrices [inputs, outputs], count; null where all
+  // do, or where the weight is used more than once or its pattern is of other matrices. To be asked
+  // once for each product.
+  std::shared_ptr<const BlockSparsePattern> PatternOf(const std::string& name, int64_t groups,
+                                                      int64_t inputs, int64_t outputs);
   // The weights whose patterns were given out, in the order of the nodes.
   const std::vector<std::string>& sparse_weights() const { return sparse_weights_; }
 

@@ -62,9 +62,10 @@ struct ProgramOptions {
   int loss_output = 0;
   uint64_t seed = 0;  // First key of dropout masks.
   // Weights of which only some blocks are kept, by name, each as the matrix [inputs, outputs] that
-  // multiplies from the right in Gemm or MatMul: products, and gradients in training, leave out the
-  // other blocks, which are not read. Their gradients are not written: zero them before. A weight
-  // that is used more than once, or otherwise, is multiplied as if it were dense.
+  // multiplies from the right in Gemm or MatMul, or as those [kernel * inputs, outputs] of the
+  // groups of a Conv: products, and gradients in training, leave out the other blocks, which are
+  // not read. Their gradients are not written: zero them before. A weight that is used more than
+  // once, or otherwise, is multiplied as if it were dense.
   SparseWeights sparse_weights;
 };
 

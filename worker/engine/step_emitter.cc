@@ -39,7 +39,8 @@ struct FusionNames {
                         p.accumulate ? "+accumulate" : "");
   }
   std::string operator()(const ConvolutionParameters& p) const {
-    return absl::StrCat(p.fused_relu ? "+relu" : "", p.accumulate ? "+accumulate" : "");
+    return absl::StrCat(p.pattern != nullptr ? "+sparse" : "", p.fused_relu ? "+relu" : "",
+                        p.accumulate ? "+accumulate" : "");
   }
   std::string operator()(const BatchNormParameters& p) const {
     return absl::StrCat(p.fused_add ? "+add" : "", p.fused_relu ? "+relu" : "",

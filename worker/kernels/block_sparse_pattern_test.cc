@@ -44,6 +44,27 @@ TEST(BlockSparsePattern, TransposesWithTheEdges) {
   EXPECT_EQ(transposed.kept_elements(), pattern.kept_elements());
 }
 
+// Two matrices of 3 x 4 in blocks of 2 x 2: 2 x 2 blocks each, the lower ones 1 high.
+TEST(BlockSparsePattern, NumbersTheBlockRowsOfGroupsThrough) {
+  ASSERT_OK_AND_ASSIGN(const BlockSparsePattern pattern,
+                       BlockSparsePattern::Create(3, 4, 2, 2, {1, 0, 0, 1, 1, 1, 0, 0}, 2));
+  EXPECT_THAT(pattern.crow_indices, ElementsAre(0, 1, 2, 4, 4));
+  EXPECT_THAT(pattern.col_indices, ElementsAre(0, 1, 0, 1));
+  EXPECT_EQ(pattern.elements(), 24);
+  EXPECT_EQ(pattern.kept_elements(), 4 + 2 + 4 + 4);
+  EXPECT_EQ(pattern.GroupOf(3), 1);
+  EXPECT_EQ(pattern.RowOf(3), 2);
+  EXPECT_EQ(pattern.RowsOf(3), 1);
+  EXPECT_FALSE(pattern.Keeps(0, 2, 0));
+  EXPECT_TRUE(pattern.Keeps(0, 2, 1));
+  const BlockSparsePattern transposed = pattern.Transposed();
+  EXPECT_EQ(transposed.groups, 2);
+  EXPECT_THAT(transposed.crow_indices, ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(transposed.col_indices, ElementsAre(0, 1, 0, 0));
+  EXPECT_EQ(transposed.Transposed().crow_indices, pattern.crow_indices);
+  EXPECT_EQ(transposed.Transposed().col_indices, pattern.col_indices);
+}
+
 TEST(BlockSparsePattern, CutsBlocksToTheMatrix) {
   ASSERT_OK_AND_ASSIGN(const BlockSparsePattern pattern,
                        BlockSparsePattern::Create(3, 2, 64, 64, {1}));
@@ -55,6 +76,10 @@ TEST(BlockSparsePattern, CutsBlocksToTheMatrix) {
 TEST(BlockSparsePattern, RefusesWhatIsNoPattern) {
   EXPECT_THAT(BlockSparsePattern::Create(4, 4, 0, 2, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 x 2")));
+  EXPECT_THAT(BlockSparsePattern::Create(4, 4, 2, 2, {}, 0),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 matrices")));
+  EXPECT_THAT(BlockSparsePattern::Create(1 << 10, 1 << 10, 1, 1, {}, int64_t{1} << 40),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 2^31")));
   EXPECT_THAT(BlockSparsePattern::Create(4, 4, 2, 2, {1, 1, 1}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 x 2 blocks")));
   EXPECT_THAT(BlockSparsePattern::Create(int64_t{1} << 20, int64_t{1} << 20, 1, 1, {}),

@@ -35,7 +35,8 @@ OperandAccess BatchNormForwardAccess(const BatchNormParameters& p, int index) {
 
 OperandAccess ConvolutionWeightsAccess(const ConvolutionParameters& p, int index) {
   if (index < 2) return OperandAccess::kRead;
-  return p.accumulate ? OperandAccess::kReadWrite : OperandAccess::kWrite;
+  const bool keeps = p.accumulate || (p.pattern != nullptr && index == 2);
+  return keeps ? OperandAccess::kReadWrite : OperandAccess::kWrite;
 }
 
 OperandAccess OptimizerAccess(const OptimizerParameters& p, int index) {

@@ -21,10 +21,13 @@
 //  kConvolutionForward       src, weights, [bias], dst                ConvolutionParameters
 //      src [n, c, spatial], weights [m, c / g, kernel], bias [m], dst [n, m, spatial]; 1 or 2
 //      spatial axes. Cross-correlation, as in ONNX. fused_relu applies to dst.
+//      With a pattern, of the weights only the kept blocks of the matrices [kernel * c / g, m / g]
+//      of the groups count, whose rows are numbered by kernel element, then channel; what lies
+//      elsewhere is not read.
 //  kConvolutionBackwardData  d_dst, weights, d_src                    ConvolutionParameters
-//      accumulate: d_src +=.
+//      accumulate: d_src +=. A pattern counts as above.
 //  kConvolutionBackwardWeights  src, d_dst, d_weights, [d_bias]       ConvolutionParameters
-//      has_bias: d_bias is present.
+//      has_bias: d_bias is present. With a pattern only the kept blocks of d_weights are written.
 //  kBatchNormForwardTraining src, scale, bias, running_mean,          BatchNormParameters
 //                            running_variance, [residual: fused_add], dst, saved_mean,
 //                            saved_inverse_std
@@ -205,6 +208,7 @@ struct ConvolutionParameters {
   bool has_bias = false;
   bool fused_relu = false;
   bool accumulate = false;
+  std::shared_ptr<const BlockSparsePattern> pattern = nullptr;  // Of the weights.
 };
 
 struct BatchNormParameters {

@@ -16,11 +16,11 @@ namespace topiary {
 // where 4, and from nine tenths where they are narrower (docs/results.md, block-sparse-layer).
 bool WorthSkipping(const BlockSparsePattern& pattern);
 
-// Whether products can leave out blocks of this weight: it is that of one Gemm or MatMul.
+// Whether products can leave out blocks of this weight: it is that of one Conv or Gemm, or of one
+// MatMul that is not of a stack of matrices.
 bool HasSkippableBlocks(const PrunableLayer& layer);
 
-// The blocks that `support` keeps, of the matrix [inputs, outputs] of a Gemm or MatMul, where
-// leaving out the others is WorthSkipping(); else null, as for convolutions.
+// The blocks that `support` keeps, where leaving out the others is WorthSkipping(); else null.
 std::shared_ptr<const BlockSparsePattern> PatternWorthSkipping(const BlockPartition& partition,
                                                                const Support& support);
 

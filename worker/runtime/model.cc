@@ -11,6 +11,7 @@
 #include "worker/export/block_sparse_file.h"
 #include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/cpu/cpu_backend.h"
+#include "worker/model/batch_norm_folding.h"
 #include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
 #include "worker/prune/block_skipping.h"
@@ -31,13 +32,17 @@ absl::StatusOr<BlockSparsePattern> NonzeroBlocks(const PrunableLayer& layer, int
                                                  int64_t block_cols, const float* weight) {
   const int64_t rows = std::min(block_rows, layer.rows), cols = std::min(block_cols, layer.cols);
   const int64_t down = (layer.rows - 1) / rows + 1, across = (layer.cols - 1) / cols + 1;
-  std::vector<uint8_t> kept(down * across, 0);
-  for (int64_t row = 0; row < layer.rows; ++row) {
-    for (int64_t col = 0; col < layer.cols; ++col) {
-      if (weight[layer.Offset(0, row, col)] != 0) kept[row / rows * across + col / cols] = 1;
+  std::vector<uint8_t> kept(layer.groups * down * across, 0);
+  for (int64_t group = 0; group < layer.groups; ++group) {
+    uint8_t* of_group = kept.data() + group * down * across;
+    for (int64_t row = 0; row < layer.rows; ++row) {
+      for (int64_t col = 0; col < layer.cols; ++col) {
+        if (weight[layer.Offset(group, row, col)] == 0) continue;
+        of_group[row / rows * across + col / cols] = 1;
+      }
     }
   }
-  return BlockSparsePattern::Create(layer.rows, layer.cols, rows, cols, kept);
+  return BlockSparsePattern::Create(layer.rows, layer.cols, rows, cols, kept, layer.groups);
 }
 
 absl::StatusOr<SparseWeights> FindSparseWeights(const BlockSparseModel& model) {
@@ -93,7 +98,8 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
     return absl::InvalidArgumentError(absl::StrCat("a model runs no batch of ", options.batch,
                                                    " on ", options.threads, " threads"));
   }
-  ASSIGN_OR_RETURN(const BlockSparseModel model, ReadModel(path));
+  ASSIGN_OR_RETURN(BlockSparseModel model, ReadModel(path));
+  model.graph = FoldBatchNormalization(std::move(model.graph));
   auto state = std::make_unique<State>();
   CpuBackendOptions backend_options;
   backend_options.threads = options.threads;

@@ -1,5 +1,5 @@
-// Runs a model that a job has made: the block-compressed file, of which the pruned blocks of Gemm
-// and MatMul cost nothing, or the ONNX file, which does not say what was pruned and runs dense.
+// Runs a model that a job has made: the block-compressed file, of which the pruned blocks cost
+// nothing, or the ONNX file, which does not say what was pruned and runs dense.
 //
 //   ASSIGN_OR_RETURN(auto model, Model::Load("model.safetensors", {}));
 //   std::copy_n(example, 784, static_cast<float*>(model->inputs()[0].data));

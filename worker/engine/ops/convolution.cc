@@ -59,7 +59,10 @@ absl::Status LowerConv(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(t.weights, l.Value(node.input(1)));
   t.has_bias = node.inputs.size() > 2 && !node.input(2).empty();
   ASSIGN_OR_RETURN(const ConvParams params, ReadConv(node, t.src.shape(), t.weights.shape()));
-  const ConvolutionParameters p = ParametersOf(params);
+  ConvolutionParameters p = ParametersOf(params);
+  const Shape& weights = t.weights.shape();
+  p.pattern = l.PatternOf(node.input(1), params.group, weights.element_count() / weights[0],
+                          weights[0] / params.group);
 
   ConvolutionParameters forward = p;
   forward.has_bias = t.has_bias;

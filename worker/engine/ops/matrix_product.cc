@@ -199,7 +199,7 @@ absl::Status LowerGemm(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(product.b, l.PlainValue(product.b_name));
   if (!params.trans_a) {
     const Shape& b = product.b.shape();
-    product.pattern = l.PatternOf(product.b_name, b[params.trans_b ? 1 : 0], dst_shape[1]);
+    product.pattern = l.PatternOf(product.b_name, 1, b[params.trans_b ? 1 : 0], dst_shape[1]);
   }
   ASSIGN_OR_RETURN(const GemmBias bias, ReadGemmBias(l, node, params.beta, dst_shape[1]));
 
@@ -248,7 +248,7 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
     ASSIGN_OR_RETURN(product.b, l.emitter().View(product.b, shapes.b));
   }
   if (shapes.b.rank() == 2) {
-    product.pattern = l.PatternOf(product.b_name, shapes.b[0], shapes.b[1]);
+    product.pattern = l.PatternOf(product.b_name, 1, shapes.b[0], shapes.b[1]);
   }
   GemmBias bias;
   bias.name = fused.bias;

@@ -22,12 +22,23 @@
 
 namespace topiary {
 
-// A kept block: it multiplies the inputs [input, input + depth). Its weights lie at `weights` of
-// the packed ones, as [depth][BlockColumn::stride].
+// A kept block, or a part of it: it multiplies the inputs [input, input + depth) of tap `tap`. Its
+// weights lie at `weights` of the packed ones, as [depth][BlockColumn::stride].
 struct BlockTerm {
   int64_t input = 0;
   int64_t depth = 0;
   int64_t weights = 0;
+  int64_t tap = 0;  // Of a convolution's kernel; 0 in products with a matrix.
+};
+
+// Rows that lie anywhere, as those that the taps of a convolution's kernel see.
+struct GatheredRows {
+  // Row r as tap t sees it is at x[t * tap_stride + r].
+  const float* const* x = nullptr;
+  int64_t tap_stride = 0;
+  // Row r of the result is at y[r].
+  float* const* y = nullptr;
+  int64_t count = 0;
 };
 
 // `width` neighbouring outputs and the kept blocks that they are sums of:
@@ -57,6 +68,10 @@ struct BlockKernels {
   void (*multiply_rows)(const BlockColumn& column, const float* weights, const float* x,
                         int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
 
+  // The same of rows that lie anywhere; the outputs go to y[r] + output.
+  void (*multiply_gathered)(const BlockColumn& column, const float* weights,
+                            const GatheredRows& rows, int64_t output);
+
   // Along rows, from a panel of all inputs to the outputs' part of a panel. `units` is in
   // [1, kMaxPanelUnits], or up to kMaxUnitsOfOneColumn where the column's width is 1.
   void (*multiply_panel)(const BlockColumn& column, const float* weights, const float* x_panel,
@@ -68,6 +83,13 @@ struct BlockKernels {
                      float* panel);
   void (*unpack_panel)(const float* panel, int64_t units, int64_t rows, int64_t features, float* y,
                        int64_t stride);
+
+  // The same of rows that lie anywhere: row r at x[r], of which features [first, first + features)
+  // are taken, or at y[r].
+  void (*pack_gathered_panel)(const float* const* x, int64_t first, int64_t rows, int64_t features,
+                              int64_t units, float* panel);
+  void (*unpack_gathered_panel)(const float* panel, int64_t units, int64_t rows, int64_t features,
+                                float* const* y);
 
   // The gradient of a block, along columns: d_w[k * d_w_stride + c] += sum over n in [0, rows) of
   // x[n * x_stride + k] * d_y[n * d_y_stride + c], for k in [0, depth). d_y and d_w are read and

@@ -7,27 +7,15 @@
 #define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_BLOCK_SPARSE_MATMUL_H_
 
 #include <cstdint>
-#include <vector>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "worker/kernels/block_sparse_pattern.h"
+#include "worker/kernels/blocksparse/block_columns.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
+#include "worker/kernels/blocksparse/gathered_weight_gradient.h"
 
 namespace topiary {
-
-// A matrix of weights as the caller has it: element (row, col) lies at
-// data[row * row_stride + col * col_stride]. [in, out] as stored by MatMul, or [out, in] as by Gemm
-// with transB, are the same to products.
-struct MatrixView {
-  const float* data = nullptr;
-  int64_t row_stride = 0;
-  int64_t col_stride = 0;
-};
-struct MutableMatrixView {
-  float* data = nullptr;
-  int64_t row_stride = 0;
-  int64_t col_stride = 0;
-};
 
 // y = relu?(x W + bias), where x is [rows, inputs], W is [inputs, outputs] and sparse by blocks,
 // and y is [rows, outputs], both row-major. The gradient of x is the same product with the
@@ -36,14 +24,14 @@ struct MutableMatrixView {
 // A plan: all memory is the caller's. Thread-safe.
 class BlockSparseMatMul {
  public:
-  // For so many rows. INVALID_ARGUMENT where rows or threads are below 1. `isa` must be one that
-  // the processor has.
+  // For so many rows. INVALID_ARGUMENT where rows or threads are below 1, or the pattern is of
+  // several matrices. `isa` must be one that the processor has.
   static absl::StatusOr<BlockSparseMatMul> Create(const BlockSparsePattern& pattern, int64_t rows,
                                                   CpuIsa isa, int threads);
 
   // Copies the kept blocks, times `factor`, to `packed`, packed_floats() of them, in the order in
   // which products read them. Weights outside them are never read.
-  int64_t packed_floats() const { return packed_floats_; }
+  int64_t packed_floats() const { return columns_.packed_floats(); }
   void Pack(const MatrixView& weights, float factor, float* packed) const;
 
   // Whether what `other` packs can be multiplied by this plan, which may be for other rows.
@@ -68,23 +56,20 @@ class BlockSparseMatMul {
     float* y;
   };
 
-  BlockColumn ColumnOf(int64_t j, const Product& product) const;
   void RunAlongColumns(const Product& product) const;
   void RunAlongRows(const Product& product, float* panels) const;
   int64_t panel_floats() const;  // Of one thread: its rows of x and of y.
 
-  BlockSparsePattern by_output_;  // Of the transposed matrix: its block rows are block columns.
+  int64_t inputs_;
+  int64_t outputs_;
   int64_t rows_;
   const BlockKernels* kernels_;
   int threads_;
   bool along_columns_;
   int64_t panel_units_ = 0;
-  int64_t columns_grain_ = 0;     // Block columns that make a thread worth while,
-  int64_t rows_grain_ = 0;        // and rows.
-  std::vector<BlockTerm> terms_;  // In the order of by_output_.
-  std::vector<int64_t> strides_;  // By block column.
-  std::vector<int64_t> cost_;     // Kept elements of the block columns before each.
-  int64_t packed_floats_ = 0;
+  int64_t columns_grain_ = 0;  // Block columns that make a thread worth while,
+  int64_t rows_grain_ = 0;     // and rows.
+  BlockColumns columns_;
 };
 
 // The gradient of W's kept blocks: d_W = x^T d_y.
@@ -99,43 +84,15 @@ class BlockSparseWeightGradient {
   // x is [rows, inputs], d_y is [rows, outputs], row-major. Writes the kept blocks of `d_weights`,
   // times `factor`, and nothing else. `scratch` is scratch_floats() of memory to work in; what it
   // holds before does not matter.
-  int64_t scratch_floats() const { return x_floats_ + d_y_floats_ + sums_floats_; }
+  int64_t scratch_floats() const { return gradient_.scratch_floats(); }
   void Run(const float* x, const float* d_y, const MutableMatrixView& d_weights, float factor,
            float* scratch) const;
 
  private:
-  BlockSparseWeightGradient(const BlockSparsePattern& pattern, int64_t rows,
-                            const BlockKernels& kernels, int threads);
+  explicit BlockSparseWeightGradient(GatheredWeightGradient gradient)
+      : gradient_(std::move(gradient)) {}
 
-  struct Block {
-    int64_t row;
-    int64_t depth;
-    int64_t col;
-    int64_t width;
-  };
-
-  // The rows of one pass, as the products read them.
-  struct PackedRows {
-    const float* x;
-    const float* d_y;
-    int64_t rows;
-  };
-
-  void Pack(const float* from, int64_t rows, bool of_inputs, float* to) const;
-  void AddTo(const Block& block, const PackedRows& packed, float* sums) const;
-
-  BlockSparsePattern pattern_;
-  int64_t rows_;
-  const BlockKernels* kernels_;
-  int threads_;
-  bool along_columns_;
-  int64_t stride_;  // Of a block's sums.
-  std::vector<Block> blocks_;
-  // Of the parts of the scratch memory, in this order: rows of x, rows of d_y, and
-  // [kept blocks, block_rows, stride_] of sums.
-  int64_t x_floats_;
-  int64_t d_y_floats_;
-  int64_t sums_floats_;
+  GatheredWeightGradient gradient_;
 };
 
 }  // namespace topiary

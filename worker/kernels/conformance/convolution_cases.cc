@@ -1,4 +1,5 @@
 #include <array>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -94,6 +95,41 @@ void AddAccumulating(const Problem& problem, ConformanceCases* cases) {
           .Build());
 }
 
+// `problem` with every second block of `rows` x `cols` of its weights.
+void AddSparse(const Problem& problem, int64_t rows, int64_t cols, ConformanceCases* cases) {
+  int64_t depth = problem.src[1] / problem.groups;
+  for (const int64_t k : problem.kernel) depth *= k;
+  const int64_t width = problem.channels / problem.groups;
+  std::vector<uint8_t> kept(((depth - 1) / rows + 1) * ((width - 1) / cols + 1) * problem.groups);
+  for (size_t i = 0; i < kept.size(); i += 2) kept[i] = 1;
+  ConvolutionParameters p = ParametersOf(problem);
+  p.pattern = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(depth, width, rows, cols, kept, problem.groups));
+  cases->push_back(CaseBuilder(absl::StrCat("ConvolutionBackwardDataSparse", problem.name),
+                               OpKind::kConvolutionBackwardData, p)
+                       .ReadFree(DstOf(problem))
+                       .ReadFree(WeightsOf(problem))
+                       .WriteFree(problem.src)
+                       .Build());
+  p.has_bias = true;
+  cases->push_back(CaseBuilder(absl::StrCat("ConvolutionBackwardWeightsSparse", problem.name),
+                               OpKind::kConvolutionBackwardWeights, p)
+                       .ReadFree(problem.src)
+                       .ReadFree(DstOf(problem))
+                       .Add(WeightsOf(problem), DType::kFloat32, Fill::kNormal, true)
+                       .Write(Shape({problem.channels}))
+                       .Build());
+  p.fused_relu = true;
+  cases->push_back(CaseBuilder(absl::StrCat("ConvolutionForwardSparse", problem.name),
+                               OpKind::kConvolutionForward, p)
+                       .ReadFree(problem.src)
+                       .ReadFree(WeightsOf(problem))
+                       .Read(Shape({problem.channels}))
+                       .WriteFree(DstOf(problem))
+                       .MayRefuse(true)
+                       .Build());
+}
+
 // A legal problem drawn at random: 1 or 2 axes, groups, asymmetric padding, ragged channels.
 Problem RandomProblem(int index) {
   Random random(7, kStreamTest, static_cast<uint64_t>(index));
@@ -142,7 +178,11 @@ void AddConvolutionCases(ConformanceCases* cases) {
     AddForward(problem, false, false, cases);
     AddForward(problem, true, true, cases);
     AddBackward(problem, true, cases);
+    AddSparse(problem, 8, 4, cases);
   }
+  Problem wide = problems[0];
+  wide.name += "InWideBlocks";
+  AddSparse(wide, 16, 16, cases);
   AddForward(problems[0], true, false, cases);
   AddForward(problems[0], false, true, cases);
   AddAccumulating(problems[0], cases);

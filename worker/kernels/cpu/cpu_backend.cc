@@ -83,6 +83,9 @@ bool IsPlainOrAny(const OpDescription& op) {
 }
 
 bool HasPattern(const OpDescription& op) {
+  if (const auto* p = std::get_if<ConvolutionParameters>(&op.parameters)) {
+    return p->pattern != nullptr;
+  }
   const auto& p = std::get<MatMulParameters>(op.parameters);
   return p.b_pattern != nullptr || p.dst_pattern != nullptr;
 }
@@ -118,11 +121,14 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
     case OpKind::kMatMul:
       return HasPattern(op) ? PlanBlockSparseMatMul(own, op) : PlanMatMul(onednn, op);
     case OpKind::kConvolutionForward:
-      return PlanConvolutionForward(onednn, op);
+      return HasPattern(op) ? PlanBlockSparseConvolution(own, op)
+                            : PlanConvolutionForward(onednn, op);
     case OpKind::kConvolutionBackwardData:
-      return PlanConvolutionBackwardData(onednn, op);
+      return HasPattern(op) ? PlanBlockSparseConvolution(own, op)
+                            : PlanConvolutionBackwardData(onednn, op);
     case OpKind::kConvolutionBackwardWeights:
-      return PlanConvolutionBackwardWeights(onednn, op);
+      return HasPattern(op) ? PlanBlockSparseKernelGradient(own, op)
+                            : PlanConvolutionBackwardWeights(onednn, op);
     case OpKind::kPoolForward:
       return PlanPoolForward(onednn, op);
     case OpKind::kPoolBackward:

@@ -18,8 +18,11 @@ using KernelOr = absl::StatusOr<std::unique_ptr<Kernel>>;
 KernelOr PlanReorder(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanTranspose(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanMatMul(const OneDnnContext& context, const OpDescription& op);
+// With patterns, by own kernels. Convolutions, of all three kinds, are channels last.
 KernelOr PlanBlockSparseMatMul(const CpuContext& context, const OpDescription& op);
-// The kReorder that packs weights for it.
+KernelOr PlanBlockSparseConvolution(const CpuContext& context, const OpDescription& op);
+KernelOr PlanBlockSparseKernelGradient(const CpuContext& context, const OpDescription& op);
+// The kReorder that packs weights for them.
 bool PacksBlocks(const OpDescription& op);
 KernelOr PlanPackBlocks(const OpDescription& op);
 KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescription& op);

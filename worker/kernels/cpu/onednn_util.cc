@@ -31,11 +31,6 @@ Desc TaggedDesc(const Shape& shape, Tag tag) {
   return Desc(DimsOf(shape), dnnl::memory::data_type::f32, tag);
 }
 
-Desc ChannelsLastDesc(const Shape& shape) {
-  if (shape.rank() != 3 && shape.rank() != 4) return Desc();
-  return TaggedDesc(shape, shape.rank() == 3 ? Tag::nwc : Tag::nhwc);
-}
-
 bool IsSinglePixel(const Shape& shape) {
   for (int axis = 2; axis < shape.rank(); ++axis) {
     if (shape[axis] != 1) return false;
@@ -118,6 +113,11 @@ Desc ChannelBlockedDesc(const Shape& shape, int64_t block) {
   if (shape.rank() == 3) return TaggedDesc(shape, block == 16 ? Tag::nCw16c : Tag::nCw8c);
   if (shape.rank() == 4) return TaggedDesc(shape, block == 16 ? Tag::nChw16c : Tag::nChw8c);
   return Desc();
+}
+
+Desc ChannelsLastDesc(const Shape& shape) {
+  if (shape.rank() != 3 && shape.rank() != 4) return Desc();
+  return TaggedDesc(shape, shape.rank() == 3 ? Tag::nwc : Tag::nhwc);
 }
 
 absl::optional<ChannelLayout> ChannelLayoutOf(const TensorDescription& description) {

@@ -66,6 +66,9 @@ TensorDescription DescribedBy(const Shape& shape, DType dtype, const dnnl::memor
 // where the rank is not 3 or 4.
 dnnl::memory::desc ChannelBlockedDesc(const Shape& shape, int64_t block);
 
+// The same with the channels last, or an empty desc.
+dnnl::memory::desc ChannelsLastDesc(const Shape& shape);
+
 // How the channels of an activation [n, c, ...] lie.
 struct ChannelLayout {
   enum class Kind { kPlain, kBlocked, kLast };

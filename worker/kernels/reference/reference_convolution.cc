@@ -87,6 +87,26 @@ void ForEachTap(const Geometry& g, Visit visit) {
   }
 }
 
+// Tells whether the block of a weight counts, by the weight's offset.
+class KeptWeights {
+ public:
+  KeptWeights(const ConvolutionParameters& p, const Geometry& g)
+      : pattern_(p.pattern.get()), g_(g) {}
+
+  bool operator()(int64_t weight) const {
+    if (pattern_ == nullptr) return true;
+    const int64_t tap = weight % g_.kernel_plane();
+    const int64_t channel = weight / g_.kernel_plane() % g_.src_channels;
+    const int64_t dst_channel = weight / (g_.kernel_plane() * g_.src_channels);
+    return pattern_->Keeps(tap * g_.src_channels + channel, dst_channel % g_.dst_channels,
+                           dst_channel / g_.dst_channels);
+  }
+
+ private:
+  const BlockSparsePattern* pattern_;
+  const Geometry& g_;
+};
+
 void Store(const std::vector<double>& sums, bool accumulate, float* dst) {
   for (size_t i = 0; i < sums.size(); ++i) {
     dst[i] = static_cast<float>(accumulate ? dst[i] + sums[i] : sums[i]);
@@ -108,7 +128,10 @@ void ConvolutionForward(const OpDescription& op, Buffers buffers) {
       sums[i] = F32(buffers, order.bias)[i / g.dst_plane() % dst_shape[1]];
     }
   }
-  ForEachTap(g, [&](int64_t s, int64_t w, int64_t d) { sums[d] += double{src[s]} * weights[w]; });
+  const KeptWeights kept(p, g);
+  ForEachTap(g, [&](int64_t s, int64_t w, int64_t d) {
+    if (kept(w)) sums[d] += double{src[s]} * weights[w];
+  });
   if (p.fused_relu) {
     for (double& sum : sums) sum = std::max(sum, 0.0);
   }
@@ -122,7 +145,10 @@ void ConvolutionBackwardData(const OpDescription& op, Buffers buffers) {
   const float* d_dst = F32(buffers, 0);
   const float* weights = F32(buffers, 1);
   std::vector<double> sums(src_shape.element_count());
-  ForEachTap(g, [&](int64_t s, int64_t w, int64_t d) { sums[s] += double{d_dst[d]} * weights[w]; });
+  const KeptWeights kept(p, g);
+  ForEachTap(g, [&](int64_t s, int64_t w, int64_t d) {
+    if (kept(w)) sums[s] += double{d_dst[d]} * weights[w];
+  });
   Store(sums, p.accumulate, F32(buffers, 2));
 }
 
@@ -134,9 +160,14 @@ void ConvolutionBackwardWeights(const OpDescription& op, Buffers buffers) {
   const Geometry g(p, op.operands[order.src].shape, weights_shape, dst_shape);
   const float* src = F32(buffers, order.src);
   const float* d_dst = F32(buffers, order.d_dst);
+  float* d_weights = F32(buffers, order.d_weights);
   std::vector<double> sums(weights_shape.element_count());
   ForEachTap(g, [&](int64_t s, int64_t w, int64_t d) { sums[w] += double{d_dst[d]} * src[s]; });
-  Store(sums, p.accumulate, F32(buffers, order.d_weights));
+  const KeptWeights kept(p, g);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    if (!kept(static_cast<int64_t>(i))) sums[i] = p.accumulate ? 0.0 : d_weights[i];
+  }
+  Store(sums, p.accumulate, d_weights);
   if (!p.has_bias) return;
   std::vector<double> bias_sums(dst_shape[1]);
   for (int64_t i = 0; i < dst_shape.element_count(); ++i) {

@@ -1,0 +1,145 @@
+#include "worker/kernels/blocksparse/gathered_product.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "worker/kernels/simd/parallel.h"
+
+namespace topiary {
+namespace {
+
+// Rows of a table at most: what nine taps see of them fits half of the first cache.
+constexpr int64_t kMostTableRows = 8 * kChunkUnit;
+
+bool IsIdentity(const GatherAxis& axis) {
+  return axis.offsets == std::vector<int64_t>{0} && axis.step == 1 && axis.rows == axis.source &&
+         axis.rows == axis.target && axis.target_step == 1 && axis.target_offset == 0;
+}
+
+}  // namespace
+
+GatheredProduct::GatheredProduct(GatherShape shape, BlockColumns columns,
+                                 const BlockKernels& kernels, bool along_columns, int threads)
+    : shape_(std::move(shape)),
+      columns_(std::move(columns)),
+      kernels_(&kernels),
+      along_columns_(along_columns),
+      threads_(threads),
+      gathers_nothing_(along_columns && IsIdentity(shape_.height) && IsIdentity(shape_.width)) {
+  const int64_t row_floats = shape_.inputs + shape_.outputs;
+  if (along_columns_) {
+    const int64_t units = std::max<int64_t>(1, kChunkFloats / row_floats / kChunkUnit);
+    chunk_ = std::min(units * kChunkUnit, kMostTableRows);
+    return;
+  }
+  // A panel has what all taps see.
+  const int64_t unit_floats = kernels.lanes * (shape_.taps() * shape_.inputs + shape_.outputs);
+  panel_units_ = std::min(kMaxPanelUnits, std::max<int64_t>(1, kChunkFloats / unit_floats));
+  chunk_ = panel_units_ * kernels.lanes;
+}
+
+int64_t GatheredProduct::table_floats() const {
+  return FloatsOfPointers(shape_.taps() * chunk_) + FloatsOfPointers(chunk_);
+}
+
+int64_t GatheredProduct::panel_floats() const {
+  const int64_t height = panel_units_ * kernels_->lanes;
+  return RoundUp(height * shape_.taps() * shape_.inputs, kLineFloats) +
+         RoundUp(height * shape_.outputs, kLineFloats);
+}
+
+int64_t GatheredProduct::scratch_floats() const {
+  if (gathers_nothing_) return 0;
+  return RoundUp(shape_.inputs, kLineFloats) + threads_ * (table_floats() + panel_floats());
+}
+
+GatheredProduct::Workspace GatheredProduct::WorkspaceOf(float* scratch, int part) const {
+  if (gathers_nothing_) return {};
+  float* own =
+      scratch + RoundUp(shape_.inputs, kLineFloats) + part * (table_floats() + panel_floats());
+  Workspace workspace;
+  workspace.x = reinterpret_cast<const float**>(own);
+  workspace.y = reinterpret_cast<float**>(own + FloatsOfPointers(shape_.taps() * chunk_));
+  workspace.x_panel = own + table_floats();
+  workspace.y_panel =
+      workspace.x_panel +
+      RoundUp(panel_units_ * kernels_->lanes * shape_.taps() * shape_.inputs, kLineFloats);
+  return workspace;
+}
+
+void GatheredProduct::FillTables(const Product& product, int64_t first, int64_t count,
+                                 const Workspace& workspace) const {
+  FillGatherTable(shape_, product.x, product.zeros, first, count, chunk_, workspace.x);
+  FillTargetTable(shape_, product.y, first, count, workspace.y);
+}
+
+void GatheredProduct::MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
+                                           const ColumnRange& columns,
+                                           const Workspace& workspace) const {
+  for (int64_t row = first; row < end; row += chunk_) {
+    const int64_t count = std::min(chunk_, end - row);
+    if (!gathers_nothing_) FillTables(product, row, count, workspace);
+    for (int64_t j = columns.begin; j < columns.end; ++j) {
+      const BlockColumn column = columns_.At(j, product.bias, product.relu);
+      if (gathers_nothing_) {
+        kernels_->multiply_rows(
+            column, product.packed, product.x + row * shape_.inputs, shape_.inputs, count,
+            product.y + row * shape_.outputs + columns_.output(j), shape_.outputs);
+      } else {
+        kernels_->multiply_gathered(column, product.packed,
+                                    {workspace.x, chunk_, workspace.y, count}, columns_.output(j));
+      }
+    }
+  }
+}
+
+void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
+                                        const Workspace& workspace) const {
+  const int64_t lanes = kernels_->lanes;
+  while (first < end) {
+    const int64_t units = NextUnits(RoundUp(end - first, lanes) / lanes, panel_units_);
+    const int64_t count = std::min(end - first, units * lanes);
+    FillTables(product, first, count, workspace);
+    for (int64_t tap = 0; tap < shape_.taps(); ++tap) {
+      kernels_->pack_gathered_panel(workspace.x + tap * chunk_, 0, count, shape_.inputs, units,
+                                    workspace.x_panel + tap * shape_.inputs * units * lanes);
+    }
+    for (int64_t j = 0; j < columns_.size(); ++j) {
+      kernels_->multiply_panel(columns_.At(j, product.bias, product.relu), product.packed,
+                               workspace.x_panel, units,
+                               workspace.y_panel + columns_.output(j) * units * lanes);
+    }
+    kernels_->unpack_gathered_panel(workspace.y_panel, units, count, shape_.outputs, workspace.y);
+    first += count;
+  }
+}
+
+void GatheredProduct::Run(const float* x, const float* packed, const float* bias, bool relu,
+                          float* scratch, float* y) const {
+  if (!gathers_nothing_) std::fill_n(scratch, shape_.inputs, 0.0f);
+  const Product product = {x, packed, bias, relu, scratch, y};
+  const int64_t rows = shape_.rows();
+  const int64_t cost = rows * columns_.cost();
+  // Few rows are not split: each thread takes columns of about the same cost instead.
+  if (along_columns_ && rows < threads_ * kChunkUnit) {
+    const int64_t grain = GrainOf(columns_.size(), cost);
+    ParallelFor(threads_, columns_.size(), grain, 1, [&](int64_t begin, int64_t end, int part) {
+      const bool alone = end - begin == columns_.size();
+      MultiplyAlongColumns(product, 0, rows,
+                           alone ? ColumnRange{begin, end} : columns_.Share(part, threads_),
+                           WorkspaceOf(scratch, part));
+    });
+    return;
+  }
+  const int64_t unit = along_columns_ ? kChunkUnit / 2 : kernels_->lanes;
+  ParallelFor(threads_, rows, GrainOf(rows, cost), unit, [&](int64_t begin, int64_t end, int part) {
+    const Workspace workspace = WorkspaceOf(scratch, part);
+    if (along_columns_) {
+      MultiplyAlongColumns(product, begin, end, {0, columns_.size()}, workspace);
+    } else {
+      MultiplyAlongRows(product, begin, end, workspace);
+    }
+  });
+}
+
+}  // namespace topiary

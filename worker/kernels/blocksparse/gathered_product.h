@@ -1,0 +1,74 @@
+// Products of rows that several taps of a kernel gather from an image, with a matrix of which only
+// some blocks are kept: what a convolution is, and the gradient of its data.
+#ifndef TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
+#define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
+
+#include <cstdint>
+
+#include "worker/kernels/blocksparse/block_columns.h"
+#include "worker/kernels/blocksparse/block_kernels.h"
+#include "worker/kernels/blocksparse/gather.h"
+
+namespace topiary {
+
+// A plan: all memory is the caller's. Thread-safe.
+class GatheredProduct {
+ public:
+  // `columns` cover all outputs. Products along columns (block_kernels.h) want the terms' inputs
+  // counted from the first channel of their tap, others from the first channel of the first tap.
+  GatheredProduct(GatherShape shape, BlockColumns columns, const BlockKernels& kernels,
+                  bool along_columns, int threads);
+
+  const BlockColumns& columns() const { return columns_; }
+  // The channel of x with which a term begins.
+  int64_t ChannelOf(const BlockTerm& term) const {
+    return along_columns_ ? term.input : term.input - term.tap * shape_.inputs;
+  }
+
+  // y = relu?(sum over taps of x W + bias) for the pixels of y that are rows; others are not
+  // written. `bias` is [outputs], or null. `scratch` is scratch_floats() of memory to work in,
+  // aligned to 64 bytes; what it holds before does not matter.
+  int64_t scratch_floats() const;
+  void Run(const float* x, const float* packed, const float* bias, bool relu, float* scratch,
+           float* y) const;
+
+ private:
+  struct Product {
+    const float* x;
+    const float* packed;
+    const float* bias;
+    bool relu;
+    const float* zeros;
+    float* y;
+  };
+  // What a thread works in.
+  struct Workspace {
+    const float** x;  // [taps][chunk_]
+    float** y;        // [chunk_]
+    float* x_panel;
+    float* y_panel;
+  };
+
+  int64_t table_floats() const;
+  int64_t panel_floats() const;
+  Workspace WorkspaceOf(float* scratch, int part) const;
+  void FillTables(const Product& product, int64_t first, int64_t count,
+                  const Workspace& workspace) const;
+  void MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
+                            const ColumnRange& columns, const Workspace& workspace) const;
+  void MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
+                         const Workspace& workspace) const;
+
+  GatherShape shape_;
+  BlockColumns columns_;
+  const BlockKernels* kernels_;
+  bool along_columns_;
+  int threads_;
+  bool gathers_nothing_;     // One tap, which sees row i at pixel i.
+  int64_t chunk_ = 0;        // Rows of the tables.
+  int64_t panel_units_ = 0;  // Vectors of rows of a panel.
+};
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
