@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bench/convolution_layers.h"
 #include "bench/machine.h"
 #include "bench/measure.h"
 #include "bench/planned_kernel.h"
@@ -205,7 +206,16 @@ absl::StatusOr<BenchmarkRun> RunBlockSparseLayer(const BlockSparseLayerOptions& 
   run.machine = DescribeMachine(backend->info());
   ASSIGN_OR_RETURN(run.peak_gflops, PeakGflops(backend.get()));
   ASSIGN_OR_RETURN(run.peak_gbytes_per_s, PeakGbytesPerSecond(backend.get()));
-  RETURN_IF_ERROR(Benchmark(options, backend.get(), &run).Run());
+  for (const std::string& kind : options.kinds) {
+    if (kind == "matrix") {
+      RETURN_IF_ERROR(Benchmark(options, backend.get(), &run).Run());
+    } else if (kind == "convolution") {
+      RETURN_IF_ERROR(RunConvolutionLayers(options, backend.get(), &run));
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("no layer is a '", kind, "'; there are matrix and convolution"));
+    }
+  }
   return run;
 }
 

@@ -21,7 +21,9 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember({"training-step", "block-sparse-layer", "whole-model"}));
   app.add_option("--json", json, "also write the rows to this file");
-  app.add_option("--models", models, "of the reference models")->delimiter(',');
+  app.add_option("--models", models,
+                 "of the reference models; block-sparse-layer: matrix, convolution")
+      ->delimiter(',');
   app.add_option("--batch", model_options.batch, "of whole-model")->check(CLI::Range(1, 65536));
   app.add_option("--pairs", options.pairs, "interleaved pairs")->check(CLI::Range(5, 1000));
   app.add_option("--threads", options.threads, "of both sides")->check(CLI::Range(1, 1024));
@@ -33,7 +35,7 @@ int main(int argc, char** argv) {
   layer_options.pairs = options.pairs;
   layer_options.threads = options.threads;
   static_cast<topiary::PeerOptions&>(model_options) = options;
-  if (!models.empty()) options.models = model_options.models = models;
+  if (!models.empty()) options.models = model_options.models = layer_options.kinds = models;
   const auto run = name == "training-step" ? topiary::RunTrainingStep(options)
                    : name == "whole-model" ? topiary::RunWholeModel(model_options)
                                            : topiary::RunBlockSparseLayer(layer_options);

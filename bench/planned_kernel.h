@@ -17,6 +17,8 @@ class PlannedKernel {
   static absl::StatusOr<PlannedKernel> Create(Backend* backend, const OpDescription& op);
 
   void Run() { kernel_->Run(); }
+  // Operand `i` with its layout settled.
+  const TensorDescription& description(size_t i) const { return kernel_->operands()[i]; }
   // Operand `i`, of float32: ones until the caller writes others.
   float* operand(size_t i) { return static_cast<float*>(buffers_[i].data()); }
 

@@ -28,7 +28,7 @@ namespace topiary {
 namespace {
 
 constexpr int kWarmUps = 3;
-constexpr int64_t kMinBlocks = 100;  // Of a layer that is pruned, as in the paper.
+constexpr int64_t kBlocksOfThePaper = 100;  // Of a layer that is pruned.
 // Ids below it are rows of every table of the reference models.
 constexpr uint64_t kIds = 1000;
 
@@ -47,20 +47,29 @@ PrunedWeight KeepLargest(const std::shared_ptr<const BlockPartition>& partition,
   return pruned;
 }
 
+// What is pruned of a model.
+struct Pruning {
+  int64_t block;
+  int64_t min_blocks;  // Of a layer.
+  double sparsity;
+};
+
 // Writes FILES.onnx and FILES.safetensors.
-absl::Status WritePruned(const Graph& dense, int64_t block, double sparsity,
-                         const std::string& files) {
+absl::Status WritePruned(const Graph& dense, const Pruning& pruning, const std::string& files) {
   ASSIGN_OR_RETURN(Graph graph, InferenceForm(dense));
   std::vector<PrunedWeight> pruned;
-  for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
-    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(layer, {block, block}));
-    if (layer.kind == LayerKind::kConv || partition.block_count() < kMinBlocks) continue;
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
+  for (const PrunableLayer& layer : layers) {
+    ASSIGN_OR_RETURN(BlockPartition partition,
+                     BlockPartition::Create(layer, {pruning.block, pruning.block}));
+    const bool is_first = layer.kind == LayerKind::kConv && &layer == &layers.front();
+    if (is_first || partition.block_count() < pruning.min_blocks) continue;
     pruned.push_back(KeepLargest(std::make_shared<const BlockPartition>(std::move(partition)),
-                                 sparsity, &graph));
+                                 pruning.sparsity, &graph));
   }
   if (pruned.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no layer has ", kMinBlocks, " blocks of ", block, " x ", block));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "no layer has ", pruning.min_blocks, " blocks of ", pruning.block, " x ", pruning.block));
   }
   RETURN_IF_ERROR(ExportOnnx(graph, files + ".onnx"));
   return WriteBlockSparseFile(graph, pruned, files + ".safetensors");
@@ -106,23 +115,24 @@ TimedSide TimedRuns(Model* model, double seconds) {
 
 absl::StatusOr<std::unique_ptr<PeerProcess>> StartRuntime(const WholeModelOptions& options,
                                                           const std::string& runtime,
-                                                          const std::string& model, int64_t block,
+                                                          const std::string& model,
+                                                          const Pruning& pruning,
                                                           const std::string& files) {
   ASSIGN_OR_RETURN(
       auto process,
       PeerProcess::Start({options.python, "-W", "ignore", options.runtime_script, runtime, model,
                           files, "--threads", absl::StrCat(options.threads), "--batch",
-                          absl::StrCat(options.batch), "--block", absl::StrCat(block),
-                          "--min-blocks", absl::StrCat(kMinBlocks)}));
+                          absl::StrCat(options.batch), "--block", absl::StrCat(pruning.block),
+                          "--min-blocks", absl::StrCat(pruning.min_blocks)}));
   RETURN_IF_ERROR(ReadJson(process.get()).status());
   return process;
 }
 
-absl::Status RunBlock(const WholeModelOptions& options, const std::string& name, const Graph& graph,
-                      int64_t block, BenchmarkRun* run) {
-  const std::string row = absl::StrCat(name, "/", block, "x", block, "/");
-  const std::string files = absl::StrCat(options.work_dir, "/", name, "_", block);
-  RETURN_IF_ERROR(WritePruned(graph, block, options.sparsity, files));
+absl::Status RunPruned(const WholeModelOptions& options, const std::string& name,
+                       const Graph& graph, const Pruning& pruning, const std::string& row,
+                       BenchmarkRun* run) {
+  const std::string files = absl::StrCat(options.work_dir, "/", name, "_", pruning.block);
+  RETURN_IF_ERROR(WritePruned(graph, pruning, files));
   ModelOptions ours;
   ours.batch = options.batch;
   ours.threads = options.threads;
@@ -138,7 +148,7 @@ absl::Status RunBlock(const WholeModelOptions& options, const std::string& name,
     run->rows.push_back(RowOf(row + "dense", c));
   }
   for (const std::string runtime : kRuntimes) {
-    const auto process = StartRuntime(options, runtime, name, block, files);
+    const auto process = StartRuntime(options, runtime, name, pruning, files);
     if (!process.ok()) {
       std::fprintf(stderr, "bench: %s%s is left out: %s\n", row.c_str(), runtime.c_str(),
                    process.status().ToString().c_str());
@@ -154,6 +164,23 @@ absl::Status RunBlock(const WholeModelOptions& options, const std::string& name,
     run->rows.push_back(RowOf(row + runtime, c));
   }
   return absl::OkStatus();
+}
+
+bool HasConvolutions(const Graph& graph) {
+  for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
+    if (layer.kind == LayerKind::kConv) return true;
+  }
+  return false;
+}
+
+absl::Status RunBlock(const WholeModelOptions& options, const std::string& name, const Graph& graph,
+                      int64_t block, BenchmarkRun* run) {
+  const std::string row = absl::StrCat(name, "/", block, "x", block, "/");
+  const Pruning by_the_paper = {block, kBlocksOfThePaper, options.sparsity};
+  if (!HasConvolutions(graph)) return RunPruned(options, name, graph, by_the_paper, row, run);
+  RETURN_IF_ERROR(RunPruned(options, name, graph, {block, 1, options.sparsity}, row, run));
+  return RunPruned(options, name, graph, by_the_paper,
+                   absl::StrCat(row, kBlocksOfThePaper, "_blocks/"), run);
 }
 
 }  // namespace
