@@ -18,13 +18,13 @@ void Copy(const Tensor& from, const StagedTensor& to) {
 
 }  // namespace
 
-void FeedInputs(const Batch& batch, const Program& program) {
-  CHECK_EQ(batch.inputs.size(), program.inputs().size());
-  for (size_t i = 0; i < batch.inputs.size(); ++i) Copy(batch.inputs[i], program.inputs()[i]);
+void FeedInputs(const Batch& batch, absl::Span<const StagedTensor> inputs) {
+  CHECK_EQ(batch.inputs.size(), inputs.size());
+  for (size_t i = 0; i < batch.inputs.size(); ++i) Copy(batch.inputs[i], inputs[i]);
 }
 
 void FeedBatch(const Batch& batch, const Program& program) {
-  FeedInputs(batch, program);
+  FeedInputs(batch, program.inputs());
   const StagedTensor& labels = program.labels();
   if (labels.dtype == DType::kFloat32) {
     Copy(batch.labels, labels);

@@ -2,17 +2,18 @@
 #define TOPIARY_WORKER_PIPELINE_BATCH_FEED_H_
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "worker/data/loader.h"
 #include "worker/engine/program.h"
 #include "worker/model/graph.h"
 
 namespace topiary {
 
-// Copies the inputs of a batch into those of `program`, whose batch must be at least the batch's
+// Copies the inputs of a batch into those of a program, whose batch must be at least the batch's
 // size; rows beyond it keep what they had.
-void FeedInputs(const Batch& batch, const Program& program);
+void FeedInputs(const Batch& batch, absl::Span<const StagedTensor> inputs);
 
-// The same with the labels, for a program with a loss. Class indices become int32.
+// The same with the labels, into a program with a loss. Class indices become int32.
 void FeedBatch(const Batch& batch, const Program& program);
 
 // Labels, metrics and predictions take each example's part of the first output by itself, and data

@@ -9,6 +9,7 @@
 
 #include "common/status_macros.h"
 #include "worker/data/loader.h"
+#include "worker/engine/inference_program.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/model/batch_norm_folding.h"
 #include "worker/pipeline/batch_feed.h"
@@ -29,13 +30,12 @@ class TimedProgram {
   static absl::StatusOr<TimedProgram> Create(const Graph& model, ParameterStore* store,
                                              Backend* backend, const SparseWeights& sparse_weights,
                                              const Batch& examples, int64_t batch) {
-    ProgramOptions options;
+    InferenceOptions options;
     options.batch = batch;
-    options.mode = ProgramMode::kInference;
     options.sparse_weights = sparse_weights;
     TimedProgram timed;
-    ASSIGN_OR_RETURN(timed.program_, Program::Build(model, store, backend, options));
-    FeedInputs(examples, *timed.program_);
+    ASSIGN_OR_RETURN(timed.program_, InferenceProgram::Build(model, store, backend, options));
+    FeedInputs(examples, timed.program_->inputs());
     return timed;
   }
 
@@ -43,11 +43,11 @@ class TimedProgram {
     return program_->statistics().sparse_weights;
   }
 
-  void WarmUp() { program_->Forward(); }
+  void WarmUp() { program_->Run(); }
 
   void Run() {
     const SteadyClock::time_point began = SteadyClock::now();
-    program_->Forward();
+    program_->Run();
     const std::chrono::duration<double> took = SteadyClock::now() - began;
     seconds_.push_back(took.count());
   }
@@ -65,7 +65,7 @@ class TimedProgram {
  private:
   TimedProgram() = default;
 
-  std::unique_ptr<Program> program_;
+  std::unique_ptr<InferenceProgram> program_;
   std::vector<double> seconds_;
 };
 

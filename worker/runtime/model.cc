@@ -6,8 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/engine/inference_program.h"
 #include "worker/engine/parameter_store.h"
-#include "worker/engine/program.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/cpu/cpu_backend.h"
@@ -87,7 +87,7 @@ absl::StatusOr<std::vector<ModelTensor>> Describe(absl::Span<const StagedTensor>
 struct Model::State {
   std::unique_ptr<CpuBackend> backend;
   std::unique_ptr<ParameterStore> store;
-  std::unique_ptr<Program> program;
+  std::unique_ptr<InferenceProgram> program;
   std::vector<ModelTensor> inputs;
   std::vector<ModelTensor> outputs;
 };
@@ -104,15 +104,15 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
   CpuBackendOptions backend_options;
   backend_options.threads = options.threads;
   ASSIGN_OR_RETURN(state->backend, CpuBackend::Create(backend_options));
-  ProgramOptions program_options;
+  InferenceOptions program_options;
   program_options.batch = options.batch;
-  program_options.mode = ProgramMode::kInference;
+  program_options.examples_at_once = options.examples_at_once;
   if (!options.dense) {
     ASSIGN_OR_RETURN(program_options.sparse_weights, FindSparseWeights(model));
   }
   ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get()));
-  ASSIGN_OR_RETURN(state->program, Program::Build(model.graph, state->store.get(),
-                                                  state->backend.get(), program_options));
+  ASSIGN_OR_RETURN(state->program, InferenceProgram::Build(model.graph, state->store.get(),
+                                                           state->backend.get(), program_options));
   ASSIGN_OR_RETURN(state->inputs, Describe(state->program->inputs()));
   ASSIGN_OR_RETURN(state->outputs, Describe(state->program->outputs()));
   return std::unique_ptr<Model>(new Model(std::move(state)));
@@ -126,7 +126,7 @@ absl::Span<const ModelTensor> Model::inputs() const { return state_->inputs; }
 
 absl::Span<const ModelTensor> Model::outputs() const { return state_->outputs; }
 
-void Model::Run() { state_->program->Forward(); }
+void Model::Run() { state_->program->Run(); }
 
 const std::vector<std::string>& Model::sparse_weights() const {
   return state_->program->statistics().sparse_weights;

@@ -28,6 +28,9 @@ struct ModelOptions {
   int threads = 0;
   // Multiplies by pruned blocks too, as any runtime does that knows nothing of them.
   bool dense = false;
+  // Examples of the batch that run through the model together; must divide `batch`. 0: as many as
+  // have their activations in the processor's caches.
+  int64_t examples_at_once = 0;
 };
 
 // An input or output: row-major elements at `data`, which belongs to the model and never moves.

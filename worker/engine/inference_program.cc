@@ -1,0 +1,131 @@
+#include "worker/engine/inference_program.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/model/batch_independence.h"
+#include "worker/model/shape_inference.h"
+
+namespace topiary {
+namespace {
+
+// Bytes that a node reads and writes of activations, for its results to be in a cache when the next
+// one reads them.
+constexpr int64_t kCacheBytes = int64_t{2} << 20;
+
+// The most bytes of activations that a node reads and writes.
+int64_t LargestWorkingSet(const Graph& graph, const InferredGraph& inferred) {
+  std::set<std::string> activations;
+  for (const ValueInfo& input : graph.inputs) activations.insert(input.name);
+  for (const int index : inferred.live_nodes) activations.insert(graph.nodes[index].output(0));
+  int64_t largest = 0;
+  for (const int index : inferred.live_nodes) {
+    const Node& node = graph.nodes[index];
+    std::set<std::string> touched(node.inputs.begin(), node.inputs.end());
+    touched.insert(node.output(0));
+    int64_t bytes = 0;
+    for (const std::string& name : touched) {
+      if (activations.count(name) == 0) continue;
+      const ValueType& type = inferred.values.at(name);
+      bytes += type.shape.element_count() * static_cast<int64_t>(SizeOf(type.dtype));
+    }
+    largest = std::max(largest, bytes);
+  }
+  return largest;
+}
+
+// The largest divisor of `batch` of which so many examples fit the caches; at least 1.
+int64_t ExamplesThatFit(int64_t batch, int64_t working_set) {
+  const int64_t most =
+      std::max<int64_t>(1, kCacheBytes / std::max<int64_t>(1, working_set / batch));
+  for (int64_t examples = std::min(batch, most); examples > 1; --examples) {
+    if (batch % examples == 0) return examples;
+  }
+  return 1;
+}
+
+absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOptions& options) {
+  const int64_t asked = options.examples_at_once;
+  if (asked < 0 || (asked > 0 && options.batch % asked != 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(asked, " examples at once do not divide a batch of ", options.batch));
+  }
+  if (options.batch < 2 || asked == options.batch) return options.batch;
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, options.batch));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  const bool independent = ExamplesAreIndependent(graph, inferred, options.batch);
+  if (asked > 0) {
+    if (independent) return asked;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the examples of a batch depend on one another, or cannot be told apart: ", asked, " of ",
+        options.batch, " cannot run at once"));
+  }
+  if (!independent) return options.batch;
+  return ExamplesThatFit(options.batch, LargestWorkingSet(graph, inferred));
+}
+
+// Copies part `index` of the whole batch into `part`, or back.
+void CopyPart(const StagedTensor& whole, const StagedTensor& part, int64_t index, bool out) {
+  auto* of_whole = static_cast<char*>(whole.data) + static_cast<size_t>(index) * part.bytes();
+  if (out) {
+    std::memcpy(of_whole, part.data, part.bytes());
+  } else {
+    std::memcpy(part.data, of_whole, part.bytes());
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<InferenceProgram>> InferenceProgram::Build(
+    const Graph& graph, ParameterStore* store, Backend* backend, const InferenceOptions& options) {
+  ASSIGN_OR_RETURN(const int64_t examples, ExamplesAtOnce(graph, options));
+  ProgramOptions program_options;
+  program_options.mode = ProgramMode::kInference;
+  program_options.sparse_weights = options.sparse_weights;
+  program_options.batch = examples;
+  ASSIGN_OR_RETURN(std::unique_ptr<Program> program,
+                   Program::Build(graph, store, backend, program_options));
+  std::unique_ptr<InferenceProgram> result(
+      new InferenceProgram(std::move(program), options.batch / examples));
+  RETURN_IF_ERROR(result->Allocate(backend));
+  return result;
+}
+
+absl::Status InferenceProgram::Allocate(Backend* backend) {
+  for (const bool is_output : {false, true}) {
+    const auto parts = is_output ? program_->outputs() : program_->inputs();
+    std::vector<StagedTensor>& wholes = is_output ? outputs_ : inputs_;
+    wholes.assign(parts.begin(), parts.end());
+    if (parts_ == 1) continue;
+    for (StagedTensor& whole : wholes) {
+      Shape::Dims dims(whole.shape.dims());
+      dims[0] *= parts_;
+      whole.shape = Shape(absl::MakeConstSpan(dims));
+      ASSIGN_OR_RETURN(Buffer memory, backend->Allocate(whole.bytes()));
+      whole.data = memory.data();
+      memory_.push_back(std::move(memory));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void InferenceProgram::Run() {
+  if (parts_ == 1) return program_->Forward();
+  for (int64_t part = 0; part < parts_; ++part) {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      CopyPart(inputs_[i], program_->inputs()[i], part, /*out=*/false);
+    }
+    program_->Forward();
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      CopyPart(outputs_[i], program_->outputs()[i], part, /*out=*/true);
+    }
+  }
+}
+
+}  // namespace topiary
