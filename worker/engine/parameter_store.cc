@@ -67,7 +67,7 @@ Parameter NewParameter(const std::string& name, const Shape& shape, bool trainab
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
-    const Graph& graph, const InferredGraph& inferred, Backend* backend) {
+    const Graph& graph, const InferredGraph& inferred, Backend* backend, StorePurpose purpose) {
   if (!backend->host_accessible()) {
     return absl::UnimplementedError("the parameter store needs memory that the host can access");
   }
@@ -85,19 +85,20 @@ absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
                        "' is used both as a parameter and as a running statistic"));
     }
   }
-  RETURN_IF_ERROR(store->Allocate());
+  RETURN_IF_ERROR(store->Allocate(purpose));
   RETURN_IF_ERROR(store->LoadFrom(graph));
   return store;
 }
 
 absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(const Graph& graph,
-                                                                       Backend* backend) {
+                                                                       Backend* backend,
+                                                                       StorePurpose purpose) {
   ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
-  return Create(graph, inferred, backend);
+  return Create(graph, inferred, backend, purpose);
 }
 
-absl::Status ParameterStore::Allocate() {
+absl::Status ParameterStore::Allocate(StorePurpose purpose) {
   int64_t trainable = 0, fixed = 0;
   for (const Parameter& parameter : parameters_) {
     (parameter.trainable ? trainable : fixed) += Extent(parameter.size);
@@ -108,14 +109,16 @@ absl::Status ParameterStore::Allocate() {
     return static_cast<float*>(buffers_.back().data());
   };
   ASSIGN_OR_RETURN(values_, allocate(trainable));
-  ASSIGN_OR_RETURN(gradients_, allocate(trainable));
+  if (purpose == StorePurpose::kTraining) {
+    ASSIGN_OR_RETURN(gradients_, allocate(trainable));
+  }
   ASSIGN_OR_RETURN(float* statistics, allocate(fixed));
   trainable_extent_ = static_cast<size_t>(trainable);
   int64_t offset = 0;
   for (Parameter& parameter : parameters_) {
     if (parameter.trainable) {
       parameter.value = values_ + offset;
-      parameter.gradient = gradients_ + offset;
+      if (gradients_ != nullptr) parameter.gradient = gradients_ + offset;
       offset += Extent(parameter.size);
     } else {
       parameter.value = statistics;

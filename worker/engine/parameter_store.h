@@ -34,7 +34,8 @@ struct Parameter {
   // What forward passes read: `value` itself, or scale[block] * value after
   // Reparameterize().
   float* effective = nullptr;
-  // d loss / d effective, written by Program::ForwardBackward(). Null if not trainable.
+  // d loss / d effective, written by Program::ForwardBackward(). Null if not trainable, and in a
+  // store that is not for training.
   float* gradient = nullptr;
 
   // Set by Reparameterize(), else null.
@@ -44,6 +45,9 @@ struct Parameter {
   // [runs->block_count]: <gradient, value> of each block, by BlockScaling::ComputeInnerProducts().
   float* block_inner_product = nullptr;
 };
+
+// Whether a store has gradients, which take as much memory as the values.
+enum class StorePurpose { kTraining, kInference };
 
 // Thread-compatible: one thread at a time. The backend must outlive it, and the
 // store must outlive programs and optimizers built on it.
@@ -55,12 +59,12 @@ class ParameterStore {
  public:
   // Holds the parameters and statistics that `inferred` lists, with the values
   // that `graph` has: trainable ones first, each group in the file's order.
-  static absl::StatusOr<std::unique_ptr<ParameterStore>> Create(const Graph& graph,
-                                                                const InferredGraph& inferred,
-                                                                Backend* backend);
+  static absl::StatusOr<std::unique_ptr<ParameterStore>> Create(
+      const Graph& graph, const InferredGraph& inferred, Backend* backend,
+      StorePurpose purpose = StorePurpose::kTraining);
   // As above, inferring at batch size 1.
-  static absl::StatusOr<std::unique_ptr<ParameterStore>> Create(const Graph& graph,
-                                                                Backend* backend);
+  static absl::StatusOr<std::unique_ptr<ParameterStore>> Create(
+      const Graph& graph, Backend* backend, StorePurpose purpose = StorePurpose::kTraining);
 
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -84,9 +88,12 @@ class ParameterStore {
   // Null if there is none of this name.
   const Parameter* Find(absl::string_view name) const;
 
-  // Values, or gradients, of all trainable parameters as one vector, padding included.
+  // Values, or gradients, of all trainable parameters as one vector, padding included. Gradients
+  // are empty in a store that is not for training.
   absl::Span<float> trainable_values() { return {values_, trainable_extent_}; }
-  absl::Span<float> trainable_gradients() { return {gradients_, trainable_extent_}; }
+  absl::Span<float> trainable_gradients() {
+    return {gradients_, gradients_ == nullptr ? 0 : trainable_extent_};
+  }
   // Where `parameter` (trainable, of this store) starts in them, in elements.
   int64_t OffsetOf(const Parameter& parameter) const { return parameter.value - values_; }
 
@@ -102,7 +109,7 @@ class ParameterStore {
 
  private:
   explicit ParameterStore(Backend* backend) : backend_(backend) {}
-  absl::Status Allocate();
+  absl::Status Allocate(StorePurpose purpose);
 
   Backend* backend_;
   std::vector<Parameter> parameters_;

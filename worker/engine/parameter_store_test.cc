@@ -59,6 +59,21 @@ TEST_F(ParameterStoreTest, HoldsWeightsFirstThenStatisticsAndNoLiterals) {
   EXPECT_EQ(store_->Find("two"), nullptr);
 }
 
+TEST_F(ParameterStoreTest, ForInferenceHasNoGradients) {
+  ASSERT_OK_AND_ASSIGN(const auto store,
+                       ParameterStore::Create(model_.graph, &backend_, StorePurpose::kInference));
+  EXPECT_EQ(store->Find("w")->gradient, nullptr);
+  EXPECT_TRUE(store->trainable_gradients().empty());
+  ProgramOptions options;
+  options.batch = 2;
+  options.mode = ProgramMode::kInference;
+  EXPECT_OK(Program::Build(model_.graph, store.get(), &backend_, options).status());
+  options.mode = ProgramMode::kTraining;
+  options.loss = LossKind::kMeanSquaredError;
+  EXPECT_THAT(Program::Build(model_.graph, store.get(), &backend_, options).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("for inference")));
+}
+
 TEST_F(ParameterStoreTest, TrainableMemoryIsContiguousAndAligned) {
   for (const Parameter& parameter : store_->parameters()) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(parameter.value) % 64, 0u) << parameter.name;

@@ -96,8 +96,8 @@ struct CompiledProgram;  // program_internal.h
 class Program {
  public:
   // INVALID_ARGUMENT, UNIMPLEMENTED: as InferShapes(), or an output that does not fit the
-  // loss, or nothing to train; the message names node or output. RESOURCE_EXHAUSTED: not enough
-  // memory.
+  // loss, or nothing to train; the message names node or output. FAILED_PRECONDITION: training with
+  // a store for inference. RESOURCE_EXHAUSTED: not enough memory.
   static absl::StatusOr<std::unique_ptr<Program>> Build(const Graph& graph, ParameterStore* store,
                                                         Backend* backend,
                                                         const ProgramOptions& options);

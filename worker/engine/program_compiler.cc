@@ -12,13 +12,22 @@
 namespace topiary {
 namespace {
 
-absl::Status CheckParameters(const InferredGraph& inferred, const ParameterStore& store) {
+bool HasGradients(const ProgramOptions& options) {
+  return options.mode == ProgramMode::kTraining && options.loss != LossKind::kNone;
+}
+
+absl::Status CheckParameters(const InferredGraph& inferred, const ParameterStore& store,
+                             bool gradients) {
   for (const auto* names : {&inferred.parameters, &inferred.statistics}) {
     for (const std::string& name : *names) {
       const Parameter* parameter = store.Find(name);
       if (parameter == nullptr) {
         return absl::InvalidArgumentError(
             absl::StrCat("the parameter store has no parameter '", name, "'"));
+      }
+      if (gradients && parameter->trainable && parameter->gradient == nullptr) {
+        return absl::FailedPreconditionError(
+            "the parameter store is for inference: it has no gradients to train with");
       }
       if (parameter->shape != inferred.values.at(name).shape) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -67,9 +76,7 @@ class Compiler {
   }
 
  private:
-  bool has_gradients() const {
-    return options_.mode == ProgramMode::kTraining && options_.loss != LossKind::kNone;
-  }
+  bool has_gradients() const { return HasGradients(options_); }
   const std::string& loss_output() const { return graph_.outputs[options_.loss_output].name; }
 
   absl::StatusOr<StagedTensor> Stage(const std::string& name,
@@ -182,7 +189,7 @@ absl::StatusOr<std::unique_ptr<CompiledProgram>> CompileProgram(const Graph& gra
     ASSIGN_OR_RETURN(input_shapes, InputShapesForBatch(graph, options.batch));
   }
   ASSIGN_OR_RETURN(InferredGraph inferred, InferShapes(graph, input_shapes));
-  RETURN_IF_ERROR(CheckParameters(inferred, *store));
+  RETURN_IF_ERROR(CheckParameters(inferred, *store, HasGradients(options)));
   return Compiler(graph, std::move(inferred), store, backend, options).Run();
 }
 

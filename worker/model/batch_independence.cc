@@ -25,6 +25,11 @@ class Checker {
     }
     for (const int index : inferred_.live_nodes) {
       const Node& node = graph_.nodes[index];
+      if (!OperandsAreKnown(node)) return false;
+      if (IsOfWeightsAlone(node)) {
+        of_weights_.insert(node.output(0));
+        continue;
+      }
       if (!KeepsExamplesApart(node) || !HasBatchFirst(node.output(0))) return false;
       of_examples_.insert(node.output(0));
     }
@@ -84,16 +89,20 @@ class Checker {
     return axis.ok() && *axis > 0;
   }
 
-  // Nothing but the examples and what is known before any batch runs.
+  // Nothing but the examples, and what does not depend on them.
   bool OperandsAreKnown(const Node& node) const {
     return std::all_of(node.inputs.begin(), node.inputs.end(), [this](const std::string& name) {
-      return name.empty() || of_examples_.count(name) > 0 ||
+      return name.empty() || of_examples_.count(name) > 0 || of_weights_.count(name) > 0 ||
              ConstantValue(graph_, inferred_, name) != nullptr;
     });
   }
 
+  bool IsOfWeightsAlone(const Node& node) const {
+    return std::none_of(node.inputs.begin(), node.inputs.end(),
+                        [this](const std::string& name) { return of_examples_.count(name) > 0; });
+  }
+
   bool KeepsExamplesApart(const Node& node) const {
-    if (!OperandsAreKnown(node)) return false;
     const absl::string_view op = node.op_type;
     static const std::set<absl::string_view> kOfOneOperand = {"AveragePool",
                                                               "BatchNormalization",
@@ -149,6 +158,7 @@ class Checker {
   const InferredGraph& inferred_;
   const int64_t batch_;
   std::set<std::string> of_examples_;
+  std::set<std::string> of_weights_;  // What is computed from weights alone.
 };
 
 }  // namespace

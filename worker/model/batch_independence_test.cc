@@ -85,6 +85,21 @@ TEST(BatchIndependence, OfProductsOfTwoActivations) {
   EXPECT_FALSE(product({kBatch, kExamples}, {kBatch, 5}));  // Sums over the examples.
 }
 
+// As exporters write a linear layer.
+TEST(BatchIndependence, OfWeightsThatAreTransposedFirst) {
+  const auto product = [](const std::vector<int64_t>& weight) {
+    return Independent(GraphBuilder()
+                           .Input("x", {kBatch, 5, 4})
+                           .Weight("w", Shape(absl::MakeConstSpan(weight)))
+                           .Node("Transpose", {"w"}, {"t"})
+                           .Node("MatMul", {"x", "t"}, {"y"})
+                           .Output("y")
+                           .Build());
+  };
+  EXPECT_TRUE(product({3, 4}));
+  EXPECT_FALSE(product({3, 4, kExamples}));  // A matrix for each example.
+}
+
 TEST(BatchIndependence, NotOfGemmThatSumsOverExamples) {
   const auto gemm = [](int64_t trans_a) {
     return Independent(GraphBuilder()

@@ -83,7 +83,8 @@ absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
   const Batch& examples = loader->Next();
   // As the runtime does with the files of the job.
   const Graph served = FoldBatchNormalization(model.Clone());
-  ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(served, backend));
+  ASSIGN_OR_RETURN(const auto store,
+                   ParameterStore::Create(served, backend, StorePurpose::kInference));
   LatencyReport report;
   report.batch = batch;
   std::vector<TimedProgram> programs;

@@ -78,7 +78,8 @@ class JobRun {
     if (resume_.has_value() && !evaluates) return absl::OkStatus();  // The checkpoint has them.
     reporter_.EnterPhase("evaluate");
     const absl::Time began = clock_->Now();
-    ASSIGN_OR_RETURN(const auto store, ParameterStore::Create(job_.graph, backend_.get()));
+    ASSIGN_OR_RETURN(const auto store,
+                     ParameterStore::Create(job_.graph, backend_.get(), StorePurpose::kInference));
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(store.get()));
     ASSIGN_OR_RETURN(record_.given_metrics, evaluator->Evaluate(reporter_.checker()));
     if (evaluates) {

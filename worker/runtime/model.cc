@@ -110,7 +110,8 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
   if (!options.dense) {
     ASSIGN_OR_RETURN(program_options.sparse_weights, FindSparseWeights(model));
   }
-  ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get()));
+  ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get(),
+                                                        StorePurpose::kInference));
   ASSIGN_OR_RETURN(state->program, InferenceProgram::Build(model.graph, state->store.get(),
                                                            state->backend.get(), program_options));
   ASSIGN_OR_RETURN(state->inputs, Describe(state->program->inputs()));
