@@ -100,6 +100,27 @@ TEST(CpuProgram, InfersAsTheReferenceDoes) {
   ExpectClose(OutputOf(*got.program).data(), outputs.data(), outputs.size(), "output");
 }
 
+// Fused, where nothing is differentiated, attention gives what its steps give.
+void AttentionServesAsItsStepsDo(bool cpu) {
+  const GradientCase test_case =
+      AttentionGraph({0, 2, 1, 3}).Finish("", LossKind::kMeanSquaredError, 3);
+  std::vector<std::vector<float>> results;
+  for (const ProgramMode mode : {ProgramMode::kTraining, ProgramMode::kInference}) {
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
+                         BuildFixture(test_case.graph, OptionsFor(test_case, mode),
+                                      cpu ? NewCpuBackend() : nullptr));
+    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    fixture.program->Forward();
+    results.push_back(OutputOf(*fixture.program));
+    EXPECT_THAT(fixture.program->statistics().forward_steps,
+                Contains(HasSubstr("Attention")).Times(mode == ProgramMode::kInference ? 1 : 0));
+  }
+  ExpectClose(results[1].data(), results[0].data(), results[0].size(), "output");
+}
+
+TEST(CpuProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(true); }
+TEST(ReferenceProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(false); }
+
 TEST(CpuProgram, RepeatsItsBits) {
   const GradientCase test_case = ResidualNetwork(16, 8);
   const ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);

@@ -23,7 +23,12 @@ class Fuser {
       : graph_(graph), inferred_(inferred), kept_(kept) {
     for (int index : inferred.live_nodes) {
       for (const std::string& input : graph.nodes[index].inputs) users_[input].push_back(index);
+      makers_[graph.nodes[index].output(0)] = index;
     }
+  }
+
+  void AbsorbAttentions() {
+    for (int index : inferred_.live_nodes) AbsorbAttention(index);
   }
 
   std::vector<FusedNode> Run() {
@@ -35,6 +40,11 @@ class Fuser {
       FusedNode fused;
       fused.index = index;
       fused.result = graph_.nodes[index].output(0);
+      const auto attention = attentions_.find(index);
+      if (attention != attentions_.end()) {
+        placed.push_back(attention->second);
+        continue;
+      }
       const int last = Extend(index, &fused);
       placed.emplace_back(last, std::move(fused));
     }
@@ -100,6 +110,92 @@ class Fuser {
     if (node.op_type != op_type || !SameShape(node.output(0), value)) return nullptr;
     if (node.inputs.size() == 2) *other = node.input(0) == value ? node.input(1) : node.input(0);
     return &node;
+  }
+
+  bool IsTranspose(int index, const std::vector<int>& axes) const {
+    if (index < 0 || graph_.nodes[index].op_type != "Transpose") return false;
+    const auto permutation = ReadPermutation(graph_.nodes[index], static_cast<int>(axes.size()));
+    return permutation.ok() && *permutation == axes;
+  }
+
+  // The value of which `value`, which only `user` reads, is the transposition; empty: it is none.
+  std::string BeforeTranspose(const std::string& value, int user, const std::vector<int>& axes,
+                              std::vector<int>* absorbed) const {
+    const auto maker = makers_.find(value);
+    if (maker == makers_.end() || OnlyUser(value) != user || !IsTranspose(maker->second, axes)) {
+      return "";
+    }
+    absorbed->push_back(maker->second);
+    return graph_.nodes[maker->second].input(0);
+  }
+
+  // Whether `name` is the same for all examples and heads: a matrix for scores of shape `scores`.
+  bool IsMask(const std::string& name, const Shape& scores) const {
+    const Tensor* mask = ConstantValue(graph_, inferred_, name);
+    if (mask == nullptr || mask->dtype() != DType::kFloat32) return false;
+    const Shape& shape = mask->shape();
+    return shape.rank() >= 2 && shape.element_count() == scores[2] * scores[3] &&
+           shape[shape.rank() - 2] == scores[2] && shape[shape.rank() - 1] == scores[3];
+  }
+
+  // Recognizes attention from its first product on: heads are brought before the sequence, and
+  // back at the end.
+  void AbsorbAttention(int index) {
+    const Node& product = graph_.nodes[index];
+    if (product.op_type != "MatMul") return;
+    const Shape& scores = inferred_.values.at(product.output(0)).shape;
+    if (scores.rank() != 4 || inferred_.values.at(product.input(0)).shape.rank() != 4 ||
+        inferred_.values.at(product.input(1)).shape.rank() != 4) {
+      return;
+    }
+    FusedNode fused;
+    fused.index = index;
+    fused.result = product.output(0);
+    FusedAttention attention;
+    std::vector<int> absorbed;
+    attention.query = BeforeTranspose(product.input(0), index, {0, 2, 1, 3}, &absorbed);
+    attention.key = BeforeTranspose(product.input(1), index, {0, 2, 3, 1}, &absorbed);
+    if (attention.query.empty() || attention.key.empty()) return;
+    const std::set<int> before = absorbed_;  // What ExtendByFactor() may add to.
+    ExtendByFactor(index, &fused);
+    std::string other;
+    int next;
+    if (const Node* node = Next(fused.result, "Add", &other, &next);
+        node != nullptr && IsMask(other, scores)) {
+      attention.mask = other;
+      fused.result = node->output(0);
+      absorbed.push_back(next);
+    }
+    const Node* softmax = Next(fused.result, "Softmax", &other, &next);
+    const bool over_keys = softmax != nullptr && ReadAxis(*softmax, 4).value_or(0) == 3;
+    const int values = over_keys ? OnlyUser(softmax->output(0)) : -1;
+    const bool multiplies = values >= 0 && graph_.nodes[values].op_type == "MatMul" &&
+                            graph_.nodes[values].input(0) == softmax->output(0);
+    int last = -1;
+    if (multiplies) {
+      const Node& weighted = graph_.nodes[values];
+      attention.value = BeforeTranspose(weighted.input(1), values, {0, 2, 1, 3}, &absorbed);
+      last = OnlyUser(weighted.output(0));
+    }
+    if (attention.value.empty() || !IsTranspose(last, {0, 2, 1, 3}) || !HasSameHeads(attention)) {
+      absorbed_ = before;
+      return;
+    }
+    absorbed.insert(absorbed.end(), {next, values, last});
+    absorbed_.insert(absorbed.begin(), absorbed.end());
+    fused.result = graph_.nodes[last].output(0);
+    fused.attention = std::move(attention);
+    attentions_[index] = {last, std::move(fused)};
+  }
+
+  // Nothing is repeated for several examples or heads.
+  bool HasSameHeads(const FusedAttention& attention) const {
+    const Shape& query = inferred_.values.at(attention.query).shape;
+    for (const std::string* name : {&attention.key, &attention.value}) {
+      const Shape& shape = inferred_.values.at(*name).shape;
+      if (shape[0] != query[0] || shape[2] != query[2]) return false;
+    }
+    return true;
   }
 
   // Takes a product with a number into the factor of a MatMul.
@@ -214,12 +310,20 @@ class Fuser {
   const std::set<std::string>& kept_;
   std::map<std::string, std::vector<int>> users_;  // One entry per operand.
   std::set<int> absorbed_;
+  std::map<std::string, int> makers_;
   std::map<std::string, std::string> transposed_;  // Weights by the result of their Transpose.
+  std::map<int, std::pair<int, FusedNode>> attentions_;  // By the first node; with the last.
 };
 
 }  // namespace
 
 std::vector<std::string> OperandsOf(const Graph& graph, const FusedNode& fused) {
+  if (fused.attention.has_value()) {
+    const FusedAttention& a = *fused.attention;
+    std::vector<std::string> operands = {a.query, a.key, a.value};
+    if (!a.mask.empty()) operands.push_back(a.mask);
+    return operands;
+  }
   std::vector<std::string> operands = graph.nodes[fused.index].inputs;
   if (!fused.transposed_weight.empty()) operands[1] = fused.transposed_weight;
   for (const std::string* added : {&fused.bias, &fused.residual}) {
@@ -229,8 +333,10 @@ std::vector<std::string> OperandsOf(const Graph& graph, const FusedNode& fused) 
 }
 
 std::vector<FusedNode> FuseNodes(const Graph& graph, const InferredGraph& inferred,
-                                 const std::set<std::string>& kept) {
-  return Fuser(graph, inferred, kept).Run();
+                                 const std::set<std::string>& kept, bool differentiates) {
+  Fuser fuser(graph, inferred, kept);
+  if (!differentiates) fuser.AbsorbAttentions();
+  return fuser.Run();
 }
 
 }  // namespace topiary

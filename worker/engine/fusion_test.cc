@@ -2,26 +2,33 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "common/status_matchers.h"
 #include "worker/engine/testing/gradient_case.h"
+#include "worker/engine/testing/networks.h"
 
 namespace topiary {
 namespace {
 
 // "Conv+relu" and so on, in order: what each fused node takes in.
 std::vector<std::string> Fused(const GradientCase& test_case,
-                               const std::set<std::string>& kept = {"y"}) {
+                               const std::set<std::string>& kept = {"y"},
+                               bool differentiates = false) {
   const Graph& graph = test_case.graph;
   const auto shapes = InputShapesForBatch(graph, test_case.batch);
   EXPECT_OK(shapes.status());
   const auto inferred = InferShapes(graph, *shapes);
   EXPECT_OK(inferred.status());
   std::vector<std::string> names;
-  for (const FusedNode& fused : FuseNodes(graph, *inferred, kept)) {
+  for (const FusedNode& fused : FuseNodes(graph, *inferred, kept, differentiates)) {
+    if (fused.attention.has_value()) {
+      names.push_back(fused.attention->mask.empty() ? "Attention" : "Attention+mask");
+      continue;
+    }
     names.push_back((fused.gelu ? "Gelu" : graph.nodes[fused.index].op_type) +
                     (fused.transposed_weight.empty() ? "" : "+transpose") +
                     (fused.factor == 1 ? "" : "+factor") + (fused.bias.empty() ? "" : "+bias") +
@@ -182,6 +189,34 @@ TEST(Fusion, WhatOnlyLooksLikeAGeluIsLeftAlone) {
   GradientGraph open = Erf(1.41421356f);
   open.Node("Mul", {"s", "a"}, "m").Node("Mul", {"m", "half"}, "y").Output("y");
   EXPECT_EQ(Fused(open.Finish("", LossKind::kNone, 2)), (Names{"Div", "Erf", "Add", "Mul", "Mul"}));
+}
+
+// Attention as exporters write it; `back` brings the heads behind the sequence again.
+GradientCase Attention(const std::vector<int64_t>& back = {0, 2, 1, 3}) {
+  return AttentionGraph(back).Finish("", LossKind::kNone, 2);
+}
+
+TEST(Fusion, RecognizesAttention) {
+  EXPECT_EQ(Fused(Attention()), (Names{"MatMul", "Reshape", "MatMul", "Reshape", "MatMul",
+                                       "Reshape", "Attention+mask"}));
+}
+
+TEST(Fusion, AttentionThatIsDifferentiatedStays) {
+  const Names names = Fused(Attention(), {"y"}, /*differentiates=*/true);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
+}
+
+TEST(Fusion, AttentionWhoseScoresAreReadStays) {
+  const Names names = Fused(Attention(), {"y", "weights"});
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
+}
+
+TEST(Fusion, ProductsThatEndOtherwiseAreNoAttention) {
+  const Names names = Fused(Attention({0, 1, 3, 2}));
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
 }
 
 }  // namespace

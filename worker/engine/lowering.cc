@@ -49,7 +49,9 @@ absl::Status Lowering::LowerNodes(const std::vector<FusedNode>& nodes) {
   }
   if (options_.gradients) RequireGradients(nodes);
   for (const FusedNode& fused : nodes) {
-    const OpRule rule = FindOpRule(fused.gelu ? "Gelu" : node(fused).op_type);
+    const OpRule rule = fused.attention.has_value()
+                            ? LowerAttention
+                            : FindOpRule(fused.gelu ? "Gelu" : node(fused).op_type);
     if (rule == nullptr) {
       return absl::UnimplementedError(
           absl::StrCat(Label(fused), ": this operator cannot run on a batch"));

@@ -63,7 +63,7 @@ class Compiler {
     program_->output_kind = loss_input.output_kind;
     std::set<std::string> kept = {loss_input.value};
     for (const ValueInfo& output : graph_.outputs) kept.insert(output.name);
-    const std::vector<FusedNode> nodes = FuseNodes(graph_, inferred_, kept);
+    const std::vector<FusedNode> nodes = FuseNodes(graph_, inferred_, kept, has_gradients());
     RETURN_IF_ERROR(lowering_.LowerNodes(nodes));
     ASSIGN_OR_RETURN(const std::vector<TensorRef> outputs, PinOutputs());
     if (options_.loss != LossKind::kNone) RETURN_IF_ERROR(AddLoss(loss_input));

@@ -135,6 +135,8 @@ absl::string_view OpKindName(OpKind kind) {
       return "SoftmaxForward";
     case OpKind::kSoftmaxBackward:
       return "SoftmaxBackward";
+    case OpKind::kAttention:
+      return "Attention";
     case OpKind::kTranspose:
       return "Transpose";
     case OpKind::kConcat:

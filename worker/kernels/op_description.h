@@ -70,6 +70,10 @@
 //      dst has a shape that broadcasts to src's; dst = scale * sums over the stretched axes.
 //  kSoftmaxForward           src, dst                                 SoftmaxParameters
 //  kSoftmaxBackward          dst, d_dst, d_src                        SoftmaxParameters
+//  kAttention                query, key, value, [mask], dst           AttentionParameters
+//      query [n, queries, heads, depth], key [n, keys, heads, depth], value [n, keys, heads,
+//      width], mask [queries, keys], dst [n, queries, heads, width]: for each head and query i dst
+//      = sum_j w_j value_j with w = softmax_j(scale * <query_i, key_j> + mask[i, j]).
 //  kTranspose                src, dst                                 TransposeParameters
 //  kConcat                   src_0 .. src_n-1, dst                    ConcatParameters
 //  kSplit                    src, dst_0 .. dst_n-1                    ConcatParameters
@@ -112,9 +116,9 @@
 // InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kLayerNorm*, kSoftmax*, kTranspose, kGather*, kDropout* and losses. A backend may
-// refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every kind with
-// plain layouts and no fusion.
+// plain; so are kLayerNorm*, kSoftmax*, kAttention, kTranspose, kGather*, kDropout* and losses. A
+// backend may refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every
+// kind with plain layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 #define TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 
@@ -150,6 +154,7 @@ enum class OpKind {
   kReduceSum,
   kSoftmaxForward,
   kSoftmaxBackward,
+  kAttention,
   kTranspose,
   kConcat,
   kSplit,
@@ -272,6 +277,11 @@ struct SoftmaxParameters {
   bool log = false;
 };
 
+struct AttentionParameters {
+  float scale = 1;
+  bool has_mask = false;
+};
+
 struct TransposeParameters {
   std::vector<int> permutation;  // dst axis i is src axis permutation[i].
 };
@@ -346,8 +356,9 @@ int OptimizerSlotCount(const OptimizerParameters& parameters);
 using OpParameters =
     std::variant<std::monostate, MatMulParameters, ConvolutionParameters, BatchNormParameters,
                  LayerNormParameters, PoolParameters, UnaryParameters, BinaryParameters,
-                 ReduceSumParameters, SoftmaxParameters, TransposeParameters, ConcatParameters,
-                 DropoutParameters, LossParameters, BlockParameters, OptimizerParameters>;
+                 ReduceSumParameters, SoftmaxParameters, AttentionParameters, TransposeParameters,
+                 ConcatParameters, DropoutParameters, LossParameters, BlockParameters,
+                 OptimizerParameters>;
 
 struct OpDescription {
   OpKind kind = OpKind::kReorder;

@@ -107,6 +107,16 @@ struct LayerNormBackwardOrder {
   int d_bias;
 };
 
+struct AttentionOrder {
+  explicit AttentionOrder(const AttentionParameters& p)
+      : mask(p.has_mask ? 3 : -1), dst(p.has_mask ? 4 : 3) {}
+  int query = 0;
+  int key = 1;
+  int value = 2;
+  int mask;
+  int dst;
+};
+
 struct PoolBackwardOrder {
   explicit PoolBackwardOrder(const PoolParameters& p)
       : workspace(p.kind == PoolKind::kMax ? 1 : -1), d_src(p.kind == PoolKind::kMax ? 2 : 1) {}

@@ -18,6 +18,8 @@ using OpRule = absl::Status (*)(Lowering& lowering, const FusedNode& fused);
 // Null if `op_type` cannot run on a batch.
 OpRule FindOpRule(absl::string_view op_type);
 
+// ops/attention.cc; of nodes that were recognized as attention.
+absl::Status LowerAttention(Lowering& lowering, const FusedNode& fused);
 // ops/matrix_product.cc
 absl::Status LowerGemm(Lowering& lowering, const FusedNode& fused);
 absl::Status LowerMatMul(Lowering& lowering, const FusedNode& fused);

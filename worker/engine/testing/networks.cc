@@ -1,6 +1,8 @@
 #include "worker/engine/testing/networks.h"
 
 #include <cmath>
+#include <string>
+#include <utility>
 
 namespace topiary {
 namespace {
@@ -98,6 +100,33 @@ GradientCase Perceptron(int64_t batch) {
   graph.Node("Relu", {"h"}, "r");
   AddLinear(&graph, "fc2", "r", 64, 10, "y");
   return graph.Output("y").Finish("Perceptron", LossKind::kSoftmaxCrossEntropy, batch);
+}
+
+GradientGraph AttentionGraph(const std::vector<int64_t>& back) {
+  constexpr int64_t kPlaces = 5, kHeads = 3, kDepth = 4, kWidth = kHeads * kDepth;
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, kPlaces, kWidth}).Ints("heads", {0, 0, kHeads, kDepth});
+  for (const std::string name : {"q", "k", "v"}) {
+    graph.Weight(name + ".w", Shape({kWidth, kWidth}), 0.3f)
+        .Node("MatMul", {"x", name + ".w"}, name + ".p")
+        .Node("Reshape", {name + ".p", "heads"}, name);
+  }
+  Tensor mask = Tensor::Zeros(DType::kFloat32, Shape({1, 1, kPlaces, kPlaces}));
+  for (int64_t i = 0; i < kPlaces; ++i) {
+    for (int64_t j = i + 1; j < kPlaces; ++j) mask.data<float>()[i * kPlaces + j] = -1e9f;
+  }
+  graph.Constant("mask", std::move(mask)).Constant("scale", Tensor::Scalar(0.5f));
+  graph.Node("Transpose", {"q"}, "qt", {List("perm", {0, 2, 1, 3})})
+      .Node("Transpose", {"k"}, "kt", {List("perm", {0, 2, 3, 1})})
+      .Node("Transpose", {"v"}, "vt", {List("perm", {0, 2, 1, 3})})
+      .Node("MatMul", {"qt", "kt"}, "products")
+      .Node("Mul", {"products", "scale"}, "scaled")
+      .Node("Add", {"scaled", "mask"}, "scores")
+      .Node("Softmax", {"scores"}, "weights", {Int("axis", -1)})
+      .Node("MatMul", {"weights", "vt"}, "heads_of_y")
+      .Node("Transpose", {"heads_of_y"}, "y", {List("perm", back)})
+      .Output("y");
+  return graph;
 }
 
 }  // namespace topiary

@@ -2,6 +2,9 @@
 #ifndef TOPIARY_WORKER_ENGINE_TESTING_NETWORKS_H_
 #define TOPIARY_WORKER_ENGINE_TESTING_NETWORKS_H_
 
+#include <cstdint>
+#include <vector>
+
 #include "worker/engine/testing/gradient_case.h"
 
 namespace topiary {
@@ -16,6 +19,11 @@ GradientCase BranchedNetwork(int64_t batch);
 
 // 784 -> 64 -> 10 with Relu.
 GradientCase Perceptron(int64_t batch);
+
+// Attention of three heads over five places, with a scale and a mask that hides later places, as
+// exporters write it. `back` is the permutation of the last Transpose, whose result is the output;
+// the softmax is "weights".
+GradientGraph AttentionGraph(const std::vector<int64_t>& back);
 
 }  // namespace topiary
 

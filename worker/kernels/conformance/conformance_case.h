@@ -99,6 +99,7 @@ class CaseBuilder {
 using ConformanceCases = std::vector<ConformanceCase>;
 
 // One function per family, in conformance/<family>_cases.cc.
+void AddAttentionCases(ConformanceCases* cases);
 void AddMatMulCases(ConformanceCases* cases);
 void AddConvolutionCases(ConformanceCases* cases);
 void AddBatchNormCases(ConformanceCases* cases);

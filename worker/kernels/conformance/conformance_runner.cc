@@ -292,6 +292,7 @@ void CheckConformance(Backend* backend, const ConformanceCase& test_case) {
 ConformanceCases AllConformanceCases() {
   ConformanceCases cases;
   AddMatMulCases(&cases);
+  AddAttentionCases(&cases);
   AddConvolutionCases(&cases);
   AddBatchNormCases(&cases);
   AddLayerNormCases(&cases);

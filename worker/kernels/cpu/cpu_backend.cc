@@ -154,6 +154,8 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
       return PlanSoftmaxForward(own, op);
     case OpKind::kSoftmaxBackward:
       return PlanSoftmaxBackward(own, op);
+    case OpKind::kAttention:
+      return PlanAttention(own, op);
     case OpKind::kConcat:
     case OpKind::kSplit:
       return PlanConcat(own, op);

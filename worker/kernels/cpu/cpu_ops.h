@@ -42,6 +42,7 @@ KernelOr PlanBinary(const CpuContext& context, const OpDescription& op);
 KernelOr PlanReduceSum(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxForward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxBackward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanAttention(const CpuContext& context, const OpDescription& op);
 KernelOr PlanConcat(const CpuContext& context, const OpDescription& op);  // And kSplit.
 KernelOr PlanGather(const CpuContext& context, const OpDescription& op);
 KernelOr PlanGatherBackward(const CpuContext& context, const OpDescription& op);

@@ -53,6 +53,8 @@ Function FunctionOf(OpKind kind) {
       return reference::SoftmaxForward;
     case OpKind::kSoftmaxBackward:
       return reference::SoftmaxBackward;
+    case OpKind::kAttention:
+      return reference::Attention;
     case OpKind::kTranspose:
       return reference::Transpose;
     case OpKind::kConcat:

@@ -41,6 +41,7 @@ void Dropout(const OpDescription& op, Buffers buffers);
 // reference_softmax.cc
 void SoftmaxForward(const OpDescription& op, Buffers buffers);
 void SoftmaxBackward(const OpDescription& op, Buffers buffers);
+void Attention(const OpDescription& op, Buffers buffers);
 // reference_loss.cc
 void SoftmaxCrossEntropy(const OpDescription& op, Buffers buffers);
 void BinaryCrossEntropyWithLogits(const OpDescription& op, Buffers buffers);
