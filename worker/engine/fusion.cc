@@ -122,9 +122,8 @@ class Fuser {
   std::string BeforeTranspose(const std::string& value, int user, const std::vector<int>& axes,
                               std::vector<int>* absorbed) const {
     const auto maker = makers_.find(value);
-    if (maker == makers_.end() || OnlyUser(value) != user || !IsTranspose(maker->second, axes)) {
-      return "";
-    }
+    const bool is_free = maker != makers_.end() && absorbed_.count(maker->second) == 0;
+    if (!is_free || OnlyUser(value) != user || !IsTranspose(maker->second, axes)) return "";
     absorbed->push_back(maker->second);
     return graph_.nodes[maker->second].input(0);
   }

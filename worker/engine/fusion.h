@@ -12,7 +12,7 @@
 
 namespace topiary {
 
-// A node of the graph and those that follow it in the same operation:
+// A node of the graph and those that follow it in the same operation (FusedNode):
 //   Conv | Gemm | MatMul | BatchNormalization | Add  ->  Relu
 //   BatchNormalization -> Add (of an equal shape) -> Relu
 //   [Transpose of a weight ->] MatMul -> Mul or Div by a number -> Add of a vector -> Relu

@@ -50,6 +50,11 @@ int64_t ExamplesThatFit(int64_t batch, int64_t working_set) {
   return 1;
 }
 
+absl::StatusOr<InferredGraph> InferFor(const Graph& graph, int64_t batch) {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, batch));
+  return InferShapes(graph, shapes);
+}
+
 absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOptions& options) {
   const int64_t asked = options.examples_at_once;
   if (asked < 0 || (asked > 0 && options.batch % asked != 0)) {
@@ -57,17 +62,18 @@ absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOption
         absl::StrCat(asked, " examples at once do not divide a batch of ", options.batch));
   }
   if (options.batch < 2 || asked == options.batch) return options.batch;
-  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, options.batch));
-  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
-  const bool independent = ExamplesAreIndependent(graph, inferred, options.batch);
-  if (asked > 0) {
-    if (independent) return asked;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the examples of a batch depend on one another, or cannot be told apart: ", asked, " of ",
-        options.batch, " cannot run at once"));
+  ASSIGN_OR_RETURN(const InferredGraph whole, InferFor(graph, options.batch));
+  const int64_t examples =
+      asked > 0 ? asked : ExamplesThatFit(options.batch, LargestWorkingSet(graph, whole));
+  if (examples == options.batch) return examples;
+  const absl::StatusOr<InferredGraph> part = InferFor(graph, examples);
+  if (part.ok() && ExamplesAreIndependent(graph, {whole, options.batch}, {*part, examples})) {
+    return examples;
   }
-  if (!independent) return options.batch;
-  return ExamplesThatFit(options.batch, LargestWorkingSet(graph, inferred));
+  if (asked == 0) return options.batch;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the examples of a batch depend on one another, or cannot be told apart: ", asked, " of ",
+      options.batch, " cannot run at once"));
 }
 
 // Copies part `index` of the whole batch into `part`, or back.

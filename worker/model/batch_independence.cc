@@ -1,7 +1,7 @@
 #include "worker/model/batch_independence.h"
 
 #include <algorithm>
-#include <map>
+#include <cstring>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,18 +15,24 @@ namespace {
 // Follows the values that depend on data, each of which must have the batch as its first axis.
 class Checker {
  public:
-  Checker(const Graph& graph, const InferredGraph& inferred, int64_t batch)
-      : graph_(graph), inferred_(inferred), batch_(batch) {}
+  Checker(const Graph& graph, const InferredBatch& whole, const InferredBatch& part)
+      : graph_(graph),
+        inferred_(whole.inferred),
+        batch_(whole.batch),
+        part_(part.inferred),
+        part_batch_(part.batch) {}
 
   bool Run() {
+    if (part_.live_nodes != inferred_.live_nodes) return false;
     for (const ValueInfo& input : graph_.inputs) {
       if (!HasBatchFirst(input.name)) return false;
       of_examples_.insert(input.name);
     }
     for (const int index : inferred_.live_nodes) {
       const Node& node = graph_.nodes[index];
-      if (!OperandsAreKnown(node)) return false;
+      if (!OperandsAreKnown(node) || !ConstantsAreThoseOfAPart(node)) return false;
       if (IsOfWeightsAlone(node)) {
+        if (part_.values.at(node.output(0)).shape != ShapeOf(node.output(0))) return false;
         of_weights_.insert(node.output(0));
         continue;
       }
@@ -40,9 +46,24 @@ class Checker {
  private:
   const Shape& ShapeOf(const std::string& name) const { return inferred_.values.at(name).shape; }
   bool HasBatchFirst(const std::string& name) const {
-    const auto value = inferred_.values.find(name);
+    const auto value = inferred_.values.find(name), of_part = part_.values.find(name);
     return value != inferred_.values.end() && value->second.shape.rank() > 0 &&
-           value->second.shape[0] == batch_;
+           value->second.shape[0] == batch_ && of_part != part_.values.end() &&
+           of_part->second.shape == value->second.shape.WithDim(0, part_batch_);
+  }
+
+  // What was computed from shapes may depend on the size of the batch. The target of a Reshape may:
+  // its result shows whether it is right.
+  bool ConstantsAreThoseOfAPart(const Node& node) const {
+    if (node.op_type == "Reshape") return true;
+    return std::all_of(node.inputs.begin(), node.inputs.end(), [this](const std::string& name) {
+      const auto whole = inferred_.constants.find(name), part = part_.constants.find(name);
+      if (whole == inferred_.constants.end()) return part == part_.constants.end();
+      if (part == part_.constants.end()) return false;
+      const Tensor &a = whole->second, &b = part->second;
+      return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+             (a.byte_size() == 0 || std::memcmp(a.raw_data(), b.raw_data(), a.byte_size()) == 0);
+    });
   }
 
   // Operand i is there and belongs to the examples; or it is the same for all of them.
@@ -157,14 +178,17 @@ class Checker {
   const Graph& graph_;
   const InferredGraph& inferred_;
   const int64_t batch_;
+  const InferredGraph& part_;
+  const int64_t part_batch_;
   std::set<std::string> of_examples_;
   std::set<std::string> of_weights_;  // What is computed from weights alone.
 };
 
 }  // namespace
 
-bool ExamplesAreIndependent(const Graph& graph, const InferredGraph& inferred, int64_t batch) {
-  return batch >= 2 && Checker(graph, inferred, batch).Run();
+bool ExamplesAreIndependent(const Graph& graph, const InferredBatch& whole,
+                            const InferredBatch& part) {
+  return whole.batch >= 2 && Checker(graph, whole, part).Run();
 }
 
 }  // namespace topiary

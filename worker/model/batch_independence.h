@@ -9,11 +9,18 @@
 
 namespace topiary {
 
-// Whether `graph`, an inference form whose shapes were inferred for a batch of `batch` (>= 2), has
-// the batch as the first axis of every input, output and value in between, and no operator that
-// mixes what lies along it: then examples may run in any parts of the batch, with the same results.
-// False where that cannot be told.
-bool ExamplesAreIndependent(const Graph& graph, const InferredGraph& inferred, int64_t batch);
+// A graph whose shapes were inferred for a batch of so many examples.
+struct InferredBatch {
+  const InferredGraph& inferred;
+  int64_t batch;
+};
+
+// Whether parts of a batch, each of `part.batch` examples, give what the whole gives, `whole.batch`
+// (>= 2) of them: `graph`, an inference form, has the batch as the first axis of every input,
+// output and value in between, no operator mixes what lies along it, and nothing else depends on
+// its size. False where that cannot be told.
+bool ExamplesAreIndependent(const Graph& graph, const InferredBatch& whole,
+                            const InferredBatch& part);
 
 }  // namespace topiary
 

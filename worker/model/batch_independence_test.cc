@@ -14,12 +14,17 @@ namespace {
 constexpr int64_t kBatch = GraphBuilder::kBatch;
 constexpr int64_t kExamples = 6;
 
-bool Independent(Graph graph) {
-  const auto shapes = InputShapesForBatch(graph, kExamples);
+absl::StatusOr<InferredGraph> InferredFor(const Graph& graph, int64_t batch) {
+  const auto shapes = InputShapesForBatch(graph, batch);
   EXPECT_OK(shapes.status());
-  const auto inferred = InferShapes(graph, *shapes);
-  EXPECT_OK(inferred.status());
-  return inferred.ok() && ExamplesAreIndependent(graph, *inferred, kExamples);
+  return InferShapes(graph, *shapes);
+}
+
+// In parts of two examples.
+bool Independent(Graph graph) {
+  const auto whole = InferredFor(graph, kExamples), part = InferredFor(graph, 2);
+  EXPECT_OK(whole.status());
+  return whole.ok() && part.ok() && ExamplesAreIndependent(graph, {*whole, kExamples}, {*part, 2});
 }
 
 // A node on x [batch, 4, 6] (and others), whose result is the output.
@@ -98,6 +103,32 @@ TEST(BatchIndependence, OfWeightsThatAreTransposedFirst) {
   };
   EXPECT_TRUE(product({3, 4}));
   EXPECT_FALSE(product({3, 4, kExamples}));  // A matrix for each example.
+}
+
+// Of the right shape for the whole batch, and of another for a part.
+TEST(BatchIndependence, NotOfAReshapeThatNamesTheBatch) {
+  EXPECT_FALSE(Independent(GraphBuilder()
+                               .Input("x", {kBatch, 4, 6})
+                               .Ints("target", {kExamples, -1})
+                               .Node("Reshape", {"x", "target"}, {"y"})
+                               .Output("y")
+                               .Build()));
+}
+
+TEST(BatchIndependence, NotOfNumbersThatCountTheBatch) {
+  const auto divided_by = [](int64_t axis) {
+    return Independent(GraphBuilder()
+                           .Input("x", {kBatch, 4})
+                           .Weight("axis", Tensor::Scalar(axis))
+                           .Node("Shape", {"x"}, {"shape"})
+                           .Node("Gather", {"shape", "axis"}, {"extent"})
+                           .Node("Cast", {"extent"}, {"divisor"}, {Int("to", 1)})
+                           .Node("Div", {"x", "divisor"}, {"y"})
+                           .Output("y")
+                           .Build());
+  };
+  EXPECT_TRUE(divided_by(1));
+  EXPECT_FALSE(divided_by(0));
 }
 
 TEST(BatchIndependence, NotOfGemmThatSumsOverExamples) {

@@ -56,7 +56,10 @@ class Folder {
     return fits ? &value : nullptr;
   }
 
-  bool OnlyUse(const std::string& name) const { return uses_.at(name) == 1; }
+  bool OnlyUse(const std::string& name) const {
+    const auto uses = uses_.find(name);
+    return uses != uses_.end() && uses->second == 1;
+  }
 
   // The convolution whose result only `norm` reads; null if there is none.
   Node* ConvolutionBefore(const Node& norm) {
@@ -69,14 +72,17 @@ class Folder {
   bool FoldInto(const Node& norm) {
     if (norm.op_type != "BatchNormalization" || !norm.domain.empty()) return false;
     const auto params = ReadBatchNorm(norm);
+    const bool complete =
+        norm.inputs.size() == 5 && norm.outputs.size() == 1 &&
+        std::find(norm.inputs.begin(), norm.inputs.end(), "") == norm.inputs.end();
+    if (!params.ok() || params->training || !complete) return false;
     Node* conv = ConvolutionBefore(norm);
-    if (!params.ok() || params->training || conv == nullptr || norm.inputs.size() != 5) {
-      return false;
-    }
+    if (conv == nullptr || conv->inputs.size() < 2 || conv->outputs.size() != 1) return false;
     const auto weight_index = weights_.find(conv->input(1));
     if (weight_index == weights_.end() || !OnlyUse(conv->input(1))) return false;
     const Shape& shape = graph_.initializers[weight_index->second].value.shape();
     const int64_t channels = shape.rank() > 0 ? shape[0] : 0;
+    if (channels < 1) return false;
     Tensor* weight = Weight(conv->input(1), channels);
     const Tensor* of_norm[4];
     for (int i = 0; i < 4; ++i) {

@@ -86,6 +86,22 @@ TEST(BatchNormFolding, WhatSomebodyElseReadsStays) {
   EXPECT_NE(folded.FindInitializer("b"), nullptr);
 }
 
+// Nothing was checked when a file is folded: what is malformed is left for others to refuse.
+TEST(BatchNormFolding, MalformedNodesStay) {
+  GraphBuilder no_operands;
+  no_operands.Input("x", {kBatch, 2}).Node("Dropout", {"x"}, {"d", ""});
+  no_operands.Node("BatchNormalization", {}, {"y"});
+  EXPECT_EQ(FoldBatchNormalization(no_operands.Output("y").Build()).nodes.size(), 2u);
+  GraphBuilder no_channels;
+  no_channels.Input("x", {kBatch, 1, 4, 4})
+      .Weight("w", Shape({0, 1, 1, 1}))
+      .Weight("s", Shape({0}));
+  no_channels.Weight("t", Shape({0})).Weight("m", Shape({0})).Weight("v", Shape({0}));
+  no_channels.Node("Conv", {"x", "w"}, {"c"});
+  no_channels.Node("BatchNormalization", {"c", "s", "t", "m", "v"}, {"n"});
+  EXPECT_EQ(FoldBatchNormalization(no_channels.Output("n").Build()).nodes.size(), 2u);
+}
+
 TEST(BatchNormFolding, NormalizationsOfOtherThingsStay) {
   GraphBuilder builder;
   builder.Input("x", {kBatch, 2, 4, 4}).Weight("s", {2});

@@ -215,5 +215,25 @@ INSTANTIATE_TEST_SUITE_P(
                     NoModel{"NegativeThreads", "m.onnx", "", {1, -1, false}, "-1 threads"}),
     [](const testing::TestParamInfo<NoModel>& info) { return info.param.name; });
 
+// A file may hold a convolution of no channels; nothing divides by them.
+TEST(RuntimeModel, AConvolutionWithoutChannelsHasNoResult) {
+  const std::string path = NewFolder() + "/empty.onnx";
+  const Graph graph = GraphBuilder()
+                          .Input("x", {GraphBuilder::kBatch, 1, 4, 4})
+                          .Weight("w", Shape({0, 1, 1, 1}))
+                          .Weight("s", Shape({0}))
+                          .Weight("m", Shape({0}))
+                          .Node("Conv", {"x", "w"}, {"c"})
+                          .Node("BatchNormalization", {"c", "s", "s", "m", "m"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK(ExportOnnx(graph, path));
+  ModelOptions options;
+  options.batch = 2;
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Load(path, options));
+  model->Run();
+  EXPECT_THAT(model->outputs()[0].shape, ElementsAre(2, 0, 4, 4));
+}
+
 }  // namespace
 }  // namespace topiary

@@ -61,8 +61,9 @@ absl::Status LowerConv(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(const ConvParams params, ReadConv(node, t.src.shape(), t.weights.shape()));
   ConvolutionParameters p = ParametersOf(params);
   const Shape& weights = t.weights.shape();
-  p.pattern = l.PatternOf(node.input(1), params.group, weights.element_count() / weights[0],
-                          weights[0] / params.group);
+  int64_t inputs = 1;
+  for (int axis = 1; axis < weights.rank(); ++axis) inputs *= weights[axis];
+  p.pattern = l.PatternOf(node.input(1), params.group, inputs, weights[0] / params.group);
 
   ConvolutionParameters forward = p;
   forward.has_bias = t.has_bias;
