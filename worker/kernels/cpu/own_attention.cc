@@ -143,9 +143,10 @@ KernelOr PlanAttention(const CpuContext& context, const OpDescription& op) {
   std::vector<TensorDescription> operands = op.operands;
   RETURN_IF_ERROR(SettlePlain(&operands));
   const AttentionOrder order(p);
-  AttentionKernel kernel(context, p, operands[order.query].shape, operands[order.value].shape);
+  const AttentionKernel kernel(context, p, operands[order.query].shape,
+                               operands[order.value].shape);
   const size_t scratch = kernel.scratch_bytes();
-  return MakeOwnKernel(std::move(operands), scratch, std::move(kernel));
+  return MakeOwnKernel(std::move(operands), scratch, kernel);
 }
 
 }  // namespace topiary
