@@ -21,7 +21,7 @@ absl::StatusOr<InferredGraph> InferredFor(const Graph& graph, int64_t batch) {
 }
 
 // In parts of two examples.
-bool Independent(Graph graph) {
+bool Independent(const Graph& graph) {
   const auto whole = InferredFor(graph, kExamples), part = InferredFor(graph, 2);
   EXPECT_OK(whole.status());
   return whole.ok() && part.ok() && ExamplesAreIndependent(graph, {*whole, kExamples}, {*part, 2});

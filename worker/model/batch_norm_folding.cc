@@ -114,7 +114,7 @@ class Folder {
     if (!conv->input(2).empty()) DropUse(conv->input(2));
     std::string name = absl::StrCat(norm.output(0), "_folded_bias");
     while (weights_.count(name) > 0 || uses_.count(name) > 0 || makers_.count(name) > 0) {
-      name += "_";
+      name += '_';
     }
     weights_[name] = graph_.initializers.size();
     uses_[name] = 1;

@@ -15,7 +15,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::FloatNear;
-using testing::IsEmpty;
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;
 
