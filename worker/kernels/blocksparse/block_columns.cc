@@ -37,6 +37,7 @@ void BlockColumns::AddColumn(int64_t output, int64_t width, int64_t stride) {
   const auto terms = static_cast<int64_t>(terms_.size());
   columns_.push_back({output, width, stride, terms, terms});
   cost_.push_back(cost_.back() + width);
+  widest_ = std::max(widest_, width);
 }
 
 void BlockColumns::AddTerm(int64_t tap, int64_t input, int64_t depth) {

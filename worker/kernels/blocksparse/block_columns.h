@@ -80,6 +80,7 @@ class BlockColumns {
 
   int64_t size() const { return static_cast<int64_t>(columns_.size()); }
   int64_t output(int64_t j) const { return columns_[j].output; }
+  int64_t widest() const { return widest_; }
   // Column j as the kernels take it; `bias` is that of all outputs, or null.
   BlockColumn At(int64_t j, const float* bias, bool relu) const;
 
@@ -112,6 +113,7 @@ class BlockColumns {
   std::vector<BlockTerm> terms_;
   std::vector<int64_t> cost_ = {0};  // Of the columns before each.
   int64_t packed_floats_ = 0;
+  int64_t widest_ = 0;
 };
 
 }  // namespace topiary

@@ -13,6 +13,7 @@
 #include "worker/kernels/block_sparse_pattern.h"
 #include "worker/kernels/blocksparse/block_columns.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
+#include "worker/kernels/blocksparse/gathered_product.h"
 #include "worker/kernels/blocksparse/gathered_weight_gradient.h"
 
 namespace topiary {
@@ -31,7 +32,7 @@ class BlockSparseMatMul {
 
   // Copies the kept blocks, times `factor`, to `packed`, packed_floats() of them, in the order in
   // which products read them. Weights outside them are never read.
-  int64_t packed_floats() const { return columns_.packed_floats(); }
+  int64_t packed_floats() const { return product_.columns().packed_floats(); }
   void Pack(const MatrixView& weights, float factor, float* packed) const;
 
   // Whether what `other` packs can be multiplied by this plan, which may be for other rows.
@@ -39,37 +40,19 @@ class BlockSparseMatMul {
 
   // `bias` is [outputs], or null. `scratch` is scratch_floats() of memory to work in; what it holds
   // before does not matter.
-  int64_t scratch_floats() const;
+  int64_t scratch_floats() const { return product_.scratch_floats(); }
   void Run(const float* x, const float* packed, const float* bias, bool relu, float* scratch,
-           float* y) const;
+           float* y) const {
+    product_.Run(x, packed, bias, relu, scratch, y);
+  }
 
  private:
-  BlockSparseMatMul(const BlockSparsePattern& pattern, int64_t rows, const BlockKernels& kernels,
-                    int threads);
-
-  // What all block columns of a product share.
-  struct Product {
-    const float* x;
-    const float* packed;
-    const float* bias;
-    bool relu;
-    float* y;
-  };
-
-  void RunAlongColumns(const Product& product) const;
-  void RunAlongRows(const Product& product, float* panels) const;
-  int64_t panel_floats() const;  // Of one thread: its rows of x and of y.
+  BlockSparseMatMul(int64_t inputs, GatheredProduct product, int threads)
+      : inputs_(inputs), product_(std::move(product)), threads_(threads) {}
 
   int64_t inputs_;
-  int64_t outputs_;
-  int64_t rows_;
-  const BlockKernels* kernels_;
+  GatheredProduct product_;
   int threads_;
-  bool along_columns_;
-  int64_t panel_units_ = 0;
-  int64_t columns_grain_ = 0;  // Block columns that make a thread worth while,
-  int64_t rows_grain_ = 0;     // and rows.
-  BlockColumns columns_;
 };
 
 // The gradient of W's kept blocks: d_W = x^T d_y.

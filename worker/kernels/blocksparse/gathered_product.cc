@@ -25,20 +25,29 @@ GatheredProduct::GatheredProduct(GatherShape shape, BlockColumns columns,
       kernels_(&kernels),
       along_columns_(along_columns),
       threads_(threads),
-      gathers_nothing_(along_columns && IsIdentity(shape_.height) && IsIdentity(shape_.width)) {
+      gathers_nothing_(IsIdentity(shape_.height) && IsIdentity(shape_.width)) {
   const int64_t row_floats = shape_.inputs + shape_.outputs;
   if (along_columns_) {
-    const int64_t units = std::max<int64_t>(1, kChunkFloats / row_floats / kChunkUnit);
-    chunk_ = std::min(units * kChunkUnit, kMostTableRows);
+    chunk_ = std::max<int64_t>(1, kChunkFloats / row_floats / kChunkUnit) * kChunkUnit;
+    if (!gathers_nothing_) chunk_ = std::min(chunk_, kMostTableRows);
     return;
   }
-  // A panel has what all taps see.
-  const int64_t unit_floats = kernels.lanes * (shape_.taps() * shape_.inputs + shape_.outputs);
-  panel_units_ = std::min(kMaxPanelUnits, std::max<int64_t>(1, kChunkFloats / unit_floats));
+  if (gathers_nothing_) {
+    panel_units_ = columns_.widest() == 1 ? kMaxUnitsOfOneColumn : kMaxPanelUnits;
+  } else {
+    // A panel has what all taps see.
+    const int64_t unit_floats = kernels.lanes * (shape_.taps() * shape_.inputs + shape_.outputs);
+    panel_units_ = std::min(kMaxPanelUnits, std::max<int64_t>(1, kChunkFloats / unit_floats));
+  }
   chunk_ = panel_units_ * kernels.lanes;
 }
 
+int64_t GatheredProduct::zeros_floats() const {
+  return gathers_nothing_ ? 0 : RoundUp(shape_.inputs, kLineFloats);
+}
+
 int64_t GatheredProduct::table_floats() const {
+  if (gathers_nothing_) return 0;
   return FloatsOfPointers(shape_.taps() * chunk_) + FloatsOfPointers(chunk_);
 }
 
@@ -49,14 +58,12 @@ int64_t GatheredProduct::panel_floats() const {
 }
 
 int64_t GatheredProduct::scratch_floats() const {
-  if (gathers_nothing_) return 0;
-  return RoundUp(shape_.inputs, kLineFloats) + threads_ * (table_floats() + panel_floats());
+  return zeros_floats() + threads_ * (table_floats() + panel_floats());
 }
 
 GatheredProduct::Workspace GatheredProduct::WorkspaceOf(float* scratch, int part) const {
-  if (gathers_nothing_) return {};
-  float* own =
-      scratch + RoundUp(shape_.inputs, kLineFloats) + part * (table_floats() + panel_floats());
+  if (scratch_floats() == 0) return {};
+  float* own = scratch + zeros_floats() + part * (table_floats() + panel_floats());
   Workspace workspace;
   workspace.x = reinterpret_cast<const float**>(own);
   workspace.y = reinterpret_cast<float**>(own + FloatsOfPointers(shape_.taps() * chunk_));
@@ -93,23 +100,39 @@ void GatheredProduct::MultiplyAlongColumns(const Product& product, int64_t first
   }
 }
 
+void GatheredProduct::PackPanel(const Product& product, int64_t first, int64_t count, int64_t units,
+                                const Workspace& workspace) const {
+  if (gathers_nothing_) {
+    kernels_->pack_panel(product.x + first * shape_.inputs, shape_.inputs, count, shape_.inputs,
+                         units, workspace.x_panel);
+    return;
+  }
+  FillTables(product, first, count, workspace);
+  for (int64_t tap = 0; tap < shape_.taps(); ++tap) {
+    kernels_->pack_gathered_panel(
+        workspace.x + tap * chunk_, 0, count, shape_.inputs, units,
+        workspace.x_panel + tap * shape_.inputs * units * kernels_->lanes);
+  }
+}
+
 void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
                                         const Workspace& workspace) const {
   const int64_t lanes = kernels_->lanes;
   while (first < end) {
     const int64_t units = NextUnits(RoundUp(end - first, lanes) / lanes, panel_units_);
     const int64_t count = std::min(end - first, units * lanes);
-    FillTables(product, first, count, workspace);
-    for (int64_t tap = 0; tap < shape_.taps(); ++tap) {
-      kernels_->pack_gathered_panel(workspace.x + tap * chunk_, 0, count, shape_.inputs, units,
-                                    workspace.x_panel + tap * shape_.inputs * units * lanes);
-    }
+    PackPanel(product, first, count, units, workspace);
     for (int64_t j = 0; j < columns_.size(); ++j) {
       kernels_->multiply_panel(columns_.At(j, product.bias, product.relu), product.packed,
                                workspace.x_panel, units,
                                workspace.y_panel + columns_.output(j) * units * lanes);
     }
-    kernels_->unpack_gathered_panel(workspace.y_panel, units, count, shape_.outputs, workspace.y);
+    if (gathers_nothing_) {
+      kernels_->unpack_panel(workspace.y_panel, units, count, shape_.outputs,
+                             product.y + first * shape_.outputs, shape_.outputs);
+    } else {
+      kernels_->unpack_gathered_panel(workspace.y_panel, units, count, shape_.outputs, workspace.y);
+    }
     first += count;
   }
 }

@@ -1,5 +1,6 @@
 // Products of rows that several taps of a kernel gather from an image, with a matrix of which only
-// some blocks are kept: what a convolution is, and the gradient of its data.
+// some blocks are kept: what a convolution is, and the gradient of its data. A product of a
+// matrix's rows is the case of one tap that sees each row as it is: nothing is gathered then.
 #ifndef TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
 #define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
 
@@ -49,11 +50,14 @@ class GatheredProduct {
     float* y_panel;
   };
 
+  int64_t zeros_floats() const;
   int64_t table_floats() const;
   int64_t panel_floats() const;
   Workspace WorkspaceOf(float* scratch, int part) const;
   void FillTables(const Product& product, int64_t first, int64_t count,
                   const Workspace& workspace) const;
+  void PackPanel(const Product& product, int64_t first, int64_t count, int64_t units,
+                 const Workspace& workspace) const;
   void MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
                             const ColumnRange& columns, const Workspace& workspace) const;
   void MultiplyAlongRows(const Product& product, int64_t first, int64_t end,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/status_macros.h"
+#include "worker/kernels/blocksparse/block_columns.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/operand_order.h"
@@ -18,10 +19,6 @@ constexpr int64_t kQueries = 48;
 
 // Multiplications for which a second thread starts to pay.
 constexpr int64_t kGrain = 1 << 18;
-
-constexpr int64_t kLineFloats = 16;
-
-int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // The products are those of worker/kernels/blocksparse, with matrices of one block.
 class AttentionKernel {
