@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -110,9 +109,7 @@ absl::Status InferenceProgram::Allocate(Backend* backend) {
     wholes.assign(parts.begin(), parts.end());
     if (parts_ == 1) continue;
     for (StagedTensor& whole : wholes) {
-      Shape::Dims dims(whole.shape.dims());
-      dims[0] *= parts_;
-      whole.shape = Shape(absl::MakeConstSpan(dims));
+      whole.shape = whole.shape.WithDim(0, whole.shape[0] * parts_);
       ASSIGN_OR_RETURN(Buffer memory, backend->Allocate(whole.bytes()));
       whole.data = memory.data();
       memory_.push_back(std::move(memory));
