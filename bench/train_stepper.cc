@@ -10,8 +10,9 @@
 #include "absl/types/span.h"
 #include "common/random.h"
 #include "common/status_macros.h"
+#include "worker/engine/layer_cost.h"
 #include "worker/model/layers.h"
-#include "worker/pipeline/sparse_support.h"
+#include "worker/prune/block_skipping.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/sequential_attention_pp.h"
 
@@ -71,8 +72,11 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
     auxiliary = AuxiliaryOf(stepper->method_.get());
   }
   ProgramOptions program;
-  if (sparse) program.sparse_weights = SupportWorthSkipping(*stepper->method_);
   program.batch = options.batch;
+  if (sparse) {
+    ASSIGN_OR_RETURN(program.sparse_weights,
+                     stepper->WeightsWorthSkipping(graph, backend, options.batch));
+  }
   program.loss = options.loss;
   ASSIGN_OR_RETURN(stepper->program_,
                    Program::Build(graph, stepper->store_.get(), backend, program));
@@ -86,6 +90,20 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
   ASSIGN_OR_RETURN(stepper->optimizer_,
                    Optimizer::Create(optimizer, stepper->store_.get(), auxiliary));
   return stepper;
+}
+
+absl::StatusOr<SparseWeights> TrainStepper::WeightsWorthSkipping(const Graph& graph,
+                                                                 Backend* backend,
+                                                                 int64_t batch) const {
+  std::vector<BlockedLayer> layers;
+  for (const MethodLayer& layer : method_->layers()) {
+    layers.push_back({layer.partition->layer(), layer.partition->block()});
+  }
+  const auto costs = NewMeasuredLayerCosts("");
+  const auto go_on = [] { return absl::OkStatus(); };
+  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, batch, LayerUse::kTraining, layers));
+  ASSIGN_OR_RETURN(const auto measured, CostsOf(work, costs.get(), backend, go_on));
+  return WorthSkipping(KeptBlocksOf(*method_), BreakEvensOf(measured));
 }
 
 absl::Status TrainStepper::CreateMethod(const Graph& graph, bool sparse) {

@@ -49,6 +49,8 @@ class TrainStepper {
  private:
   TrainStepper() = default;
   absl::Status CreateMethod(const Graph& graph, bool sparse);
+  absl::StatusOr<SparseWeights> WeightsWorthSkipping(const Graph& graph, Backend* backend,
+                                                     int64_t batch) const;
   void BeginAttention();
   void EndAttention();
 

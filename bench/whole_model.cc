@@ -140,7 +140,7 @@ absl::Status RunPruned(const WholeModelOptions& options, const std::string& name
   RETURN_IF_ERROR(MakeInputs(*pruned, files));
   const TimedSide our_side = TimedRuns(pruned.get(), options.seconds_per_side);
   {
-    ours.dense = true;
+    ours.kernels = ModelOptions::Kernels::kDense;
     ASSIGN_OR_RETURN(const auto dense, Model::Load(files + ".safetensors", ours));
     RETURN_IF_ERROR(MakeInputs(*dense, files));
     ASSIGN_OR_RETURN(const Comparison c, Compare(options.pairs, our_side,

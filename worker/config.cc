@@ -128,6 +128,9 @@ absl::StatusOr<WorkerConfig> ParseWorkerConfig(int argc, const char* const* argv
   AddFlag(&app, "slots", &config.slots, "attempts at a time");
   AddFlag(&app, "threads", &config.threads, "threads of one attempt; 0: as there are processors");
   AddFlag(&app, "isa", &config.isa, "highest instruction set to use, such as avx2");
+  AddFlag(&app, "layer-costs-dir", &config.layer_costs_dir,
+          "folder for what layers cost on this machine, which its workers may share; empty: in "
+          "the data folder");
   AddFlag(&app, "cache-bytes", &config.cache_bytes,
           "limit of the artifact cache; 16GiB is understood")
       ->transform(CLI::AsSizeValue(true));

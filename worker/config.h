@@ -21,6 +21,9 @@ struct WorkerConfig {
   std::string port_file;
   // Of this worker alone: cached artifacts and the files of running attempts.
   std::string data_dir = "topiary-worker-data";
+  // Where what layers cost on this machine is kept, from which it follows which kernels run. May be
+  // shared by the workers of a machine, which then decide alike. Empty: in data_dir.
+  std::string layer_costs_dir;
   // What the id begins with; by default the host's name.
   std::string worker_name;
   // Of this process alone: worker_name and 8 random hexadecimal digits.

@@ -28,6 +28,7 @@
 #include "worker/agent/coordinator.h"
 #include "worker/agent/worker_metrics.h"
 #include "worker/config.h"
+#include "worker/engine/layer_cost.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/pipeline/pipeline_runner.h"
 
@@ -116,7 +117,9 @@ absl::Status Serve(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(const auto exposer, ServeMetrics(config, registry));
   PipelineOptions pipeline;
   pipeline.checkpoint_interval = config.checkpoint_interval;
-  PipelineRunner runner(NewBackend, SystemClock(), pipeline);
+  const std::unique_ptr<LayerCostSource> costs = NewMeasuredLayerCosts(
+      config.layer_costs_dir.empty() ? config.data_dir + "/layer-costs" : config.layer_costs_dir);
+  PipelineRunner runner(NewBackend, costs.get(), SystemClock(), pipeline);
 
   AttemptEnvironment environment;
   environment.coordinator = coordinator.get();

@@ -36,6 +36,14 @@ absl::StatusOr<std::string> MakeTemporaryFolder() {
   return path;
 }
 
+// Of what may be lost, but is better kept from run to run; empty where the user has no such folder.
+std::string UserCacheFolder() {
+  const char* cache = getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return absl::StrCat(cache, "/topiary");
+  const char* home = getenv("HOME");
+  return home != nullptr && *home == '/' ? absl::StrCat(home, "/.cache/topiary") : "";
+}
+
 absl::StatusOr<std::string> ChooseBinary(const std::string& given, const std::string& name) {
   return given.empty() ? FindBinary(name) : absl::StatusOr<std::string>(given);
 }
@@ -118,6 +126,10 @@ absl::Status PrivateCluster::StartWorker(const PrivateClusterOptions& options) {
   std::vector<std::string> arguments = {binary, absl::StrCat("--coordinator=", target_),
                                         "--metrics-listen=127.0.0.1:0",
                                         absl::StrCat("--data-dir=", Path("worker"))};
+  // The folder of this run may be thrown away.
+  if (const std::string cache = UserCacheFolder(); !cache.empty()) {
+    arguments.push_back(absl::StrCat("--layer-costs-dir=", cache, "/layer-costs"));
+  }
   if (options.threads > 0) arguments.push_back(absl::StrCat("--threads=", options.threads));
   ASSIGN_OR_RETURN(worker_,
                    LocalFileError(ChildProcess::Start(arguments, {Path("worker.log"), {}})));

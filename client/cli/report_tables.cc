@@ -1,5 +1,6 @@
 #include "client/cli/report_tables.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -182,6 +183,38 @@ std::string LatencyText(const Json& latency) {
   return absl::StrCat("\n", table.Render());
 }
 
+// The sparsity from which kernels that leave out pruned blocks are faster on the worker.
+std::string BreakEvenText(const Json& layers, const Json& latency) {
+  if (!layers.is_array()) return "";
+  std::vector<Table::Column> columns = {
+      {"sparse pays from"}, {"sparsity", Align::kRight}, {"training", Align::kRight}};
+  std::vector<const Json*> measured;
+  if (latency.is_array()) {
+    for (const Json& entry : latency) {
+      if (!Get(entry, "break_even_sparsity").is_object()) continue;
+      measured.push_back(&Get(entry, "break_even_sparsity"));
+      columns.push_back({absl::StrCat("batch ", Count(Get(entry, "batch"))), Align::kRight});
+    }
+  }
+  const auto cell = [](const Json& sparsity) -> std::string {
+    if (!sparsity.is_number()) return "-";
+    return Number(sparsity) >= 1 ? "never" : FormatPercent(Number(sparsity));
+  };
+  Table table(columns);
+  bool any = false;
+  for (const Json& layer : layers) {
+    const std::string name = Text(Get(layer, "name"));
+    std::vector<std::string> row = {name, FormatPercent(Number(Get(layer, "sparsity"))),
+                                    cell(Get(layer, "training_break_even_sparsity"))};
+    for (const Json* at : measured) row.push_back(cell(Get(*at, name.c_str())));
+    const bool known = std::any_of(row.begin() + 2, row.end(),
+                                   [](const std::string& text) { return text != "-"; });
+    if (known) table.AddRow(row);
+    any = any || known;
+  }
+  return any ? absl::StrCat("\n", table.Render(48)) : "";
+}
+
 std::string CostsText(const Json& report) {
   const Json& costs = Get(report, "costs");
   const Json& environment = Get(report, "environment");
@@ -205,10 +238,13 @@ std::string CostsText(const Json& report) {
   return text;
 }
 
-std::string WarningsText(const Json& warnings) {
+std::string WarningsText(const Json& report) {
   std::string text;
-  if (!warnings.is_array()) return text;
-  for (const Json& warning : warnings) absl::StrAppend(&text, "warning: ", Text(warning), "\n");
+  const auto add = [&text](const Json& warning) {
+    if (warning.is_string()) absl::StrAppend(&text, "warning: ", Text(warning), "\n");
+  };
+  for (const Json& warning : Get(report, "warnings")) add(warning);
+  for (const Json& latency : Get(report, "latency")) add(Get(latency, "warning"));
   return text;
 }
 
@@ -219,10 +255,11 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   if (!report.is_object() || Text(Get(report, "method")).empty()) {
     return absl::InvalidArgumentError("this is not a report of a job");
   }
-  return absl::StrCat(TaskText(report), WarningsText(Get(report, "warnings")),
-                      MetricsText(Get(report, "metrics")), SparsityText(Get(report, "sparsity")),
-                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
-                      FilesText(Get(report, "files")), LatencyText(Get(report, "latency")),
+  return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
+                      SparsityText(Get(report, "sparsity")), LayersText(Get(report, "layers")),
+                      PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
+                      LatencyText(Get(report, "latency")),
+                      BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }
 

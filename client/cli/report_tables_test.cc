@@ -23,7 +23,7 @@ constexpr char kReport[] = R"({
      "stored_bytes": 1152},
     {"name": "fc1.weight", "kind": "Gemm", "shape": [512, 512], "sparsity": 0.9,
      "blocks_total": 1024, "blocks_live": 102, "pruned": true, "sparsity_requested": 0.9,
-     "dense_bytes": 1048576,
+     "training_break_even_sparsity": 1.0, "dense_bytes": 1048576,
      "stored_bytes": 104960}],
   "phases": [{"kind": "dense", "begin": 0, "end": 936}],
   "warnings": ["1 layer stays dense"],
@@ -31,7 +31,8 @@ constexpr char kReport[] = R"({
   "latency": [{"batch": 1, "runs": 200, "dense": {"p50_seconds": 0.002, "p95_seconds": 0.0025}},
               {"batch": 64, "runs": 40, "dense": {"p50_seconds": 0.012, "p95_seconds": 0.0145},
                "block_sparse": {"p50_seconds": 0.004, "p95_seconds": 0.005}, "speedup": 3.0,
-               "sparse_weights": ["fc1.weight"]}],
+               "sparse_weights": ["fc1.weight"], "break_even_sparsity": {"fc1.weight": 0.35},
+               "warning": "slow at batch 64"}],
   "bit_exact": true,
   "costs": {"steps": 4680, "training_seconds": 93.5, "samples_per_second": 6400.0,
             "evaluation_seconds": 1.5},
@@ -47,9 +48,11 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("102/1,024    90.00 %   90.00 %  1.0 MiB  102.5 KiB"));
   EXPECT_THAT(text, HasSubstr("fewer than 100 blocks"));
   EXPECT_THAT(text, HasSubstr("dense          0  936"));
-  EXPECT_THAT(text, HasSubstr("warning: 1 layer stays dense"));
+  EXPECT_THAT(text, HasSubstr("warning: 1 layer stays dense\nwarning: slow at batch 64\n"));
   EXPECT_THAT(text, HasSubstr("2.00  2.50                 -     -         -"));
   EXPECT_THAT(text, HasSubstr("12.0  14.5              4.00  5.00     3.00x"));
+  EXPECT_THAT(text, HasSubstr("sparse pays from  sparsity  training  batch 64\n"));
+  EXPECT_THAT(text, HasSubstr("fc1.weight         90.00 %     never   35.00 %\n"));
   EXPECT_THAT(text, HasSubstr("6400 samples per second"));
   EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1"));
 }
@@ -89,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"method": "m", "metrics": {"given": {"accuracy": null}}, "files": [[]]})",
         R"({"method": "m", "sparsity": {"requested": 0.5, "block": ["a", {}]}})",
         R"({"method": "m", "latency": [7, {"batch": "x", "dense": 1, "speedup": null}]})",
+        R"({"method": "m", "latency": [{"break_even_sparsity": {"a": "x"}}], "layers": [7]})",
         R"({"method": "m", "layers": [{"dense_bytes": 1e300, "blocks_total": -1e300}]})"));
 
 }  // namespace

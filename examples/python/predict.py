@@ -16,6 +16,8 @@ import time
 import numpy
 
 TYPES = [numpy.float32, numpy.int64]
+# topiary_kernels: as is faster for each weight, or with pruned blocks too.
+MEASURED_KERNELS, DENSE_KERNELS = 0, 2
 
 
 class Tensor(ctypes.Structure):
@@ -39,8 +41,9 @@ class Model:
     def __init__(self, library, path, batch=1, threads=0, dense=False):
         self.library = library
         error = ctypes.create_string_buffer(2000)
-        self.handle = library.topiary_load(str(path).encode(), batch, threads, int(dense), error,
-                                           len(error))
+        kernels = DENSE_KERNELS if dense else MEASURED_KERNELS
+        self.handle = library.topiary_load(str(path).encode(), batch, threads, kernels, None,
+                                           error, len(error))
         if not self.handle:
             raise ValueError(error.value.decode(errors="replace"))
         self.inputs = [library.topiary_input(self.handle, i).contents.array()
@@ -65,7 +68,7 @@ def load_library(path):
     model = ctypes.c_void_p
     library.topiary_load.restype = model
     library.topiary_load.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_int, ctypes.c_int,
-                                     ctypes.c_char_p, ctypes.c_size_t]
+                                     ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     for name in ("topiary_input_count", "topiary_output_count"):
         getattr(library, name).restype = ctypes.c_size_t
         getattr(library, name).argtypes = [model]

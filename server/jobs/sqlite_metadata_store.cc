@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/file_lock.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
-#include "server/jobs/file_lock.h"
 #include "server/jobs/sqlite_connection.h"
 #include "server/jobs/sqlite_migrations.h"
 #include "server/jobs/sqlite_tables.h"

@@ -76,8 +76,9 @@ void Cluster::StartWorker(const std::string& name) {
   absl::StatusOr<std::unique_ptr<ChildProcess>> worker = ChildProcess::Start(
       {Binary("worker/topiary-worker"), "--coordinator", address_, "--worker-name", name,
        "--metrics-listen", "127.0.0.1:0", "--port-file", port_file, "--data-dir",
-       absl::StrCat(folder_, "/", name), "--threads", absl::StrCat(options_.worker_threads),
-       "--checkpoint-interval", absl::FormatDuration(options_.checkpoint_interval)},
+       absl::StrCat(folder_, "/", name), "--layer-costs-dir", folder_ + "/layer-costs", "--threads",
+       absl::StrCat(options_.worker_threads), "--checkpoint-interval",
+       absl::FormatDuration(options_.checkpoint_interval)},
       {absl::StrCat(folder_, "/", name, ".log"), {{"OMP_WAIT_POLICY", "passive"}}});
   ASSERT_OK(worker.status());
   workers_[name] = *std::move(worker);

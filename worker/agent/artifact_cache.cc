@@ -1,7 +1,6 @@
 #include "worker/agent/artifact_cache.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "client/artifact_transfer.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 #include "common/status_macros.h"
 
 namespace topiary {
@@ -48,21 +48,17 @@ ArtifactCache::Pin::~Pin() {
 absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const std::string& folder,
                                                                    int64_t limit_bytes) {
   RETURN_IF_ERROR(CreateFolders(folder));
-  const std::string lock_path = folder + "/lock";
-  const int lock_file = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_file < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", lock_path));
-  if (flock(lock_file, LOCK_EX | LOCK_NB) != 0) {
-    close(lock_file);
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(folder + "/lock");
+  if (absl::IsFailedPrecondition(lock.status())) {
     return absl::FailedPreconditionError(
         absl::StrCat("the cache ", folder, " is in use by another worker; give each worker a ",
                      "--data-dir of its own"));
   }
-  std::unique_ptr<ArtifactCache> cache(new ArtifactCache(folder, limit_bytes, lock_file));
+  RETURN_IF_ERROR(lock.status());
+  std::unique_ptr<ArtifactCache> cache(new ArtifactCache(folder, limit_bytes, *std::move(lock)));
   RETURN_IF_ERROR(cache->Scan());
   return cache;
 }
-
-ArtifactCache::~ArtifactCache() { close(lock_file_); }
 
 absl::Status ArtifactCache::Scan() {
   struct Found {

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cancellation.h"
+#include "common/file_lock.h"
 #include "common/mutex.h"
 
 namespace topiary {
@@ -44,7 +45,6 @@ class ArtifactCache {
   // Downloads that an earlier process did not finish are removed.
   static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(const std::string& folder,
                                                              int64_t limit_bytes);
-  ~ArtifactCache();
   ArtifactCache(const ArtifactCache&) = delete;
   ArtifactCache& operator=(const ArtifactCache&) = delete;
 
@@ -69,8 +69,8 @@ class ArtifactCache {
     std::list<std::string>::iterator age;  // Valid where the file is here.
   };
 
-  ArtifactCache(std::string folder, int64_t limit_bytes, int lock_file)
-      : folder_(std::move(folder)), limit_bytes_(limit_bytes), lock_file_(lock_file) {}
+  ArtifactCache(std::string folder, int64_t limit_bytes, FileLock lock)
+      : folder_(std::move(folder)), limit_bytes_(limit_bytes), lock_(std::move(lock)) {}
   absl::Status Scan();
   enum class Claim { kPinned, kCompare, kFetch };
   // Pins the file if it is here and known to be right. Otherwise marks it as being fetched by the
@@ -86,7 +86,7 @@ class ArtifactCache {
 
   const std::string folder_;
   const int64_t limit_bytes_;
-  const int lock_file_;
+  const FileLock lock_;
   mutable Mutex mutex_;
   CondVar fetched_;
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);

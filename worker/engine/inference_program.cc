@@ -54,7 +54,10 @@ absl::StatusOr<InferredGraph> InferFor(const Graph& graph, int64_t batch) {
   return InferShapes(graph, shapes);
 }
 
-absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOptions& options) {
+}  // namespace
+
+absl::StatusOr<int64_t> InferenceProgram::ExamplesAtOnce(const Graph& graph,
+                                                         const InferenceOptions& options) {
   const int64_t asked = options.examples_at_once;
   if (asked < 0 || (asked > 0 && options.batch % asked != 0)) {
     return absl::InvalidArgumentError(
@@ -74,6 +77,8 @@ absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOption
       "the examples of a batch depend on one another, or cannot be told apart: ", asked, " of ",
       options.batch, " cannot run at once"));
 }
+
+namespace {
 
 // Copies part `index` of the whole batch into `part`, or back.
 void CopyPart(const StagedTensor& whole, const StagedTensor& part, int64_t index, bool out) {

@@ -35,6 +35,10 @@ class InferenceProgram {
                                                                  Backend* backend,
                                                                  const InferenceOptions& options);
 
+  // How many examples run through `graph` together under these options. Errors as Build().
+  static absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph,
+                                                const InferenceOptions& options);
+
   // Of the whole batch; the memory belongs to the program and never moves.
   absl::Span<const StagedTensor> inputs() const { return inputs_; }
   absl::Span<const StagedTensor> outputs() const { return outputs_; }

@@ -31,6 +31,9 @@ Json ToJson(const LayerReport& layer) {
   }
   json["pruned"] = layer.pruned;
   if (!layer.dense_reason.empty()) json["dense_reason"] = layer.dense_reason;
+  if (layer.training_break_even_sparsity.has_value()) {
+    json["training_break_even_sparsity"] = *layer.training_break_even_sparsity;
+  }
   json["dense_bytes"] = layer.dense_bytes;
   json["stored_bytes"] = layer.stored_bytes;
   return json;
@@ -70,6 +73,10 @@ Json ToJson(const LatencyReport& latency) {
     json["speedup"] = latency.dense.p50 / latency.block_sparse->p50;
     json["sparse_weights"] = latency.sparse_weights;
   }
+  if (!latency.break_even_sparsity.empty()) {
+    json["break_even_sparsity"] = ToJson(latency.break_even_sparsity);
+  }
+  if (!latency.warning.empty()) json["warning"] = latency.warning;
   return json;
 }
 

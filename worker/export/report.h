@@ -32,6 +32,8 @@ struct LayerReport {
   // budget "global", where only the sparsity of all layers together is asked for.
   std::optional<double> sparsity_requested;
   std::string dense_reason;  // Why it is not pruned.
+  // From which training leaves out pruned blocks; 1: none is enough. Pruned layers only.
+  std::optional<double> training_break_even_sparsity;
   int64_t dense_bytes = 0;
   int64_t stored_bytes = 0;  // In the block-compressed file: values and indices.
 
@@ -76,6 +78,10 @@ struct LatencyReport {
   // With the pruned blocks of `sparse_weights` left out; none where no weight has enough of them.
   std::optional<LatencyStatistics> block_sparse;
   std::vector<std::string> sparse_weights;
+  // Of pruned weights: the sparsity from which leaving out blocks is faster here; 1: none is
+  // enough.
+  std::map<std::string, double> break_even_sparsity = {};
+  std::string warning = {};  // About pruned layers that are no faster for it; empty: none.
 };
 
 // What it took; differs from run to run.

@@ -77,6 +77,12 @@ Json RecordJson(const JobRecord& record) {
   json["training_seconds"] = record.training_seconds;
   json["evaluation_seconds"] = record.evaluation_seconds;
   json["samples"] = record.samples;
+  if (record.break_evens.has_value()) {
+    json["break_evens"] = Json::object();
+    for (const auto& [weight, density] : *record.break_evens) {
+      json["break_evens"][weight] = density;
+    }
+  }
   json["bit_exact"] = record.bit_exact;
   return json;
 }
@@ -93,6 +99,12 @@ JobRecord RecordOf(const Json& json) {
   record.training_seconds = Number(Member(json, "training_seconds"));
   record.evaluation_seconds = Number(Member(json, "evaluation_seconds"));
   record.samples = Integer(Member(json, "samples"));
+  if (const Json& break_evens = Member(json, "break_evens"); break_evens.is_object()) {
+    record.break_evens.emplace();
+    for (const auto& [weight, density] : break_evens.items()) {
+      (*record.break_evens)[weight] = Number(density);
+    }
+  }
   record.bit_exact =
       Member(json, "bit_exact").is_boolean() && Member(json, "bit_exact").get<bool>();
   return record;

@@ -10,7 +10,8 @@
 
 namespace topiary {
 
-DeterminismKey KeyOf(const BackendInfo& backend, const Program& program) {
+DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
+                     const BreakEvenDensities& break_evens) {
   DeterminismKey key;
   key.isa = backend.isa;
   key.threads = backend.threads;
@@ -25,6 +26,10 @@ DeterminismKey KeyOf(const BackendInfo& backend, const Program& program) {
        {&program.statistics().forward_steps, &program.statistics().backward_steps}) {
     for (const std::string& step : *steps) absl::StrAppend(&plan, step, "\n");
     plan += "--\n";
+  }
+  // Multiples of 0.05, so that a difference is one that was measured.
+  for (const auto& [weight, density] : break_evens) {
+    absl::StrAppend(&plan, "block-sparse ", weight, " from ", density, "\n");
   }
   key.plan_digest = Sha256Hex(plan);
   return key;

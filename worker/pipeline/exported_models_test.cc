@@ -13,6 +13,7 @@
 #include "common/status_matchers.h"
 #include "worker/data/readers.h"
 #include "worker/data/testing/file_builder.h"
+#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/model/onnx_export.h"
@@ -86,7 +87,7 @@ class ExportedModels : public testing::TestWithParam<BackendFactory> {
     attempt.spec = spec;
     attempt.work_folder = NewTestFolder();
     RecordingObserver observer;
-    PipelineRunner runner(GetParam(), &clock_);
+    PipelineRunner runner(GetParam(), &costs_, &clock_);
     return runner.Run(attempt, &observer);
   }
 
@@ -118,6 +119,7 @@ class ExportedModels : public testing::TestWithParam<BackendFactory> {
     EXPECT_EQ(SerializeOnnx(sparse.graph).value(), SerializeOnnx(graph).value());
   }
 
+  FixedLayerCosts costs_;
   FakeClock clock_;
   const std::string folder_ = NewTestFolder();
 };

@@ -112,4 +112,28 @@ std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, d
   return warnings;
 }
 
+std::string WarningAboutSpeed(const std::vector<LayerReport>& layers,
+                              const LatencyReport& latency) {
+  constexpr int kMostNamed = 3;
+  int pruned = 0, slow = 0;
+  std::string names;
+  for (const LayerReport& layer : layers) {
+    const auto found = latency.break_even_sparsity.find(layer.name);
+    if (!layer.pruned || found == latency.break_even_sparsity.end()) continue;
+    ++pruned;
+    // Both are quotients of whole numbers: a hair below is at.
+    if (layer.sparsity() > found->second - 1e-9 || ++slow > kMostNamed) continue;
+    absl::StrAppendFormat(&names, "%s'%s' (%.0f %%, ", slow == 1 ? "" : ", ", layer.name,
+                          100 * layer.sparsity());
+    absl::StrAppend(&names, found->second < 1
+                                ? absl::StrFormat("pays from %.0f %%)", 100 * found->second)
+                                : "never pays)");
+  }
+  if (slow == 0) return "";
+  return absl::StrFormat(
+      "at batch %d leaving out pruned blocks is not faster on this machine for %d of %d pruned "
+      "layers: %s%s; prune them further, use larger blocks, or exclude them",
+      latency.batch, slow, pruned, names, slow > kMostNamed ? ", ..." : "");
+}
+
 }  // namespace topiary

@@ -33,6 +33,9 @@ std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<La
 // What a reader of the report should know: layers left with one block, layers left dense.
 std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, double requested);
 
+// Which pruned layers are not sparse enough for that to be faster; empty where all are.
+std::string WarningAboutSpeed(const std::vector<LayerReport>& layers, const LatencyReport& latency);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_WORKER_PIPELINE_FINISHED_MODEL_H_

@@ -116,6 +116,27 @@ TEST(WarningsAbout, PointsOutThatDenseLayersLowerTheSparsity) {
   EXPECT_TRUE(WarningsAbout({layer}, 0.6).empty());
 }
 
+TEST(WarningAboutSpeed, NamesLayersThatArePrunedTooLittleToPay) {
+  LatencyReport latency;
+  latency.batch = 64;
+  std::vector<LayerReport> layers;
+  for (const char* name : {"pays", "little", "never", "dense"}) {
+    LayerReport layer;
+    layer.name = name;
+    layer.pruned = layer.name != "dense";
+    layer.elements = 100;
+    layer.zero_elements = 60;
+    layers.push_back(layer);
+  }
+  latency.break_even_sparsity = {{"pays", 0.6}, {"little", 0.75}, {"never", 1}, {"dense", 1}};
+  EXPECT_THAT(WarningAboutSpeed(layers, latency),
+              HasSubstr("at batch 64 leaving out pruned blocks is not faster on this machine for 2 "
+                        "of 3 pruned layers: 'little' (60 %, pays from 75 %), 'never' (60 %, never "
+                        "pays); prune them further"));
+  latency.break_even_sparsity = {{"pays", 0.6}};
+  EXPECT_EQ(WarningAboutSpeed(layers, latency), "");
+}
+
 TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate one,

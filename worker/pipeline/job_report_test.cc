@@ -9,6 +9,7 @@
 #include "common/fake_clock.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
+#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/pipeline/pipeline_test_util.h"
 
 namespace topiary {
@@ -20,7 +21,7 @@ class JobReports : public testing::Test {
     JobAttempt attempt;
     attempt.spec = spec;
     attempt.work_folder = NewTestFolder();
-    return PipelineRunner(NewReferenceBackend, &clock_).Run(attempt, &observer_);
+    return PipelineRunner(NewReferenceBackend, &costs_, &clock_).Run(attempt, &observer_);
   }
   static nlohmann::json ReportOf(const JobOutcome& outcome) {
     for (const JobFile& file : outcome.files) {
@@ -30,6 +31,7 @@ class JobReports : public testing::Test {
     return {};
   }
 
+  FixedLayerCosts costs_;
   FakeClock clock_;
   RecordingObserver observer_;
   const std::string folder_ = NewTestFolder();
@@ -63,7 +65,10 @@ TEST_F(JobReports, HoldTheLatencyOfWhatTheJobLeavesBehind) {
   EXPECT_EQ(latency[0]["batch"], 1);
   EXPECT_EQ(latency[1]["batch"], 16);
   EXPECT_GT(latency[1]["block_sparse"]["p50_seconds"], 0);
-  EXPECT_THAT(latency[1]["sparse_weights"], testing::ElementsAre("fc1.weight", "fc2.weight"));
+  EXPECT_THAT(latency[1]["sparse_weights"], testing::IsSupersetOf({"fc1.weight", "fc2.weight"}));
+  // FixedLayerCosts: at and below a density of 0.5.
+  EXPECT_EQ(latency[1]["break_even_sparsity"]["fc1.weight"], 0.5);
+  EXPECT_EQ(ReportOf(outcome)["layers"][0]["training_break_even_sparsity"], 0.5);
   spec.method = EvaluateSpec();
   spec.target.reset();
   ASSERT_OK_AND_ASSIGN(const JobOutcome evaluated, Run(spec));

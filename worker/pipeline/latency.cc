@@ -13,6 +13,7 @@
 #include "worker/engine/parameter_store.h"
 #include "worker/model/batch_norm_folding.h"
 #include "worker/pipeline/batch_feed.h"
+#include "worker/prune/block_skipping.h"
 
 namespace topiary {
 namespace {
@@ -71,8 +72,8 @@ class TimedProgram {
 
 }  // namespace
 
-absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
-                                             const SparseWeights& sparse_weights, Backend* backend,
+absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model, const SparseWeights& kept,
+                                             LayerCostSource* costs, Backend* backend,
                                              const Dataset& data, int64_t batch,
                                              const std::function<absl::Status()>& check) {
   LoaderOptions loader_options;
@@ -87,6 +88,14 @@ absl::StatusOr<LatencyReport> MeasureLatency(const Graph& model,
                    ParameterStore::Create(served, backend, StorePurpose::kInference));
   LatencyReport report;
   report.batch = batch;
+  InferenceOptions options;
+  options.batch = batch;
+  ASSIGN_OR_RETURN(const BreakEvenDensities break_evens,
+                   InferenceBreakEvens(served, kept, options, costs, backend, check));
+  for (const auto& [weight, density] : break_evens) {
+    report.break_even_sparsity[weight] = 1 - density;
+  }
+  const SparseWeights sparse_weights = WorthSkipping(kept, break_evens);
   std::vector<TimedProgram> programs;
   ASSIGN_OR_RETURN(TimedProgram dense,
                    TimedProgram::Create(served, store.get(), backend, {}, examples, batch));

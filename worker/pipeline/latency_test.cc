@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "common/status_matchers.h"
+#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/pipeline/pipeline_test_util.h"
 
 namespace topiary {
@@ -30,10 +32,16 @@ SparseWeights HalfOfFc2() {
 
 absl::Status GoOn() { return absl::OkStatus(); }
 
-TEST(Latency, OfAPrunedModelIsThatOfBothWays) {
+absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch,
+                                      const std::function<absl::Status()>& check = GoOn,
+                                      double break_even = 0.5) {
   ReferenceBackend backend;
-  ASSERT_OK_AND_ASSIGN(const LatencyReport report,
-                       MeasureLatency(MlpGraph(), HalfOfFc2(), &backend, EightExamples(), 4, GoOn));
+  FixedLayerCosts costs(break_even);
+  return MeasureLatency(MlpGraph(), kept, &costs, &backend, EightExamples(), batch, check);
+}
+
+TEST(Latency, OfAPrunedModelIsThatOfBothWays) {
+  ASSERT_OK_AND_ASSIGN(const LatencyReport report, Measure(HalfOfFc2(), 4));
   EXPECT_EQ(report.batch, 4);
   EXPECT_GE(report.runs, 5);
   EXPECT_LE(report.runs, 200);
@@ -45,35 +53,37 @@ TEST(Latency, OfAPrunedModelIsThatOfBothWays) {
 }
 
 TEST(Latency, NamesOnlyWhatWasLeftOut) {
-  ReferenceBackend backend;
   SparseWeights weights = HalfOfFc2();
   weights["fc1.weight"] = weights["fc2.weight"];  // The pattern of another matrix is not used.
-  ASSERT_OK_AND_ASSIGN(LatencyReport report,
-                       MeasureLatency(MlpGraph(), weights, &backend, EightExamples(), 4, GoOn));
+  ASSERT_OK_AND_ASSIGN(LatencyReport report, Measure(weights, 4));
   EXPECT_THAT(report.sparse_weights, testing::ElementsAre("fc2.weight"));
   weights.erase("fc2.weight");
-  ASSERT_OK_AND_ASSIGN(report,
-                       MeasureLatency(MlpGraph(), weights, &backend, EightExamples(), 4, GoOn));
+  ASSERT_OK_AND_ASSIGN(report, Measure(weights, 4));
+  EXPECT_THAT(report.sparse_weights, testing::IsEmpty());
+  EXPECT_FALSE(report.block_sparse.has_value());
+}
+
+TEST(Latency, LeavesNothingOutWhereThatDoesNotPay) {
+  ASSERT_OK_AND_ASSIGN(LatencyReport report, Measure(HalfOfFc2(), 4, GoOn, 0.5));
+  EXPECT_THAT(report.break_even_sparsity, testing::ElementsAre(testing::Pair("fc2.weight", 0.5)));
+  ASSERT_OK_AND_ASSIGN(report, Measure(HalfOfFc2(), 4, GoOn, 0.25));
+  EXPECT_THAT(report.break_even_sparsity, testing::ElementsAre(testing::Pair("fc2.weight", 0.75)));
   EXPECT_THAT(report.sparse_weights, testing::IsEmpty());
   EXPECT_FALSE(report.block_sparse.has_value());
 }
 
 TEST(Latency, OfADenseModelHasOneWay) {
-  ReferenceBackend backend;
   // More rows than there are examples.
-  ASSERT_OK_AND_ASSIGN(const LatencyReport report,
-                       MeasureLatency(MlpGraph(), {}, &backend, EightExamples(), 20, GoOn));
+  ASSERT_OK_AND_ASSIGN(const LatencyReport report, Measure({}, 20));
   EXPECT_EQ(report.batch, 20);
   EXPECT_FALSE(report.block_sparse.has_value());
   EXPECT_THAT(report.sparse_weights, testing::IsEmpty());
 }
 
 TEST(Latency, EndsWhenItIsToldTo) {
-  ReferenceBackend backend;
   int asked = 0;
   const auto check = [&] { return ++asked < 5 ? absl::OkStatus() : absl::CancelledError("stop"); };
-  EXPECT_THAT(MeasureLatency(MlpGraph(), {}, &backend, EightExamples(), 1, check),
-              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(Measure({}, 1, check), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_EQ(asked, 5);
 }
 

@@ -16,10 +16,10 @@
 #include "worker/pipeline/latency.h"
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/result_files.h"
-#include "worker/pipeline/sparse_support.h"
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/pipeline/training_stage.h"
+#include "worker/prune/block_skipping.h"
 
 namespace topiary {
 namespace {
@@ -27,11 +27,12 @@ namespace {
 // One attempt, told as a story by Run(). Members are what one chapter leaves to the next.
 class JobRun {
  public:
-  JobRun(const JobAttempt& attempt, JobObserver* observer, Clock* clock,
+  JobRun(const JobAttempt& attempt, JobObserver* observer, LayerCostSource* costs, Clock* clock,
          const PipelineOptions& options)
       : attempt_(attempt),
         spec_(attempt.spec),
         observer_(observer),
+        costs_(costs),
         clock_(clock),
         options_(options),
         reporter_(observer, clock),
@@ -44,6 +45,7 @@ class JobRun {
     ASSIGN_OR_RETURN(backend_, backends(spec_.threads));
     if (!attempt_.checkpoint_path.empty()) ReadResumePoint();
     RETURN_IF_ERROR(MeasureGivenModel());
+    RETURN_IF_ERROR(PlanKernels());
     ResultFiles files(attempt_.work_folder);
     if (std::holds_alternative<EvaluateSpec>(spec_.method)) {
       RETURN_IF_ERROR(MeasureLatencies({}));
@@ -93,13 +95,33 @@ class JobRun {
     return absl::OkStatus();
   }
 
+  // Where leaving out pruned blocks pays in training. A plan of an attempt before is obeyed.
+  absl::Status PlanKernels() {
+    std::vector<BlockedLayer> layers;
+    for (const LayerChoice& choice : job_.choices) {
+      if (choice.partition != nullptr) layers.push_back({choice.layer, choice.partition->block()});
+    }
+    if (layers.empty() || record_.break_evens.has_value()) return absl::OkStatus();
+    reporter_.EnterPhase("plan");
+    ASSIGN_OR_RETURN(const auto work,
+                     WorkOfLayers(job_.graph, job_.batch, LayerUse::kTraining, layers));
+    ASSIGN_OR_RETURN(const auto costs, CostsOf(work, costs_, backend_.get(), reporter_.checker()));
+    record_.break_evens = BreakEvensOf(costs);
+    planned_now_ = true;
+    return absl::OkStatus();
+  }
+
+  BreakEvenDensities BreakEvens() const {
+    return record_.break_evens.value_or(BreakEvenDensities());
+  }
+
   absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(ParameterStore* store) {
     return Evaluator::Create(job_.graph, store, backend_.get(), job_.data.evaluation, spec_.task);
   }
 
   void AnnounceKey(const Program& program) {
     if (key_.has_value()) return;
-    key_ = KeyOf(backend_->info(), program);
+    key_ = KeyOf(backend_->info(), program, BreakEvens());
     observer_->OnDeterminismKey(*key_);
     if (attempt_.required_key.has_value() && !SameKey(*key_, *attempt_.required_key)) {
       record_.bit_exact = false;
@@ -114,8 +136,9 @@ class JobRun {
   absl::StatusOr<Trained> Train(bool dense_comparison) {
     Trained trained;
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
-    ASSIGN_OR_RETURN(trained.loop, TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train,
-                                                        spec_.task, std::move(method)));
+    ASSIGN_OR_RETURN(trained.loop,
+                     TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
+                                          std::move(method), BreakEvens()));
     TrainingLoop& loop = *trained.loop;
     AnnounceKey(loop.program());
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
@@ -141,7 +164,7 @@ class JobRun {
     return trained;
   }
 
-  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) const {
+  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
     options.dense_comparison = dense_comparison;
@@ -151,6 +174,7 @@ class JobRun {
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
+    options.save_at_start = std::exchange(planned_now_, false);
     options.keep_last_checkpoint = spec_.outputs.keep_checkpoint && !dense_comparison;
     return options;
   }
@@ -169,7 +193,7 @@ class JobRun {
     ASSIGN_OR_RETURN(Trained trained, Train(/*dense_comparison=*/false));
     reporter_.EnterPhase("export");
     const std::vector<PrunedWeight> pruned = PrunedWeightsOf(trained.loop->method());
-    const SparseWeights sparse_weights = SupportWorthSkipping(trained.loop->method());
+    const SparseWeights kept = KeptBlocksOf(trained.loop->method());
     phases_ = trained.loop->method().plan().phases();
     ASSIGN_OR_RETURN(const Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
     trained.loop.reset();  // What comes needs its memory.
@@ -179,22 +203,22 @@ class JobRun {
     }
     if (spec_.outputs.keep_checkpoint) files->AddCheckpoint();
     job_.graph = model.Clone();
-    RETURN_IF_ERROR(MeasureLatencies(sparse_weights));
+    RETURN_IF_ERROR(MeasureLatencies(kept));
     return Finish(files, pruned, trained.metrics);
   }
 
-  absl::StatusOr<LatencyReport> Measure(const SparseWeights& sparse_weights, int64_t batch) {
-    RETURN_IF_ERROR(CheckLatencyMemory(spec_, job_, batch, sparse_weights.empty() ? 1 : 2));
-    return MeasureLatency(job_.graph, sparse_weights, backend_.get(), job_.data.evaluation, batch,
+  absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch) {
+    RETURN_IF_ERROR(CheckLatencyMemory(spec_, job_, batch, kept.empty() ? 1 : 2));
+    return MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation, batch,
                           reporter_.checker());
   }
 
-  // Of `job_.graph`.
-  absl::Status MeasureLatencies(const SparseWeights& sparse_weights) {
+  // Of `job_.graph`, of whose pruned weights it has the blocks in `kept`.
+  absl::Status MeasureLatencies(const SparseWeights& kept) {
     if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
     reporter_.EnterPhase("latency");
     for (const int64_t batch : spec_.outputs.latency_batches) {
-      absl::StatusOr<LatencyReport> latency = Measure(sparse_weights, batch);
+      absl::StatusOr<LatencyReport> latency = Measure(kept, batch);
       if (absl::IsCancelled(latency.status()) || absl::IsAborted(latency.status())) {
         return latency.status();
       }
@@ -233,6 +257,7 @@ class JobRun {
   const JobAttempt& attempt_;
   const JobSpec& spec_;
   JobObserver* const observer_;
+  LayerCostSource* const costs_;
   Clock* const clock_;
   const PipelineOptions options_;
   JobReporter reporter_;
@@ -242,6 +267,7 @@ class JobRun {
   std::unique_ptr<Backend> backend_;
   std::optional<Checkpoint> resume_;  // Until the training it belongs to takes it over.
   JobRecord record_;
+  bool planned_now_ = false;  // By this attempt, and not kept in a checkpoint yet.
   std::optional<DeterminismKey> key_;
   std::optional<Tensor> predictions_;
   std::vector<Phase> phases_;
@@ -251,12 +277,12 @@ class JobRun {
 
 }  // namespace
 
-PipelineRunner::PipelineRunner(BackendFactory backends, Clock* clock,
+PipelineRunner::PipelineRunner(BackendFactory backends, LayerCostSource* costs, Clock* clock,
                                const PipelineOptions& options)
-    : backends_(std::move(backends)), clock_(clock), options_(options) {}
+    : backends_(std::move(backends)), costs_(costs), clock_(clock), options_(options) {}
 
 absl::StatusOr<JobOutcome> PipelineRunner::Run(const JobAttempt& attempt, JobObserver* observer) {
-  return JobRun(attempt, observer, clock_, options_).Run(backends_);
+  return JobRun(attempt, observer, costs_, clock_, options_).Run(backends_);
 }
 
 }  // namespace topiary

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "worker/engine/layer_cost.h"
 #include "worker/kernels/backend.h"
 #include "worker/pipeline/job_runner.h"
 
@@ -20,14 +21,16 @@ struct PipelineOptions {
   absl::Duration checkpoint_interval = absl::Seconds(60);
 };
 
-// Runs jobs for real: load model and data, measure the model as given, train (a dense comparison
+// Runs jobs for real: load model and data, measure the model as given, plan the kernels of pruned
+// layers, train (a dense comparison
 // first, if asked), prune, fold, settle BatchNorm, measure, export, report.
 //
 // Thread-safe: each Run() has a backend and memory of its own.
 class PipelineRunner : public JobRunner {
  public:
-  // `clock` outlives it; `backends` is called from any thread.
-  PipelineRunner(BackendFactory backends, Clock* clock, const PipelineOptions& options = {});
+  // `costs` and `clock` outlive it; `backends` is called from any thread.
+  PipelineRunner(BackendFactory backends, LayerCostSource* costs, Clock* clock,
+                 const PipelineOptions& options = {});
 
   // Besides the errors of JobRunner: RESOURCE_EXHAUSTED, with figures, where the job would pass its
   // memory limit.
@@ -35,6 +38,7 @@ class PipelineRunner : public JobRunner {
 
  private:
   const BackendFactory backends_;
+  LayerCostSource* const costs_;
   Clock* const clock_;
   const PipelineOptions options_;
 };

@@ -12,6 +12,7 @@
 #include "common/fake_clock.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
+#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/model/onnx_export.h"
 #include "worker/model/onnx_import.h"
@@ -34,7 +35,7 @@ class RunningJobs : public testing::Test {
     attempt.checkpoint_path = checkpoint;
     attempt.required_key = required_key_;
     RecordingObserver quiet;
-    PipelineRunner runner(NewReferenceBackend, &clock_);
+    PipelineRunner runner(NewReferenceBackend, &costs_, &clock_);
     return runner.Run(attempt, observer != nullptr ? observer : &quiet);
   }
 
@@ -60,6 +61,7 @@ class RunningJobs : public testing::Test {
     return report;
   }
 
+  FixedLayerCosts costs_;
   FakeClock clock_;
   std::optional<DeterminismKey> required_key_;
   const std::string folder_ = NewTestFolder();
@@ -222,7 +224,7 @@ TEST_F(RunningJobs, HandsBackWithACheckpointOfTheStepReached) {
 TEST_F(RunningJobs, WritesCheckpointsAtPhaseEnds) {
   RecordingObserver observer;
   ASSERT_OK(Run(SmallJob(folder_, MlpGraph()), &observer).status());
-  EXPECT_THAT(observer.checkpoint_steps, testing::ElementsAre(6, 21, 30));
+  EXPECT_THAT(observer.checkpoint_steps, testing::ElementsAre(0, 6, 21, 30));
 }
 
 TEST_F(RunningJobs, GoesOnWhenACheckpointCannotBeStored) {
@@ -337,7 +339,7 @@ TEST_F(RunningJobs, ResumesInsideTheDenseComparisonToo) {
   spec.outputs.train_dense_comparison = true;
   RecordingObserver whole;
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &whole));
-  EXPECT_THAT(whole.checkpoint_steps, testing::ElementsAre(30, 36, 51, 60)) << "must only rise";
+  EXPECT_THAT(whole.checkpoint_steps, testing::ElementsAre(0, 30, 36, 51, 60)) << "must only rise";
   RecordingObserver observer;
   observer.checkpoint_folder = NewTestFolder();
   observer.act_after = 30;
@@ -409,8 +411,8 @@ TEST_F(RunningJobs, ReportsProgressWithSparsityAndMetrics) {
   for (const JobProgress& p : ticking.progress) {
     if (phases.empty() || phases.back() != p.phase) phases.push_back(p.phase);
   }
-  EXPECT_THAT(phases, testing::ElementsAre("load", "evaluate", "dense", "sparsification", "sparse",
-                                           "batch_norm", "evaluate", "export"));
+  EXPECT_THAT(phases, testing::ElementsAre("load", "evaluate", "plan", "dense", "sparsification",
+                                           "sparse", "batch_norm", "evaluate", "export"));
   const JobProgress& last = ticking.progress.back();
   EXPECT_EQ(last.step, 30);
   EXPECT_EQ(last.total_steps, 30);
@@ -419,8 +421,7 @@ TEST_F(RunningJobs, ReportsProgressWithSparsityAndMetrics) {
   EXPECT_GT(*last.samples_per_second, 0);
 }
 
-// ---- Errors
-// ----------------------------------------------------------------------------------------
+// ---- Errors -------------------------------------------------------------------------------------
 
 TEST_F(RunningJobs, DivergenceNamesStepAndRemedy) {
   JobSpec spec = SmallJob(folder_, MlpGraph());

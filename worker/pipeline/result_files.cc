@@ -83,8 +83,11 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
   report->block = {target.block_rows, target.block_cols};
   const bool layers_compete = target.budget == PruningTargetSpec::Budget::kGlobal;
   report->budget = layers_compete ? "global" : "uniform";
+  const BreakEvenDensities& break_evens = input.record->break_evens.value_or(BreakEvenDensities());
   for (LayerReport& layer : report->layers) {
     if (layer.pruned && !layers_compete) layer.sparsity_requested = target.sparsity;
+    const auto found = break_evens.find(layer.name);
+    if (found != break_evens.end()) layer.training_break_even_sparsity = 1 - found->second;
   }
   report->warnings = WarningsAbout(report->layers, target.sparsity);
 }
@@ -105,6 +108,9 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
     report->phases.push_back({std::string(PhaseKindName(phase.kind)), phase.begin, phase.end()});
   }
   report->latency = input.latency;
+  for (LatencyReport& latency : report->latency) {
+    latency.warning = WarningAboutSpeed(report->layers, latency);
+  }
   report->warnings.insert(report->warnings.end(), input.warnings.begin(), input.warnings.end());
   report->bit_exact = input.record->bit_exact;
   report->costs.steps = report->steps;

@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/fake_clock.h"
 #include "common/status_matchers.h"
+#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/pipeline/pipeline_test_util.h"
 
@@ -40,13 +41,14 @@ absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int) {
 
 // SHA-256 of the model that the job leaves behind.
 std::string DigestOfRun(const JobSpec& spec, RecordingObserver* observer,
-                        const std::string& checkpoint) {
+                        const std::string& checkpoint, double break_even = 0.5) {
   FakeClock clock;
   JobAttempt attempt;
   attempt.spec = spec;
   attempt.work_folder = NewTestFolder();
   attempt.checkpoint_path = checkpoint;
-  PipelineRunner runner(NewCpuBackend, &clock);
+  FixedLayerCosts costs(break_even);
+  PipelineRunner runner(NewCpuBackend, &costs, &clock);
   const absl::StatusOr<JobOutcome> outcome = runner.Run(attempt, observer);
   EXPECT_OK(outcome.status());
   if (!outcome.ok()) return "";
@@ -69,6 +71,22 @@ TEST(SparseResume, RepeatsTheBitsOfAnUndisturbedRun) {
     EXPECT_EQ(DigestOfRun(spec, &quiet, observer.CheckpointPath(step)), straight)
         << "from step " << step;
   }
+}
+
+// Whatever the machine of the next attempt would find: what the first one has planned before its
+// first step is obeyed.
+TEST(SparseResume, ObeysThePlanOfTheFirstAttempt) {
+  const JobSpec spec = SmallJob(NewTestFolder(), NormalizedMlp());
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  const std::string straight = DigestOfRun(spec, &observer, "");
+  ASSERT_NE(straight, "");
+  RecordingObserver dense;
+  EXPECT_NE(DigestOfRun(spec, &dense, "", /*break_even=*/0), straight);
+  EXPECT_NE(dense.keys.at(0).plan_digest, observer.keys.at(0).plan_digest);
+  RecordingObserver resumed;
+  EXPECT_EQ(DigestOfRun(spec, &resumed, observer.CheckpointPath(0), /*break_even=*/0), straight);
+  EXPECT_EQ(resumed.keys.at(0).plan_digest, observer.keys.at(0).plan_digest);
 }
 
 }  // namespace

@@ -11,7 +11,6 @@
 #include "common/status_macros.h"
 #include "worker/engine/gradient_clipping.h"
 #include "worker/pipeline/batch_feed.h"
-#include "worker/pipeline/sparse_support.h"
 #include "worker/pipeline/task.h"
 
 namespace topiary {
@@ -47,17 +46,16 @@ absl::Span<const float> StoreWeightReader::RawWeights(int index) {
   return {parameter.value, static_cast<size_t>(parameter.size)};
 }
 
-absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(const Graph& graph,
-                                                                   Backend* backend,
-                                                                   const Dataset& train,
-                                                                   const TaskSpec& task,
-                                                                   std::unique_ptr<Method> method) {
+absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
+    const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
+    std::unique_ptr<Method> method, BreakEvenDensities break_evens) {
   CHECK(backend->host_accessible()) << "training state is read by the host";
   auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop());
   loop->train_ = &train;
   loop->seed_ = task.seed;
   loop->clip_norm_ = task.clip_gradient_norm.value_or(0);
   loop->method_ = std::move(method);
+  loop->break_evens_ = std::move(break_evens);
   loop->learning_rate_ = LearningRateScheduleOf(task.learning_rate, loop->total_steps());
   RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
   RETURN_IF_ERROR(loop->Attach(graph, backend, task));
@@ -124,7 +122,9 @@ absl::Status TrainingLoop::FitProgram(const StepActions& actions) {
   if (position.index == fitted_phase_ && actions.changed_blocks == 0) return absl::OkStatus();
   fitted_phase_ = position.index;
   SparseWeights weights;
-  if (position.phase.kind == PhaseKind::kSparse) weights = SupportWorthSkipping(*method_);
+  if (position.phase.kind == PhaseKind::kSparse) {
+    weights = WorthSkipping(KeptBlocksOf(*method_), break_evens_);
+  }
   return LeaveOut(std::move(weights));
 }
 

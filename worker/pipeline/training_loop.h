@@ -19,6 +19,7 @@
 #include "worker/model/graph.h"
 #include "worker/pipeline/gradient_norm.h"
 #include "worker/pipeline/job_spec.h"
+#include "worker/prune/block_skipping.h"
 #include "worker/prune/method.h"
 
 namespace topiary {
@@ -38,18 +39,20 @@ class StoreWeightReader : public WeightReader {
 // what Save() gives, and a loop that loads it goes on with the same bits.
 //
 // While the support of a phase is frozen, products with pruned weights and their gradients leave
-// out pruned blocks, where enough of them are gone for that to be faster (sparse_support.h).
+// out pruned blocks, where enough of them are gone for that to be faster (block_skipping.h).
 //
 // One thread at a time.
 class TrainingLoop {
  public:
   // The weights of `graph` are where training starts. `graph`, `backend` (host-accessible) and
-  // `train` outlive the last step. The method must plan TotalSteps() of the data.
+  // `train` outlive the last step. The method must plan TotalSteps() of the data. `break_evens` are
+  // of LayerUse::kTraining.
   // Errors as Program::Build() and ParameterStore::Create().
   static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const Graph& graph, Backend* backend,
                                                               const Dataset& train,
                                                               const TaskSpec& task,
-                                                              std::unique_ptr<Method> method);
+                                                              std::unique_ptr<Method> method,
+                                                              BreakEvenDensities break_evens);
 
   // The step to be run next; total_steps() when training is over.
   int64_t next_step() const { return next_step_; }
@@ -109,6 +112,7 @@ class TrainingLoop {
   std::unique_ptr<ParameterStore> store_;
   std::unique_ptr<StoreWeightReader> weights_;
   std::vector<const Parameter*> layers_;  // Of the method's layers.
+  BreakEvenDensities break_evens_;
   ProgramOptions program_options_;
   std::unique_ptr<Program> program_;
   int fitted_phase_ = -1;                      // For which FitProgram() last looked; -1: none.

@@ -42,6 +42,7 @@ TrainingStage::TrainingStage(const Options& options, TrainingLoop* loop, Evaluat
 absl::Status TrainingStage::Run() {
   reporter_->BeginTraining(loop_->next_step());
   last_checkpoint_ = accounted_ = clock_->Now();
+  if (options_.save_at_start) RETURN_IF_ERROR(SaveCheckpoint());
   // An attempt that was handed back during the measurement of this step has left it to this one.
   RETURN_IF_ERROR(MeasureIfDue());
   while (loop_->next_step() < loop_->total_steps()) {

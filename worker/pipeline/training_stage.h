@@ -36,6 +36,9 @@ class TrainingStage {
     std::string work_folder;   // Checkpoints lie there for as long as the observer looks at them.
     int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.
     absl::Duration checkpoint_interval = absl::Seconds(60);
+    // Before the first step too: what was measured and decides the bits of the result is kept for
+    // attempts to come.
+    bool save_at_start = false;
     bool keep_last_checkpoint = false;  // Leaves LastCheckpointPath() behind.
   };
 

@@ -1,34 +1,87 @@
 #include "worker/prune/block_skipping.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/status/statusor.h"
+#include "common/status_macros.h"
+#include "worker/model/shape_inference.h"
 
 namespace topiary {
 
-bool WorthSkipping(const BlockSparsePattern& pattern) {
-  const double density =
-      static_cast<double>(pattern.kept_elements()) / static_cast<double>(pattern.elements());
-  const int64_t narrow = std::min(pattern.block_rows, pattern.block_cols);
-  return density <= (narrow >= 8 ? 0.5 : narrow >= 4 ? 0.25 : 0.1);
+absl::StatusOr<std::map<std::string, LayerWork>> WorkOfLayers(
+    const Graph& graph, int64_t batch, LayerUse use, absl::Span<const BlockedLayer> layers) {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, batch));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  std::map<std::string, LayerWork> work;
+  for (const BlockedLayer& blocked : layers) {
+    ASSIGN_OR_RETURN(
+        std::optional<LayerWork> of_layer,
+        WorkOf(graph, inferred, blocked.layer, use, blocked.block.rows, blocked.block.cols));
+    if (of_layer.has_value()) work.emplace(blocked.layer.weight, *std::move(of_layer));
+  }
+  return work;
 }
 
-bool HasSkippableBlocks(const PrunableLayer& layer) {
-  // A layer of several nodes is seen as the first of them does, which may be one that nobody needs.
-  if (layer.kind != LayerKind::kConv && layer.groups > 1) return false;
-  return layer.nodes.size() == 1;
+absl::StatusOr<std::map<std::string, LayerCost>> CostsOf(
+    const std::map<std::string, LayerWork>& work, LayerCostSource* source, Backend* backend,
+    const CostCheck& check) {
+  std::vector<LayerWork> list;
+  list.reserve(work.size());
+  for (const auto& [weight, of_layer] : work) list.push_back(of_layer);
+  ASSIGN_OR_RETURN(std::vector<LayerCost> costs, source->Costs(list, backend, check));
+  std::map<std::string, LayerCost> by_weight;
+  size_t i = 0;
+  for (const auto& [weight, of_layer] : work) by_weight.emplace(weight, std::move(costs[i++]));
+  return by_weight;
 }
 
-std::shared_ptr<const BlockSparsePattern> PatternWorthSkipping(const BlockPartition& partition,
-                                                               const Support& support) {
-  const PrunableLayer& layer = partition.layer();
-  if (!HasSkippableBlocks(layer)) return nullptr;
-  absl::StatusOr<BlockSparsePattern> pattern =
-      BlockSparsePattern::Create(layer.rows, layer.cols, partition.block().rows,
-                                 partition.block().cols, support, layer.groups);
-  if (!pattern.ok() || !WorthSkipping(*pattern)) return nullptr;
-  return std::make_shared<const BlockSparsePattern>(*std::move(pattern));
+BreakEvenDensities BreakEvensOf(const std::map<std::string, LayerCost>& costs) {
+  BreakEvenDensities densities;
+  for (const auto& [weight, cost] : costs) densities.emplace(weight, cost.BreakEvenDensity());
+  return densities;
+}
+
+absl::StatusOr<BreakEvenDensities> InferenceBreakEvens(const Graph& graph,
+                                                       const SparseWeights& kept,
+                                                       const InferenceOptions& options,
+                                                       LayerCostSource* source, Backend* backend,
+                                                       const CostCheck& check) {
+  std::vector<BlockedLayer> layers;
+  for (PrunableLayer& layer : FindPrunableLayers(graph)) {
+    const auto found = kept.find(layer.weight);
+    if (found == kept.end()) continue;
+    const BlockShape block = {found->second->block_rows, found->second->block_cols};
+    layers.push_back({std::move(layer), block});
+  }
+  ASSIGN_OR_RETURN(const int64_t batch, InferenceProgram::ExamplesAtOnce(graph, options));
+  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, batch, LayerUse::kInference, layers));
+  ASSIGN_OR_RETURN(const auto costs, CostsOf(work, source, backend, check));
+  return BreakEvensOf(costs);
+}
+
+SparseWeights KeptBlocksOf(const Method& method) {
+  SparseWeights weights;
+  for (size_t i = 0; i < method.layers().size(); ++i) {
+    const BlockPartition& partition = *method.layers()[i].partition;
+    const PrunableLayer& layer = partition.layer();
+    absl::StatusOr<BlockSparsePattern> pattern = BlockSparsePattern::Create(
+        layer.rows, layer.cols, partition.block().rows, partition.block().cols,
+        method.support(static_cast<int>(i)), layer.groups);
+    if (!pattern.ok()) continue;
+    weights[layer.weight] = std::make_shared<const BlockSparsePattern>(*std::move(pattern));
+  }
+  return weights;
+}
+
+SparseWeights WorthSkipping(const SparseWeights& weights, const BreakEvenDensities& break_evens) {
+  SparseWeights worth;
+  for (const auto& [weight, pattern] : weights) {
+    const auto found = break_evens.find(weight);
+    if (found == break_evens.end()) continue;
+    const double density =
+        static_cast<double>(pattern->kept_elements()) / static_cast<double>(pattern->elements());
+    if (density <= found->second) worth.emplace(weight, pattern);
+  }
+  return worth;
 }
 
 }  // namespace topiary

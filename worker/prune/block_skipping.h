@@ -1,28 +1,63 @@
-// Where it pays to leave the pruned blocks of a weight out of products.
+// Where it pays to leave the pruned blocks of a weight out of products: where fewer blocks are kept
+// than the break-even density that was measured on this very machine.
 #ifndef TOPIARY_WORKER_PRUNE_BLOCK_SKIPPING_H_
 #define TOPIARY_WORKER_PRUNE_BLOCK_SKIPPING_H_
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "worker/engine/inference_program.h"
+#include "worker/engine/layer_cost.h"
+#include "worker/engine/program.h"
+#include "worker/kernels/backend.h"
 #include "worker/kernels/block_sparse_pattern.h"
+#include "worker/model/graph.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
-#include "worker/prune/support.h"
+#include "worker/prune/method.h"
 
 namespace topiary {
 
-// Whether products and gradients that leave out the pruned blocks of a weight are faster than dense
-// ones: from half of the blocks pruned where they are 8 or more wide and high, from three quarters
-// where 4, and from nine tenths where they are narrower (docs/results.md, block-sparse-layer).
-bool WorthSkipping(const BlockSparsePattern& pattern);
+// A weight and the blocks it is cut in.
+struct BlockedLayer {
+  PrunableLayer layer;
+  BlockShape block;
+};
 
-// Whether products can leave out blocks of this weight: it is that of one Conv or Gemm, or of one
-// MatMul that is not of a stack of matrices.
-bool HasSkippableBlocks(const PrunableLayer& layer);
+// What kernels do with each of `layers` at `batch`, by weight; without those of which they cannot
+// leave out blocks. Errors as those of shape inference.
+absl::StatusOr<std::map<std::string, LayerWork>> WorkOfLayers(
+    const Graph& graph, int64_t batch, LayerUse use, absl::Span<const BlockedLayer> layers);
 
-// The blocks that `support` keeps, where leaving out the others is WorthSkipping(); else null.
-std::shared_ptr<const BlockSparsePattern> PatternWorthSkipping(const BlockPartition& partition,
-                                                               const Support& support);
+// What `work` costs, by weight. Errors as LayerCostSource::Costs().
+absl::StatusOr<std::map<std::string, LayerCost>> CostsOf(
+    const std::map<std::string, LayerWork>& work, LayerCostSource* source, Backend* backend,
+    const CostCheck& check);
+
+// By weight: the density at and below which leaving blocks out is faster than a dense product; 0:
+// never. A weight without an entry is multiplied as if it were dense.
+using BreakEvenDensities = std::map<std::string, double>;
+
+BreakEvenDensities BreakEvensOf(const std::map<std::string, LayerCost>& costs);
+
+// Of the layers of `graph` that `kept` has blocks of, in a program of `options`. Errors as
+// InferenceProgram::ExamplesAtOnce() and CostsOf().
+absl::StatusOr<BreakEvenDensities> InferenceBreakEvens(const Graph& graph,
+                                                       const SparseWeights& kept,
+                                                       const InferenceOptions& options,
+                                                       LayerCostSource* source, Backend* backend,
+                                                       const CostCheck& check);
+
+// The blocks of each layer of `method` that it keeps at the moment.
+SparseWeights KeptBlocksOf(const Method& method);
+
+// Those of `weights` that keep no more than their break-even density.
+SparseWeights WorthSkipping(const SparseWeights& weights, const BreakEvenDensities& break_evens);
 
 }  // namespace topiary
 

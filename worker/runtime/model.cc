@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/engine/inference_program.h"
+#include "worker/engine/layer_cost.h"
+#include "worker/engine/layer_work.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/kernels/block_sparse_pattern.h"
@@ -45,7 +47,8 @@ absl::StatusOr<BlockSparsePattern> NonzeroBlocks(const PrunableLayer& layer, int
   return BlockSparsePattern::Create(layer.rows, layer.cols, rows, cols, kept, layer.groups);
 }
 
-absl::StatusOr<SparseWeights> FindSparseWeights(const BlockSparseModel& model) {
+// Of the weights that the file has in blocks.
+absl::StatusOr<SparseWeights> FindKeptBlocks(const BlockSparseModel& model) {
   SparseWeights weights;
   for (const PrunableLayer& layer : FindPrunableLayers(model.graph)) {
     const auto layout = model.layouts.find(layer.weight);
@@ -56,10 +59,22 @@ absl::StatusOr<SparseWeights> FindSparseWeights(const BlockSparseModel& model) {
     const Tensor& weight = model.graph.FindInitializer(layer.weight)->value;
     ASSIGN_OR_RETURN(BlockSparsePattern pattern,
                      NonzeroBlocks(layer, block_rows, block_cols, weight.data<float>()));
-    if (!WorthSkipping(pattern)) continue;
     weights[layer.weight] = std::make_shared<const BlockSparsePattern>(std::move(pattern));
   }
   return weights;
+}
+
+// Which of `kept` programs are to leave blocks out of.
+absl::StatusOr<SparseWeights> ChooseKernels(const Graph& graph, SparseWeights kept,
+                                            const InferenceOptions& program,
+                                            const ModelOptions& options, Backend* backend) {
+  if (options.kernels == ModelOptions::Kernels::kDense) return SparseWeights();
+  if (options.kernels == ModelOptions::Kernels::kBlockSparse || kept.empty()) return kept;
+  const auto costs = NewMeasuredLayerCosts(options.layer_costs_folder);
+  ASSIGN_OR_RETURN(const BreakEvenDensities break_evens,
+                   InferenceBreakEvens(graph, kept, program, costs.get(), backend,
+                                       [] { return absl::OkStatus(); }));
+  return WorthSkipping(kept, break_evens);
 }
 
 absl::StatusOr<std::vector<ModelTensor>> Describe(absl::Span<const StagedTensor> staged) {
@@ -107,9 +122,10 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
   InferenceOptions program_options;
   program_options.batch = options.batch;
   program_options.examples_at_once = options.examples_at_once;
-  if (!options.dense) {
-    ASSIGN_OR_RETURN(program_options.sparse_weights, FindSparseWeights(model));
-  }
+  ASSIGN_OR_RETURN(SparseWeights kept, FindKeptBlocks(model));
+  ASSIGN_OR_RETURN(
+      program_options.sparse_weights,
+      ChooseKernels(model.graph, std::move(kept), program_options, options, state->backend.get()));
   ASSIGN_OR_RETURN(state->store, ParameterStore::Create(model.graph, state->backend.get(),
                                                         StorePurpose::kInference));
   ASSIGN_OR_RETURN(state->program, InferenceProgram::Build(model.graph, state->store.get(),

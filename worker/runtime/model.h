@@ -26,8 +26,16 @@ struct ModelOptions {
   int64_t batch = 1;
   // Threads of each run. 0: as many as the process may run on.
   int threads = 0;
-  // Multiplies by pruned blocks too, as any runtime does that knows nothing of them.
-  bool dense = false;
+  // How weights with pruned blocks are multiplied.
+  enum class Kernels {
+    kMeasured,     // As is faster for each of them here: measured while the model is loaded.
+    kBlockSparse,  // Without their pruned blocks, wherever kernels can.
+    kDense,        // With them, as any runtime does that knows nothing of them.
+  };
+  Kernels kernels = Kernels::kMeasured;
+  // Where measurements are kept, so that the next load takes no time for them and comes to the same
+  // choice, and so to the same bits. Empty: each load measures anew.
+  std::string layer_costs_folder = {};
   // Examples of the batch that run through the model together; must divide `batch`. 0: as many as
   // have their activations in the processor's caches.
   int64_t examples_at_once = 0;
@@ -64,7 +72,7 @@ class Model {
   // looked up in give rows of 0.
   void Run();
 
-  // Names of the weights whose pruned blocks are left out: those with enough of them.
+  // Names of the weights whose pruned blocks are left out.
   const std::vector<std::string>& sparse_weights() const;
 
  private:

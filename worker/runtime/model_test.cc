@@ -28,6 +28,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 constexpr int64_t kInputs = 40;
 constexpr int64_t kClasses = 5;
@@ -126,7 +127,7 @@ TEST_P(PrunedModel, GivesTheOutputsOfTheDenseOneFromEitherFile) {
       ModelOptions options;
       options.batch = GetParam();
       options.threads = 2;
-      options.dense = dense;
+      options.kernels = dense ? ModelOptions::Kernels::kDense : ModelOptions::Kernels::kBlockSparse;
       ASSERT_OK_AND_ASSIGN(const auto model,
                            Model::Load(absl::StrCat(folder_, "/", name), options));
       ASSERT_EQ(model->inputs().size(), 1u);
@@ -146,17 +147,48 @@ TEST_P(PrunedModel, GivesTheOutputsOfTheDenseOneFromEitherFile) {
 TEST_P(PrunedModel, LeavesOutPrunedBlocksOfTheBlockCompressedFile) {
   ModelOptions options;
   options.batch = GetParam();
+  options.kernels = ModelOptions::Kernels::kBlockSparse;
   ASSERT_OK_AND_ASSIGN(auto model, Model::Load(folder_ + "/model.safetensors", options));
   EXPECT_THAT(model->sparse_weights(), ElementsAre("first", "second"));
-  options.dense = true;
+  options.kernels = ModelOptions::Kernels::kDense;
   ASSERT_OK_AND_ASSIGN(model, Model::Load(folder_ + "/model.safetensors", options));
   EXPECT_THAT(model->sparse_weights(), IsEmpty());
 }
 
+// Whatever is faster here, the second load finds what the first has measured.
+TEST_P(PrunedModel, ChoosesTheSameKernelsFromWhatWasMeasuredBefore) {
+  ModelOptions options;
+  options.batch = GetParam();
+  options.threads = 2;
+  options.layer_costs_folder = NewFolder();
+  std::vector<float> outputs[2];
+  std::vector<std::string> sparse_weights[2];
+  std::vector<std::string> tables[2];
+  for (int load = 0; load < 2; ++load) {
+    ASSERT_OK_AND_ASSIGN(const auto model, Model::Load(folder_ + "/model.safetensors", options));
+    const std::vector<float> examples = Examples(GetParam());
+    std::copy(examples.begin(), examples.end(), static_cast<float*>(model->inputs()[0].data));
+    model->Run();
+    ExpectRight(*model);
+    const auto* output = static_cast<const float*>(model->outputs()[0].data);
+    outputs[load].assign(output, output + GetParam() * kClasses);
+    sparse_weights[load] = model->sparse_weights();
+    for (const auto& file : std::filesystem::directory_iterator(options.layer_costs_folder)) {
+      if (file.path().extension() != ".json") continue;
+      ASSERT_OK_AND_ASSIGN(const std::string table, ReadFile(file.path().string()));
+      tables[load].push_back(table);
+    }
+  }
+  EXPECT_EQ(outputs[0], outputs[1]);
+  EXPECT_EQ(sparse_weights[0], sparse_weights[1]);
+  EXPECT_THAT(tables[0], SizeIs(1));
+  EXPECT_EQ(tables[0], tables[1]);
+}
+
 TEST_P(PrunedModel, IsTheSameThroughTheCInterface) {
   char error[200] = "untouched";
-  topiary_model* model = topiary_load((folder_ + "/model.safetensors").c_str(), GetParam(), 1, 0,
-                                      error, sizeof(error));
+  topiary_model* model = topiary_load((folder_ + "/model.safetensors").c_str(), GetParam(), 1,
+                                      TOPIARY_BLOCK_SPARSE_KERNELS, nullptr, error, sizeof(error));
   ASSERT_NE(model, nullptr) << error;
   ASSERT_EQ(topiary_input_count(model), 1u);
   ASSERT_EQ(topiary_output_count(model), 1u);
@@ -197,12 +229,12 @@ TEST_P(NoModels, AreRefusedWithTheReason) {
   const absl::Status status = Model::Load(path, GetParam().options).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().complaint));
   char error[12];
-  EXPECT_EQ(topiary_load(path.c_str(), GetParam().options.batch, GetParam().options.threads, 0,
-                         error, sizeof(error)),
+  EXPECT_EQ(topiary_load(path.c_str(), GetParam().options.batch, GetParam().options.threads,
+                         TOPIARY_MEASURED_KERNELS, nullptr, error, sizeof(error)),
             nullptr);
   EXPECT_EQ(std::string(error), std::string(status.message()).substr(0, sizeof(error) - 1));
-  EXPECT_EQ(topiary_load(path.c_str(), GetParam().options.batch, GetParam().options.threads, 0,
-                         nullptr, 0),
+  EXPECT_EQ(topiary_load(path.c_str(), GetParam().options.batch, GetParam().options.threads,
+                         TOPIARY_MEASURED_KERNELS, nullptr, nullptr, 0),
             nullptr);
 }
 
@@ -211,8 +243,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(NoModel{"Missing", "none.onnx", nullptr, {}, "none.onnx"},
                     NoModel{"NoOnnx", "m.onnx", "what is this?", {}, "m.onnx"},
                     NoModel{"NoSafetensors", "m.safetensors", "what is this?", {}, "safetensors"},
-                    NoModel{"NoBatch", "m.onnx", "", {0, 1, false}, "no batch of 0"},
-                    NoModel{"NegativeThreads", "m.onnx", "", {1, -1, false}, "-1 threads"}),
+                    NoModel{"NoBatch", "m.onnx", "", {0, 1}, "no batch of 0"},
+                    NoModel{"NegativeThreads", "m.onnx", "", {1, -1}, "-1 threads"}),
     [](const testing::TestParamInfo<NoModel>& info) { return info.param.name; });
 
 // A file may hold a convolution of no channels; nothing divides by them.

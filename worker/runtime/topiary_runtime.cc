@@ -34,20 +34,34 @@ void Report(const std::string& message, char* error, size_t error_size) {
   error[length] = '\0';
 }
 
+topiary::ModelOptions::Kernels KernelsOf(topiary_kernels kernels) {
+  using Kernels = topiary::ModelOptions::Kernels;
+  switch (kernels) {
+    case TOPIARY_BLOCK_SPARSE_KERNELS:
+      return Kernels::kBlockSparse;
+    case TOPIARY_DENSE_KERNELS:
+      return Kernels::kDense;
+    case TOPIARY_MEASURED_KERNELS:
+      break;
+  }
+  return Kernels::kMeasured;
+}
+
 const topiary_tensor* At(const std::vector<topiary_tensor>& tensors, size_t index) {
   return index < tensors.size() ? &tensors[index] : nullptr;
 }
 
 }  // namespace
 
-topiary_model* topiary_load(const char* path, int64_t batch, int threads, int dense, char* error,
-                            size_t error_size) {
+topiary_model* topiary_load(const char* path, int64_t batch, int threads, topiary_kernels kernels,
+                            const char* layer_costs_folder, char* error, size_t error_size) {
   // The libraries below may throw for lack of memory, which C cannot catch.
   try {
     topiary::ModelOptions options;
     options.batch = batch;
     options.threads = threads;
-    options.dense = dense != 0;
+    options.kernels = KernelsOf(kernels);
+    if (layer_costs_folder != nullptr) options.layer_costs_folder = layer_costs_folder;
     absl::StatusOr<std::unique_ptr<topiary::Model>> model = topiary::Model::Load(path, options);
     if (!model.ok()) {
       Report(std::string(model.status().message()), error, error_size);

@@ -26,14 +26,23 @@ typedef struct {
   size_t bytes;
 } topiary_tensor;
 
+/* How weights with pruned blocks are multiplied: as is faster for each of them here, which is
+ * measured while the model is loaded; without those blocks wherever that is possible; with them. */
+typedef enum {
+  TOPIARY_MEASURED_KERNELS = 0,
+  TOPIARY_BLOCK_SPARSE_KERNELS = 1,
+  TOPIARY_DENSE_KERNELS = 2
+} topiary_kernels;
+
 /* Loads a model file: block-compressed where its name ends in ".safetensors", else ONNX. `batch`
- * examples are computed in each run, on `threads` threads (0: as many as the process may run on);
- * `dense` other than 0 multiplies by pruned blocks too.
+ * examples are computed in each run, on `threads` threads (0: as many as the process may run on).
+ * Measurements are kept in `layer_costs_folder` for the next load, which then comes to the same
+ * choice of kernels, and so to the same bits; NULL: each load measures anew.
  *
  * Returns NULL on error, with the reason in `error`, which has room for `error_size` bytes and is
  * always terminated (NULL with 0: the reason is not wanted). To be freed by topiary_free(). */
-topiary_model* topiary_load(const char* path, int64_t batch, int threads, int dense, char* error,
-                            size_t error_size);
+topiary_model* topiary_load(const char* path, int64_t batch, int threads, topiary_kernels kernels,
+                            const char* layer_costs_folder, char* error, size_t error_size);
 /* NULL is allowed. */
 void topiary_free(topiary_model* model);
 

@@ -1,19 +1,10 @@
 #include "common/status_macros.h"
+#include "worker/engine/layer_work.h"
 #include "worker/engine/ops/op_rules.h"
 #include "worker/model/op_params.h"
 
 namespace topiary {
 namespace {
-
-ConvolutionParameters ParametersOf(const ConvParams& params) {
-  ConvolutionParameters p;
-  p.strides = params.window.strides;
-  p.dilations = params.window.dilations;
-  p.pads_begin = params.window.pads_begin;
-  p.pads_end = params.window.pads_end;
-  p.groups = params.group;
-  return p;
-}
 
 struct ConvolutionTensors {
   TensorRef src;
@@ -59,7 +50,7 @@ absl::Status LowerConv(Lowering& l, const FusedNode& fused) {
   ASSIGN_OR_RETURN(t.weights, l.Value(node.input(1)));
   t.has_bias = node.inputs.size() > 2 && !node.input(2).empty();
   ASSIGN_OR_RETURN(const ConvParams params, ReadConv(node, t.src.shape(), t.weights.shape()));
-  ConvolutionParameters p = ParametersOf(params);
+  ConvolutionParameters p = ConvolutionParametersOf(params);
   const Shape& weights = t.weights.shape();
   int64_t inputs = 1;
   for (int axis = 1; axis < weights.rank(); ++axis) inputs *= weights[axis];

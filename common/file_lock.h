@@ -1,5 +1,5 @@
-#ifndef TOPIARY_SERVER_JOBS_FILE_LOCK_H_
-#define TOPIARY_SERVER_JOBS_FILE_LOCK_H_
+#ifndef TOPIARY_COMMON_FILE_LOCK_H_
+#define TOPIARY_COMMON_FILE_LOCK_H_
 
 #include <string>
 #include <utility>
@@ -30,4 +30,4 @@ class FileLock {
 
 }  // namespace topiary
 
-#endif  // TOPIARY_SERVER_JOBS_FILE_LOCK_H_
+#endif  // TOPIARY_COMMON_FILE_LOCK_H_

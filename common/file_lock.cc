@@ -1,4 +1,4 @@
-#include "server/jobs/file_lock.h"
+#include "common/file_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
