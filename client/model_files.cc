@@ -117,26 +117,30 @@ absl::StatusOr<Locations> ExternalLocations(const std::string& onnx_path) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<LocalModelFile>> CollectModelFiles(const std::string& onnx_path) {
-  ASSIGN_OR_RETURN(const Locations locations, ExternalLocations(onnx_path));
+absl::StatusOr<std::vector<LocalModelFile>> CollectModelFiles(const std::string& model_path) {
+  const fs::path main(model_path);
+  std::vector<LocalModelFile> files = {{model_path, main.filename().string(), true}};
+  if (main.extension() == ".safetensors") {
+    RETURN_IF_ERROR(MappedFile::Open(model_path).status());
+    return files;
+  }
+  ASSIGN_OR_RETURN(const Locations locations, ExternalLocations(model_path));
   if (locations.size() > kMaxExternalFiles) {
-    return absl::InvalidArgumentError(absl::StrCat(onnx_path, " names ", locations.size(),
+    return absl::InvalidArgumentError(absl::StrCat(model_path, " names ", locations.size(),
                                                    " external data files; at most ",
                                                    kMaxExternalFiles, " are allowed"));
   }
-  const fs::path main(onnx_path);
-  std::vector<LocalModelFile> files = {{onnx_path, main.filename().string(), true}};
   const fs::path folder = main.has_parent_path() ? main.parent_path() : fs::path(".");
   for (const auto& [location, tensor] : locations) {
     absl::StatusOr<LocalModelFile> file = Locate(folder, location);
     if (!file.ok()) {
       return absl::Status(file.status().code(),
-                          absl::StrCat(onnx_path, ": external data of tensor \"", tensor,
+                          absl::StrCat(model_path, ": external data of tensor \"", tensor,
                                        "\": ", file.status().message()));
     }
     if (file->model_path == files[0].model_path) {
       return absl::InvalidArgumentError(
-          absl::StrCat(onnx_path, ": tensor \"", tensor, "\" names the model itself as its data"));
+          absl::StrCat(model_path, ": tensor \"", tensor, "\" names the model itself as its data"));
     }
     files.push_back(*std::move(file));
   }

@@ -15,7 +15,8 @@ struct LocalModelFile {
   bool main = false;       // The .onnx file.
 };
 
-// The ONNX file `onnx_path` and the external data files that its tensors name (PyTorch writes
+// `model_path` alone where it ends in ".safetensors" (a block-compressed file of a job); else the
+// ONNX file and the external data files that its tensors name (PyTorch writes
 // "model.onnx.data" beside "model.onnx"), subgraphs and attributes included. The main file is
 // first, each file comes once.
 //
@@ -23,7 +24,7 @@ struct LocalModelFile {
 // "..", or a link that leads out), names more than 63 files or one that is not an ordinary file;
 // NOT_FOUND for a missing file. Messages name the tensor and the file. Reads the main file into
 // memory.
-absl::StatusOr<std::vector<LocalModelFile>> CollectModelFiles(const std::string& onnx_path);
+absl::StatusOr<std::vector<LocalModelFile>> CollectModelFiles(const std::string& model_path);
 
 }  // namespace topiary
 

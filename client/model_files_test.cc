@@ -54,6 +54,16 @@ TEST_F(ModelFiles, AModelOfOneFileIsThatFile) {
   EXPECT_EQ(files[0].model_path, "model.onnx");
 }
 
+TEST_F(ModelFiles, ABlockCompressedFileIsAllThereIs) {
+  Write("model.safetensors");
+  ASSERT_OK_AND_ASSIGN(const auto files, CollectModelFiles(folder_ + "/model.safetensors"));
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_TRUE(files[0].main);
+  EXPECT_EQ(files[0].model_path, "model.safetensors");
+  EXPECT_THAT(CollectModelFiles(folder_ + "/none.safetensors"),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(ModelFiles, FindsDataOfInitializersOnceEach) {
   Write("model.onnx.data");
   PutOutside("model.onnx.data", model_.mutable_graph()->add_initializer());

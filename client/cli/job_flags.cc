@@ -44,10 +44,18 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   const auto group = "Pruning";
   command
       ->add_option("--method", flags->method,
-                   "dense, evaluate, magnitude, magnitude_one_shot, sequential_attention_pp "
-                   "[the last]")
+                   "benchmark, dense, evaluate, magnitude, magnitude_one_shot, "
+                   "sequential_attention_pp [the last]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
+      ->group(group);
+  command
+      ->add_option("--latency-ratio", flags->latency_ratio,
+                   "Instead of a sparsity: time of a pass over that of the dense model, in (0, 1)")
+      ->group(group);
+  command
+      ->add_option("--latency-ratio-batch", flags->latency_ratio_batch,
+                   "Examples in such a pass [1]")
       ->group(group);
   command->add_option("--block", flags->block, "ROWSxCOLS of a block [16x16]")->group(group);
   command->add_option("--budget", flags->budget, "uniform (per layer) or global [uniform]")
@@ -109,6 +117,10 @@ void AddServiceFlags(CLI::App* command, JobFlags* flags) {
   command->add_option("--deadline", flags->deadline_seconds, "Seconds until the job fails [none]")
       ->group(group);
   command->add_option("--label", flags->labels, "KEY=VALUE to find the job by")->group(group);
+  command
+      ->add_flag("--dry-run", flags->dry_run,
+                 "Train nothing; report what the job would do and how fast its model would be")
+      ->group(group);
   command->add_flag("--keep-checkpoint", flags->keep_checkpoint, "Also after success")
       ->group(group);
   command->add_flag("--predictions", flags->return_predictions, "With --method evaluate")

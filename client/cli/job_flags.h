@@ -31,6 +31,8 @@ struct JobFlags {
 
   std::string method;
   std::optional<double> sparsity;
+  std::optional<double> latency_ratio;  // Instead of the sparsity.
+  std::optional<int32_t> latency_ratio_batch;
   std::string block;   // ROWSxCOLS
   std::string budget;  // uniform, global
   std::vector<std::string> include;
@@ -59,6 +61,7 @@ struct JobFlags {
   std::optional<double> deadline_seconds;
   std::vector<std::string> labels;  // KEY=VALUE
   bool train_dense_comparison = false;
+  bool dry_run = false;
   bool keep_checkpoint = false;
   bool return_predictions = false;
   std::vector<int32_t> latency_batches;

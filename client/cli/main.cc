@@ -74,6 +74,7 @@ int Main(int argc, char** argv) {
   AddGlobalFlags(&app, &flags);
   CommandSet commands(&app);
   AddRunCommand(&commands);
+  AddBenchCommand(&commands);
   AddSubmitCommand(&commands);
   AddJobCommands(&commands);
   AddReportCommand(&commands);

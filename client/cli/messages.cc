@@ -90,6 +90,8 @@ std::string MethodName(const v1::CompressionSpec& spec) {
       return spec.magnitude().has_one_shot() ? "magnitude_one_shot" : "magnitude";
     case v1::CompressionSpec::kSequentialAttentionPp:
       return "sequential_attention_pp";
+    case v1::CompressionSpec::kBenchmark:
+      return "benchmark";
     case v1::CompressionSpec::METHOD_NOT_SET:
       break;
   }

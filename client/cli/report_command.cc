@@ -17,9 +17,24 @@ namespace {
 
 constexpr int64_t kMaxReportBytes = 64 << 20;
 
-absl::StatusOr<std::string> FetchReport(const std::string& job_name, Session* session) {
+absl::StatusOr<std::string> FetchReportOf(const std::string& job_name, Session* session) {
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const v1::Job job, jobs.Get(JobName(session->project(), job_name)));
+  return FetchReport(job, session);
+}
+
+absl::StatusOr<ExitCode> Report(const std::string& source, Session* session) {
+  const bool local = absl::EndsWith(source, ".json");
+  ASSIGN_OR_RETURN(const std::string json, local ? LocalFileError(ReadFile(source, kMaxReportBytes))
+                                                 : FetchReportOf(source, session));
+  const absl::Status status = ShowReport(json, session);
+  RETURN_IF_ERROR(local ? LocalFileError(status) : status);
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FetchReport(const v1::Job& job, Session* session) {
   for (const v1::ResultFile& file : job.result().files()) {
     if (file.kind() != v1::ResultFile::REPORT) continue;
     ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
@@ -30,24 +45,18 @@ absl::StatusOr<std::string> FetchReport(const std::string& job_name, Session* se
       absl::StrCat("there is no report: the job is ", StateName(job.state())));
 }
 
-absl::StatusOr<ExitCode> Report(const std::string& source, Session* session) {
-  const bool local = absl::EndsWith(source, ".json");
-  ASSIGN_OR_RETURN(const std::string json, local ? LocalFileError(ReadFile(source, kMaxReportBytes))
-                                                 : FetchReport(source, session));
-  ASSIGN_OR_RETURN(const std::string text,
-                   local ? LocalFileError(ReportText(json)) : ReportText(json));
-  if (session->terminal().json()) {
-    // On one line, as all JSON output.
-    const nlohmann::ordered_json report = nlohmann::ordered_json::parse(json, nullptr, false);
-    session->terminal().Print(absl::StrCat(
-        report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), "\n"));
-  } else {
+absl::Status ShowReport(const std::string& json, Session* session) {
+  ASSIGN_OR_RETURN(const std::string text, ReportText(json));
+  if (!session->terminal().json()) {
     session->terminal().Print(text);
+    return absl::OkStatus();
   }
-  return ExitCode::kOk;
+  // On one line, as all JSON output.
+  const nlohmann::ordered_json report = nlohmann::ordered_json::parse(json, nullptr, false);
+  session->terminal().Print(absl::StrCat(
+      report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), "\n"));
+  return absl::OkStatus();
 }
-
-}  // namespace
 
 void AddReportCommand(CommandSet* commands) {
   const auto source = std::make_shared<std::string>();

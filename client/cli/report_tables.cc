@@ -51,10 +51,15 @@ std::string Metric(const std::string& name, const Json& value) {
   return ratio ? FormatPercent(Number(value)) : FormatNumber(Number(value));
 }
 
+bool IsDryRun(const Json& report) {
+  const Json& dry_run = Get(report, "dry_run");
+  return dry_run.is_boolean() && dry_run.get<bool>();
+}
+
 std::string TaskText(const Json& report) {
   const Json& task = Get(report, "task");
   std::string text = absl::StrCat("method ", Text(Get(report, "method")));
-  if (!task.is_object()) return absl::StrCat(text, "\n");
+  if (!task.is_object() || Text(Get(task, "loss")).empty()) return absl::StrCat(text, "\n");
   absl::StrAppend(&text, ", ", Text(Get(task, "loss")));
   const std::string optimizer = Text(Get(task, "optimizer"));
   if (!optimizer.empty()) absl::StrAppend(&text, ", ", optimizer);
@@ -64,6 +69,13 @@ std::string TaskText(const Json& report) {
                     FormatNumber(Number(Get(task, "epochs"))), " epochs)");
   }
   absl::StrAppend(&text, ", seed ", FormatNumber(Number(Get(task, "seed"))), "\n");
+  if (IsDryRun(report)) {
+    const Json& costs = Get(report, "costs");
+    return absl::StrCat(text, "dry run: nothing was trained, pruned blocks were drawn by chance; ",
+                        "training would take about ",
+                        FormatNumber(Number(Get(costs, "training_estimate_seconds"))), " s and ",
+                        Bytes(Get(costs, "memory_estimate_bytes")), "\n");
+  }
   absl::StrAppend(&text, "trained on ", Count(Get(task, "train_examples")),
                   " examples, measured on ", Count(Get(task, "evaluation_examples")), "\n");
   return text;
@@ -93,11 +105,20 @@ std::string MetricsText(const Json& metrics) {
 }
 
 std::string SparsityText(const Json& sparsity) {
-  if (!Get(sparsity, "requested").is_number()) return "";
-  std::string text =
-      absl::StrCat("\nsparsity requested ", FormatPercent(Number(Get(sparsity, "requested"))),
-                   " of the blocks, reached ", FormatPercent(Number(Get(sparsity, "reached"))),
-                   " of all weights");
+  const Json& latency = Get(sparsity, "latency_requested");
+  std::string text;
+  if (Get(sparsity, "requested").is_number()) {
+    text = absl::StrCat("\nsparsity requested ", FormatPercent(Number(Get(sparsity, "requested"))),
+                        " of the blocks");
+  } else if (latency.is_object()) {
+    text =
+        absl::StrCat("\nlatency requested ", FormatPercent(Number(Get(latency, "ratio"))),
+                     " of the dense model's at batch ", Count(Get(latency, "batch")), "; sparsity");
+  } else {
+    return "";
+  }
+  absl::StrAppend(&text, latency.is_object() ? " reached " : ", reached ",
+                  FormatPercent(Number(Get(sparsity, "reached"))), " of all weights");
   const Json& block = Get(sparsity, "block");
   if (block.is_array() && block.size() == 2) {
     absl::StrAppend(&text, "; blocks of ", Count(block[0]), "x", Count(block[1]), ", budget ",
@@ -162,6 +183,11 @@ std::string Milliseconds(const Json& seconds) {
   return absl::StrFormat("%.*f", ms < 1 ? 3 : ms < 10 ? 2 : ms < 100 ? 1 : 0, ms);
 }
 
+std::string Throughput(const Json& statistics) {
+  const double rate = Number(Get(statistics, "examples_per_second"));
+  return std::isfinite(rate) ? FormatNumber(rate) : "-";
+}
+
 std::string LatencyText(const Json& latency) {
   if (!latency.is_array() || latency.empty()) return "";
   Table table({{"latency, ms", Align::kLeft},
@@ -169,7 +195,9 @@ std::string LatencyText(const Json& latency) {
                {"p95", Align::kRight},
                {"block-sparse p50", Align::kRight},
                {"p95", Align::kRight},
-               {"speed-up", Align::kRight}});
+               {"speed-up", Align::kRight},
+               {"examples/s dense", Align::kRight},
+               {"block-sparse", Align::kRight}});
   for (const Json& entry : latency) {
     const Json& dense = Get(entry, "dense");
     const Json& sparse = Get(entry, "block_sparse");
@@ -178,7 +206,8 @@ std::string LatencyText(const Json& latency) {
                   Milliseconds(Get(dense, "p50_seconds")), Milliseconds(Get(dense, "p95_seconds")),
                   Milliseconds(Get(sparse, "p50_seconds")),
                   Milliseconds(Get(sparse, "p95_seconds")),
-                  speedup.is_number() ? absl::StrFormat("%.2fx", Number(speedup)) : "-"});
+                  speedup.is_number() ? absl::StrFormat("%.2fx", Number(speedup)) : "-",
+                  Throughput(dense), Throughput(sparse)});
   }
   return absl::StrCat("\n", table.Render());
 }
@@ -215,11 +244,30 @@ std::string BreakEvenText(const Json& layers, const Json& latency) {
   return any ? absl::StrCat("\n", table.Render(48)) : "";
 }
 
+// Where the time goes, at each batch.
+std::string NodesText(const Json& latency) {
+  if (!latency.is_array()) return "";
+  std::string text;
+  for (const Json& entry : latency) {
+    const Json& nodes = Get(entry, "nodes");
+    if (!nodes.is_array() || nodes.empty()) continue;
+    Table table({{absl::StrCat("batch ", Count(Get(entry, "batch")), ", ms"), Align::kLeft},
+                 {"dense", Align::kRight},
+                 {"block-sparse", Align::kRight}});
+    for (const Json& node : nodes) {
+      table.AddRow({Text(Get(node, "node")), Milliseconds(Get(node, "dense_seconds")),
+                    Milliseconds(Get(node, "block_sparse_seconds"))});
+    }
+    absl::StrAppend(&text, "\n", table.Render(64));
+  }
+  return text;
+}
+
 std::string CostsText(const Json& report) {
   const Json& costs = Get(report, "costs");
   const Json& environment = Get(report, "environment");
   std::string text;
-  if (costs.is_object()) {
+  if (costs.is_object() && Number(Get(costs, "training_seconds")) > 0) {
     absl::StrAppend(&text, "\n", Count(Get(costs, "steps")), " steps in ",
                     FormatNumber(Number(Get(costs, "training_seconds"))), " s, ",
                     FormatNumber(Number(Get(costs, "samples_per_second"))),
@@ -258,7 +306,7 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
                       SparsityText(Get(report, "sparsity")), LayersText(Get(report, "layers")),
                       PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
-                      LatencyText(Get(report, "latency")),
+                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
                       BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }

@@ -57,6 +57,34 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1"));
 }
 
+TEST(ReportText, ShowsADryRunAndALatencyBudget) {
+  ASSERT_OK_AND_ASSIGN(
+      const std::string text,
+      ReportText(R"({"method": "magnitude", "dry_run": true, "task": {"loss": "cross_entropy"},
+                     "sparsity": {"latency_requested": {"ratio": 0.25, "batch": 64},
+                                  "reached": 0.8, "block": [16, 8], "budget": "latency"},
+                     "costs": {"training_estimate_seconds": 90.5,
+                               "memory_estimate_bytes": 3145728}})"));
+  EXPECT_THAT(text, HasSubstr("training would take about 90.5 s and 3.0 MiB"));
+  EXPECT_THAT(text, Not(HasSubstr("trained on")));
+  EXPECT_THAT(text,
+              HasSubstr("latency requested 25.00 % of the dense model's at batch 64; sparsity "
+                        "reached 80.00 % of all weights; blocks of 16x8, budget latency"));
+}
+
+TEST(ReportText, ShowsWhereTheTimeOfABenchmarkGoes) {
+  ASSERT_OK_AND_ASSIGN(
+      const std::string text,
+      ReportText(R"({"method": "benchmark", "task": {"loss": ""}, "latency": [{"batch": 8,
+                     "dense": {"p50_seconds": 0.01, "p95_seconds": 0.02,
+                               "examples_per_second": 800.0},
+                     "nodes": [{"node": "Gemm node 'fc1'", "dense_seconds": 0.004,
+                                "block_sparse_seconds": 0.001}, 5]}]})"));
+  EXPECT_THAT(text, testing::StartsWith("method benchmark\n\nlatency, ms"));
+  EXPECT_THAT(text, HasSubstr("Gemm node 'fc1'   4.00          1.00\n"));
+  EXPECT_THAT(text, HasSubstr("  800  "));
+}
+
 TEST(ReportText, ADenseJobHasNoSparsityLine) {
   ASSERT_OK_AND_ASSIGN(const std::string text,
                        ReportText(R"({"method": "dense", "sparsity": {"reached": 0.0}})"));

@@ -1,5 +1,6 @@
 #include "client/cli/run_command.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/job_flags.h"
 #include "client/cli/private_cluster.h"
+#include "client/cli/report_command.h"
 #include "client/cli/submission.h"
 #include "common/mutex.h"
 #include "common/periodic.h"
@@ -49,34 +51,67 @@ class Watchdog {
   Periodic periodic_;
 };
 
-absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, JobInputs* inputs, Session* session) {
+// What is done with a job that has succeeded, while its server is still there.
+using WithResult = std::function<absl::Status(const v1::Job&)>;
+
+absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_result,
+                               JobInputs* inputs, Session* session) {
   RETURN_IF_ERROR(UploadInputs(flags.job, session, inputs));
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(v1::Job job, jobs.Submit(inputs->spec));
   ASSIGN_OR_RETURN(job, WatchToEnd(session, job.name(), 0, false));
-  if (job.state() == v1::JOB_STATE_SUCCEEDED) {
-    RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
-  }
+  if (job.state() == v1::JOB_STATE_SUCCEEDED) RETURN_IF_ERROR(with_result(job));
   return job;
 }
 
-absl::StatusOr<ExitCode> Run(const RunFlags& flags, Session* session) {
-  ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
-  RETURN_IF_ERROR(PrepareDownload(flags.download));
+absl::StatusOr<v1::Job> RunPrivately(const RunFlags& flags, JobInputs inputs,
+                                     const WithResult& with_result, Session* session) {
   PrivateClusterOptions options = flags.cluster;
   options.threads = flags.job.threads.value_or(0);
   ASSIGN_OR_RETURN(const std::unique_ptr<PrivateCluster> cluster,
                    PrivateCluster::Start(options, session->cancellation()));
   session->UseServer(cluster->target());
   Watchdog watchdog(cluster.get(), session->cancellation());
-  const absl::StatusOr<v1::Job> job = RunJob(flags, &inputs, session);
+  absl::StatusOr<v1::Job> job = RunJob(flags, with_result, &inputs, session);
   const absl::Status ended = watchdog.Finish();
-  if (job.ok()) return ShowEndedJob(*session, *job);
+  if (job.ok()) return job;
   RETURN_IF_ERROR(ended);
   if (absl::IsCancelled(job.status())) {
     return absl::CancelledError("stopped, and the job with it");
   }
   return job.status();
+}
+
+absl::StatusOr<ExitCode> Run(const RunFlags& flags, Session* session) {
+  ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
+  RETURN_IF_ERROR(PrepareDownload(flags.download));
+  const auto download = [&](const v1::Job& job) {
+    return DownloadResult(session, job, flags.download);
+  };
+  ASSIGN_OR_RETURN(const v1::Job job, RunPrivately(flags, std::move(inputs), download, session));
+  return ShowEndedJob(*session, job);
+}
+
+absl::StatusOr<ExitCode> Bench(const RunFlags& flags, Session* session) {
+  ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
+  std::string report;
+  const auto fetch = [&](const v1::Job& job) -> absl::Status {
+    ASSIGN_OR_RETURN(report, FetchReport(job, session));
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(const v1::Job job, RunPrivately(flags, std::move(inputs), fetch, session));
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) return ShowEndedJob(*session, job);
+  RETURN_IF_ERROR(ShowReport(report, session));
+  return ExitCode::kOk;
+}
+
+void AddClusterFlags(CLI::App* command, PrivateClusterOptions* options) {
+  command->add_option("--server-binary", options->server_binary,
+                      "topiary-server [beside this program or in PATH]");
+  command->add_option("--worker-binary", options->worker_binary,
+                      "topiary-worker [beside this program or in PATH]");
+  command->add_option("--data-dir", options->data_dir,
+                      "Keep the servers' files and logs here [a temporary folder]");
 }
 
 }  // namespace
@@ -88,13 +123,24 @@ void AddRunCommand(CommandSet* commands) {
                     [flags](Session* session) { return Run(*flags, session); });
   command->add_option("--download", flags->download,
                       "Folder to write the result to [topiary-result]");
-  command->add_option("--server-binary", flags->cluster.server_binary,
-                      "topiary-server [beside this program or in PATH]");
-  command->add_option("--worker-binary", flags->cluster.worker_binary,
-                      "topiary-worker [beside this program or in PATH]");
-  command->add_option("--data-dir", flags->cluster.data_dir,
-                      "Keep the servers' files and logs here [a temporary folder]");
+  AddClusterFlags(command, &flags->cluster);
   AddJobFlags(command, &flags->job);
+}
+
+void AddBenchCommand(CommandSet* commands) {
+  const auto flags = std::make_shared<RunFlags>();
+  flags->job.method = "benchmark";
+  CLI::App* command =
+      commands->Add(commands->app(), "bench", "Time a model here, whole and node by node",
+                    [flags](Session* session) { return Bench(*flags, session); });
+  command
+      ->add_option("model", flags->job.model,
+                   "FILE.onnx, or FILE.safetensors, of which pruned blocks are left out where that "
+                   "is faster")
+      ->required();
+  command->add_option("--batch", flags->job.latency_batches, "Examples in a pass [1 and 64]");
+  command->add_option("--threads", flags->job.threads, "[as many as there are processors]");
+  AddClusterFlags(command, &flags->cluster);
 }
 
 }  // namespace topiary

@@ -6,8 +6,10 @@
 namespace topiary {
 
 // topiary run: one job from start to end without a server: a private coordinator and worker are
-// started, used and stopped.
+// started, used and stopped. topiary bench: the same for a job of method benchmark, of which the
+// report is shown.
 void AddRunCommand(CommandSet* commands);
+void AddBenchCommand(CommandSet* commands);
 
 }  // namespace topiary
 

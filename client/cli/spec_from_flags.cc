@@ -65,10 +65,12 @@ absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
     spec->mutable_magnitude()->mutable_one_shot();
   } else if (method == "sequential_attention_pp") {
     spec->mutable_sequential_attention_pp();
+  } else if (method == "benchmark") {
+    spec->mutable_benchmark();
   } else if (!method.empty()) {
-    return UnknownWord(
-        "--method", method,
-        {"dense", "evaluate", "magnitude", "magnitude_one_shot", "sequential_attention_pp"});
+    return UnknownWord("--method", method,
+                       {"benchmark", "dense", "evaluate", "magnitude", "magnitude_one_shot",
+                        "sequential_attention_pp"});
   }
   if (!flags.preset.empty()) {
     using Method = v1::SequentialAttentionPlusPlusMethod;
@@ -91,7 +93,18 @@ absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
 }
 
 absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
+  if (flags.sparsity.has_value() && flags.latency_ratio.has_value()) {
+    return UsageError("--sparsity and --latency-ratio exclude each other");
+  }
   IfGiven(flags.sparsity, [&](double x) { spec->mutable_target()->set_sparsity(x); });
+  IfGiven(flags.latency_ratio,
+          [&](double x) { spec->mutable_target()->mutable_latency()->set_ratio(x); });
+  if (flags.latency_ratio_batch.has_value()) {
+    if (!spec->target().has_latency()) {
+      return UsageError("--latency-ratio-batch goes with --latency-ratio only");
+    }
+    spec->mutable_target()->mutable_latency()->set_batch_size(*flags.latency_ratio_batch);
+  }
   IfGiven(flags.min_blocks, [&](int32_t x) { spec->mutable_target()->set_min_blocks(x); });
   if (!flags.block.empty()) {
     ASSIGN_OR_RETURN(const auto block, ParseBlock(flags.block));
@@ -205,6 +218,7 @@ absl::Status ApplyService(const JobFlags& flags, v1::CompressionSpec* spec) {
     spec->mutable_deadline()->set_seconds(whole);
     spec->mutable_deadline()->set_nanos(static_cast<int32_t>((seconds - whole) * 1e9));
   }
+  if (flags.dry_run) spec->set_dry_run(true);
   if (flags.train_dense_comparison) spec->mutable_outputs()->set_train_dense_comparison(true);
   if (flags.keep_checkpoint) spec->mutable_outputs()->set_keep_checkpoint(true);
   if (flags.no_latency) {
@@ -276,10 +290,15 @@ absl::Status CheckFormatFlags(const JobFlags& flags, DataFormat format) {
 }  // namespace
 
 absl::Status ApplyFlags(const JobFlags& flags, v1::CompressionSpec* spec) {
-  RETURN_IF_ERROR(ApplyDataFlags(flags, spec->mutable_data()));
   RETURN_IF_ERROR(ApplyMethod(flags, spec));
+  RETURN_IF_ERROR(ApplyDataFlags(flags, spec->mutable_data()));
   RETURN_IF_ERROR(ApplyTarget(flags, spec));
   RETURN_IF_ERROR(ApplyTask(flags, spec->mutable_task()));
+  if (spec->has_benchmark()) {
+    // Neither is needed; where there is something in them the service says so.
+    if (spec->data().ByteSizeLong() == 0) spec->clear_data();
+    if (spec->task().ByteSizeLong() == 0) spec->clear_task();
+  }
   return ApplyService(flags, spec);
 }
 

@@ -33,8 +33,10 @@ TEST_P(Flags, SayThisInTheSpec) {
   v1::CompressionSpec spec;
   ASSERT_OK(ApplyFlags(flags, &spec));
   v1::CompressionSpec wanted = FromText(GetParam().spec);
-  wanted.mutable_data();
-  wanted.mutable_task();
+  if (!wanted.has_benchmark()) {
+    wanted.mutable_data();
+    wanted.mutable_task();
+  }
   EXPECT_EQ(spec.DebugString(), wanted.DebugString());
 }
 
@@ -57,6 +59,19 @@ INSTANTIATE_TEST_SUITE_P(
                  },
                  "target { sparsity: 0.9 block_rows: 8 block_cols: 4 budget: GLOBAL "
                  "exclude_layers: 'fc*' min_blocks: 1 }"},
+        FlagCase{"LatencyBudget",
+                 [](JobFlags* f) {
+                   f->latency_ratio = 0.25;
+                   f->latency_ratio_batch = 64;
+                 },
+                 "target { latency { ratio: 0.25 batch_size: 64 } }"},
+        FlagCase{"DryRun", [](JobFlags* f) { f->dry_run = true; }, "dry_run: true"},
+        FlagCase{"Benchmark",
+                 [](JobFlags* f) {
+                   f->method = "benchmark";
+                   f->latency_batches = {1, 8};
+                 },
+                 "benchmark {} outputs { latency_batch_sizes: [1, 8] }"},
         FlagCase{"PresetAlone", [](JobFlags* f) { f->preset = "paper_criteo"; },
                  "sequential_attention_pp { preset: PAPER_CRITEO }"},
         FlagCase{"SgdWithNesterov",
@@ -149,6 +164,14 @@ INSTANTIATE_TEST_SUITE_P(
                       f->steps = 1;
                     },
                     "--epochs and --steps"},
+        MistakeCase{"SparsityAndLatency",
+                    [](JobFlags* f) {
+                      f->sparsity = 0.5;
+                      f->latency_ratio = 0.5;
+                    },
+                    "--sparsity and --latency-ratio"},
+        MistakeCase{"BatchOfNoLatency", [](JobFlags* f) { f->latency_ratio_batch = 8; },
+                    "--latency-ratio-batch"},
         MistakeCase{"MomentumOfAdam",
                     [](JobFlags* f) {
                       f->optimizer = "adam";

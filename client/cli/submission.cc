@@ -68,6 +68,12 @@ absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
   }
   ASSIGN_OR_RETURN(inputs.train, ReadDataFlag(flags.train));
   ASSIGN_OR_RETURN(inputs.evaluation, ReadDataFlag(flags.evaluation));
+  if (inputs.spec.has_benchmark()) {
+    if (inputs.train.has_value() || inputs.evaluation.has_value()) {
+      return UsageError("a benchmark runs on random inputs: leave --train and --eval out");
+    }
+    return inputs;
+  }
   if (!inputs.train.has_value() && !inputs.spec.data().has_train()) {
     return UsageError("there is no data: give --train FILE.npz, FILE.csv or IMAGES,LABELS");
   }

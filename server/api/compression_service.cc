@@ -32,6 +32,8 @@ const char* MethodLabel(const v1::CompressionSpec& spec) {
       return "evaluate";
     case v1::CompressionSpec::kMagnitude:
       return "magnitude";
+    case v1::CompressionSpec::kBenchmark:
+      return "benchmark";
     default:
       return "sequential_attention_pp";
   }

@@ -110,7 +110,11 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
 void FillTarget(v1::PruningTarget* target) {
   SET_IF_ZERO(target, block_rows, 16);
   SET_IF_ZERO(target, block_cols, 16);
-  SET_IF_ZERO(target, budget, v1::PruningTarget::UNIFORM);
+  if (target->has_latency()) {
+    SET_IF_ZERO(target->mutable_latency(), batch_size, 1);
+  } else {
+    SET_IF_ZERO(target, budget, v1::PruningTarget::UNIFORM);
+  }
   SET_IF_ZERO(target, min_blocks, 100);
   SET_IF_ABSENT(target, batch_norm_batches, 100);
 }
@@ -120,6 +124,13 @@ void FillLatency(int32_t batch_size, v1::Outputs* outputs) {
   if (!outputs->latency() || outputs->latency_batch_sizes_size() > 0) return;
   outputs->add_latency_batch_sizes(1);
   if (batch_size > 1) outputs->add_latency_batch_sizes(std::min(batch_size, 64));
+}
+
+// What was asked for is measured at the end.
+void AddLatencyBatch(int32_t batch_size, v1::Outputs* outputs) {
+  const auto& sizes = outputs->latency_batch_sizes();
+  if (std::find(sizes.begin(), sizes.end(), batch_size) != sizes.end()) return;
+  outputs->add_latency_batch_sizes(batch_size);
 }
 
 // Method, target and outputs.
@@ -134,9 +145,13 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   const bool prunes = spec->has_magnitude() || spec->has_sequential_attention_pp();
   if (prunes) FillTarget(spec->mutable_target());
-  SET_IF_ABSENT(spec->mutable_outputs(), onnx, !spec->has_evaluate());
+  const bool trains = !spec->has_evaluate() && !spec->has_benchmark();
+  SET_IF_ABSENT(spec->mutable_outputs(), onnx, trains);
   SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes);
-  FillLatency(spec->task().batch_size(), spec->mutable_outputs());
+  FillLatency(spec->has_benchmark() ? 64 : spec->task().batch_size(), spec->mutable_outputs());
+  if (spec->target().has_latency()) {
+    AddLatencyBatch(spec->target().latency().batch_size(), spec->mutable_outputs());
+  }
 }
 
 void FillRetry(v1::RetryPolicy* retry) {
@@ -166,8 +181,10 @@ bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method)
 
 void FillDefaults(v1::CompressionSpec* spec) {
   if (spec->model().files_size() == 1) spec->mutable_model()->mutable_files(0)->set_main(true);
-  FillData(spec->mutable_data());
-  FillTask(!spec->has_evaluate(), spec->mutable_task());
+  if (!spec->has_benchmark()) {
+    FillData(spec->mutable_data());
+    FillTask(!spec->has_evaluate(), spec->mutable_task());
+  }
   FillMethod(spec);
   SET_IF_ZERO(spec->mutable_placement(), device, v1::Placement::CPU);
   FillRetry(spec->mutable_retry());

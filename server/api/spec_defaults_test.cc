@@ -27,7 +27,7 @@ v1::CompressionSpec SpecOf(const std::string& text) {
     spec.mutable_model()->add_files()->set_path("m.onnx");
     spec.mutable_model()->mutable_files(0)->set_digest(std::string(64, 'a'));
   }
-  if (!spec.data().has_train()) {
+  if (!spec.data().has_train() && !spec.has_benchmark()) {
     spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(std::string(64, 'b'));
   }
   return spec;
@@ -109,6 +109,16 @@ INSTANTIATE_TEST_SUITE_P(
                      "dense {} outputs { latency: true latency_batch_sizes: [1, 8] }"},
         DefaultsCase{"NoLatency", "dense {} outputs { latency: false }",
                      "dense {} outputs { latency: false }"},
+        DefaultsCase{"LatencyBudget", "target { latency { ratio: 0.5 batch_size: 8 } }",
+                     "target { latency { ratio: 0.5 batch_size: 8 } } "
+                     "outputs { latency: true latency_batch_sizes: [1, 64, 8] }"},
+        DefaultsCase{"LatencyBudgetOfABatchNamed",
+                     "target { latency { ratio: 0.5 } } outputs { latency_batch_sizes: [2, 1] }",
+                     "target { latency { ratio: 0.5 batch_size: 1 } } "
+                     "outputs { latency_batch_sizes: [2, 1] }"},
+        DefaultsCase{"Benchmark", "benchmark {}",
+                     "benchmark {} outputs { onnx: false block_sparse: false latency: true "
+                     "latency_batch_sizes: [1, 64] }"},
         DefaultsCase{"LongBackoff",
                      "target { sparsity: 0.5 } retry { initial_backoff { seconds: 90 } }",
                      "retry { maximum_backoff { seconds: 90 } }"},

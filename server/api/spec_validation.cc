@@ -87,7 +87,7 @@ void ValidateModel(const v1::Model& model, absl::string_view path, FieldViolatio
     if (file.main()) ++mains;
   }
   check.That(mains == 1 || (mains == 0 && model.files_size() <= 1), "files",
-             "must have exactly one entry with main = true, the .onnx file");
+             "must have exactly one entry with main = true, the model's own file");
 }
 
 void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
@@ -122,8 +122,15 @@ void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
   CheckWellFormed(spec, path, violations);
   if (violations->violations().size() > before) return;
   ValidateModel(spec.model(), JoinPath(path, "model"), violations);
-  ValidateData(spec.data(), JoinPath(path, "data"), violations);
-  ValidateTask(spec, JoinPath(path, "task"), violations);
+  if (spec.has_benchmark()) {
+    FieldChecks check(path, violations);
+    constexpr absl::string_view kWhy = "method benchmark runs on random inputs: leave it out";
+    check.That(!spec.has_data(), "data", kWhy);
+    check.That(!spec.has_task(), "task", kWhy);
+  } else {
+    ValidateData(spec.data(), JoinPath(path, "data"), violations);
+    ValidateTask(spec, JoinPath(path, "task"), violations);
+  }
   ValidateMethod(spec, path, violations);
   ValidateExecution(spec, path, violations);
 }

@@ -15,8 +15,7 @@ constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
 
 bool Prunes(const v1::CompressionSpec& spec) {
-  return spec.method_case() != v1::CompressionSpec::kDense &&
-         spec.method_case() != v1::CompressionSpec::kEvaluate;
+  return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
 }
 
 void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path,
@@ -95,7 +94,17 @@ void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldCh
 void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
-  check.InOpen(target.sparsity(), 0, 1, "sparsity");
+  if (target.has_latency()) {
+    FieldChecks latency(check.PathOf("latency"), violations);
+    latency.InOpen(target.latency().ratio(), 0, 1, "ratio");
+    latency.ZeroOrInRange(target.latency().batch_size(), 1, 65536, "batch_size");
+    check.That(target.budget() == v1::PruningTarget::BUDGET_UNSPECIFIED, "budget",
+               "must be left out with a latency budget");
+  } else if (target.has_sparsity()) {
+    check.InOpen(target.sparsity(), 0, 1, "sparsity");
+  } else {
+    check.That(false, "sparsity", "must lie in (0, 1), or give a latency budget");
+  }
   check.ZeroOrInRange(target.block_rows(), 1, 4096, "block_rows");
   check.ZeroOrInRange(target.block_cols(), 1, 4096, "block_cols");
   check.ZeroOrInRange(target.min_blocks(), 1, 1000000000, "min_blocks");
@@ -124,14 +133,18 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
                      FieldViolations* violations) {
   const v1::Outputs& outputs = spec.outputs();
   FieldChecks check(path, violations);
-  const bool evaluates = spec.method_case() == v1::CompressionSpec::kEvaluate;
-  check.That(!(outputs.onnx() && evaluates), "onnx", "method evaluate makes no model");
+  const bool trains = !spec.has_evaluate() && !spec.has_benchmark();
+  check.That(!outputs.onnx() || trains, "onnx", "the method makes no model");
   check.That(!(outputs.block_sparse() && !Prunes(spec)), "block_sparse",
              "needs a method that prunes");
-  check.That(!(outputs.keep_checkpoint() && evaluates), "keep_checkpoint",
-             "method evaluate writes no checkpoint");
+  check.That(!outputs.keep_checkpoint() || trains, "keep_checkpoint",
+             "the method writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
              "needs a method that prunes");
+  const bool off = outputs.has_latency() && !outputs.latency();
+  check.That(!off || !spec.has_benchmark(), "latency", "is all that method benchmark does");
+  check.That(!off || !spec.target().has_latency(), "latency",
+             "must not be false with a latency budget, which it proves");
   ValidateLatency(outputs, &check);
 }
 
@@ -152,6 +165,8 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   } else {
     check.That(!spec.has_target(), "target", "the method prunes nothing: leave target out");
   }
+  check.That(!spec.dry_run() || !(spec.has_evaluate() || spec.has_benchmark()), "dry_run",
+             "the method trains nothing: leave dry_run out");
   ValidateOutputs(spec, check.PathOf("outputs"), violations);
 }
 

@@ -32,7 +32,7 @@ def topiary(binary):
 
     def call(*arguments):
         arguments = [str(argument) for argument in arguments]
-        if arguments[0] == "run":
+        if arguments[0] in ("run", "bench"):
             arguments += ["--server-binary", str(binary("//server:topiary-server")),
                           "--worker-binary", str(binary("//worker:topiary-worker")), "--threads", "1"]
         done = subprocess.run([binary("//client/cli:topiary"), "--output", "json", *arguments],
@@ -182,3 +182,30 @@ def test_the_sparsity_reported_is_that_of_the_file(pruned):
     total = sum(weight.size for weight in prunable)
     assert report["sparsity"]["reached"] == pytest.approx(zeros / total, abs=1e-6)
     assert report["sparsity"]["requested"] == 0.8
+
+
+def test_a_benchmark_of_the_files_has_the_time_of_each_node(topiary, pruned):
+    result = json.loads(topiary("bench", pruned / "result/model.safetensors", "--batch", 4))
+    assert result["method"] == "benchmark"
+    (latency,) = result["latency"]
+    assert latency["batch"] == 4 and latency["dense"]["examples_per_second"] > 0
+    weights = {layer["name"]: layer for layer in result["layers"] if layer["pruned"]}
+    assert set(weights) == {layer["name"] for layer in report_of(pruned)["layers"] if layer["pruned"]}
+    assert set(latency["break_even_sparsity"]) <= set(weights)
+    nodes = [node["node"] for node in latency["nodes"]]
+    assert any("Conv" in node for node in nodes) and any("Gemm" in node for node in nodes)
+    result = json.loads(topiary("bench", pruned / "result/model.onnx", "--batch", 4))
+    assert "block_sparse" not in result["latency"][0]
+
+
+def test_a_dry_run_foretells_the_report(topiary, pruned, tmp_path):
+    topiary("run", "--model", pruned / "new.onnx", "--train", pruned / "train.npz",
+            "--eval", pruned / "eval.npz", "--sparsity", 0.8, "--block", "8x4", "--min-blocks", 20,
+            "--epochs", 8, "--batch", 50, "--dry-run", "--download", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    foretold = json.loads((tmp_path / "report.json").read_text())
+    assert foretold["dry_run"] and not foretold["metrics"]["given"]
+    for ahead, done in zip(foretold["layers"], report_of(pruned)["layers"]):
+        for key in ("name", "pruned", "blocks_total", "blocks_live", "stored_bytes"):
+            assert ahead[key] == done[key], key
+    assert foretold["costs"]["training_estimate_seconds"] > 0

@@ -359,6 +359,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
                                                   spec.task().optimizer().weight_decay()));
       return MethodSpec(std::move(method));
     }
+    case v1::CompressionSpec::kBenchmark:
+      return MethodSpec(BenchmarkSpec());
     case v1::CompressionSpec::METHOD_NOT_SET:
       break;
   }
@@ -368,6 +370,10 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
   PruningTargetSpec out;
   out.sparsity = target.sparsity();
+  if (target.has_latency()) {
+    out.latency = LatencyBudgetSpec{target.latency().ratio(),
+                                    std::max<int64_t>(1, target.latency().batch_size())};
+  }
   if (target.block_rows() > 0) out.block_rows = target.block_rows();
   if (target.block_cols() > 0) out.block_cols = target.block_cols();
   switch (target.budget()) {
@@ -390,9 +396,9 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
 
 OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
   const v1::Outputs& outputs = spec.outputs();
-  const bool evaluates = spec.method_case() == v1::CompressionSpec::kEvaluate;
+  const bool trains = !spec.has_evaluate() && !spec.has_benchmark();
   OutputsSpec out;
-  out.onnx = outputs.has_onnx() ? outputs.onnx() : !evaluates;
+  out.onnx = outputs.has_onnx() ? outputs.onnx() : trains;
   out.block_sparse = outputs.has_block_sparse() ? outputs.block_sparse() : spec.has_target();
   out.keep_checkpoint = outputs.keep_checkpoint();
   out.train_dense_comparison = outputs.train_dense_comparison();
@@ -405,6 +411,7 @@ OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
 
 std::vector<std::string> DataDigests(const v1::CompressionSpec& spec) {
   std::vector<std::string> digests;
+  if (!spec.has_data()) return digests;
   AddDigests(spec.data().train(), &digests);
   if (spec.data().has_evaluation()) AddDigests(spec.data().evaluation(), &digests);
   return digests;
@@ -442,8 +449,11 @@ absl::StatusOr<JobSpec> ConvertSpec(const v1::CompressionSpec& spec, const std::
                                     const std::map<std::string, std::string>& paths, int threads) {
   JobSpec out;
   out.model_path = model_path;
-  ASSIGN_OR_RETURN(out.data, ConvertData(spec.data(), paths));
-  ASSIGN_OR_RETURN(out.task, ConvertTask(spec));
+  out.dry_run = spec.dry_run();
+  if (!spec.has_benchmark()) {
+    ASSIGN_OR_RETURN(out.data, ConvertData(spec.data(), paths));
+    ASSIGN_OR_RETURN(out.task, ConvertTask(spec));
+  }
   ASSIGN_OR_RETURN(out.method, ConvertMethod(spec));
   if (spec.has_target()) {
     ASSIGN_OR_RETURN(out.target, ConvertTarget(spec.target()));

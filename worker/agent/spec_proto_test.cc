@@ -178,6 +178,27 @@ TEST(ConvertSpec, ThreadsOfTheWorkerWhereTheSpecNamesNone) {
   EXPECT_EQ(job.threads, 2);
 }
 
+TEST(ConvertSpec, TakesOverALatencyBudgetAndThatItIsADryRun) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("sequential_attention_pp {} dry_run: true "
+                                        "target { latency { ratio: 0.25 batch_size: 8 } }")));
+  ASSERT_TRUE(job.target->latency.has_value());
+  EXPECT_EQ(job.target->latency->ratio, 0.25);
+  EXPECT_EQ(job.target->latency->batch, 8);
+  EXPECT_TRUE(job.dry_run);
+}
+
+TEST(ConvertSpec, ABenchmarkHasNoData) {
+  v1::CompressionSpec spec = Complete("benchmark {} outputs { latency_batch_sizes: [1, 8] }");
+  spec.clear_data();
+  spec.clear_task();
+  EXPECT_THAT(DataDigests(spec), testing::IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
+  EXPECT_TRUE(std::holds_alternative<BenchmarkSpec>(job.method));
+  EXPECT_FALSE(job.outputs.onnx);
+  EXPECT_THAT(job.outputs.latency_batches, testing::ElementsAre(1, 8));
+}
+
 TEST(ConvertSpec, EvaluateWritesNoModel) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("evaluate { return_predictions: true }")));

@@ -125,11 +125,20 @@ absl::Status InferenceProgram::Allocate(Backend* backend) {
 
 void InferenceProgram::Run() {
   if (parts_ == 1) return program_->Forward();
+  RunInParts([this] { program_->Forward(); });
+}
+
+void InferenceProgram::RunTimed(absl::Span<double> seconds) {
+  if (parts_ == 1) return program_->ForwardTimed(seconds);
+  RunInParts([this, seconds] { program_->ForwardTimed(seconds); });
+}
+
+void InferenceProgram::RunInParts(const std::function<void()>& run) {
   for (int64_t part = 0; part < parts_; ++part) {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       CopyPart(inputs_[i], program_->inputs()[i], part, /*out=*/false);
     }
-    program_->Forward();
+    run();
     for (size_t i = 0; i < outputs_.size(); ++i) {
       CopyPart(outputs_[i], program_->outputs()[i], part, /*out=*/true);
     }

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_ENGINE_INFERENCE_PROGRAM_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,9 @@ class InferenceProgram {
 
   // Computes the outputs from the inputs.
   void Run();
+  // The same, adding to seconds[i] what the step statistics().forward_steps[i] took, all parts of
+  // the batch together.
+  void RunTimed(absl::Span<double> seconds);
 
   int64_t batch() const { return program_->batch() * parts_; }
   int64_t examples_at_once() const { return program_->batch(); }
@@ -54,6 +58,7 @@ class InferenceProgram {
   InferenceProgram(std::unique_ptr<Program> program, int64_t parts)
       : program_(std::move(program)), parts_(parts) {}
   absl::Status Allocate(Backend* backend);
+  void RunInParts(const std::function<void()>& run);
 
   std::unique_ptr<Program> program_;
   int64_t parts_;

@@ -1,6 +1,8 @@
 #include "worker/engine/program.h"
 
+#include <chrono>
 #include <utility>
+#include <vector>
 
 #include "common/check.h"
 #include "common/status_macros.h"
@@ -55,6 +57,23 @@ void Program::RefreshWeights() {
 void Program::Forward() {
   RefreshWeights();
   RunSteps(compiled_->steps.forward);
+  FinishForward();
+}
+
+void Program::ForwardTimed(absl::Span<double> seconds) {
+  const std::vector<Step>& steps = compiled_->steps.forward;
+  CHECK_EQ(seconds.size(), steps.size());
+  RefreshWeights();
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const auto began = std::chrono::steady_clock::now();
+    steps[i].kernel->Run();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    seconds[i] += took.count();
+  }
+  FinishForward();
+}
+
+void Program::FinishForward() {
   if (!compiled_->updates_statistics) return;
   compiled_->store->MarkChanged();
   compiled_->weights_version = compiled_->store->version();  // Statistics only: weights are right.

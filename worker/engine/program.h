@@ -118,6 +118,8 @@ class Program {
   // Computes outputs and, with a loss, the loss. In training mode updates the running
   // statistics (and so the store's version).
   void Forward();
+  // The same, adding to seconds[i] what the step statistics().forward_steps[i] took.
+  void ForwardTimed(absl::Span<double> seconds);
   // Forward(), then the gradient of every trainable parameter that the loss depends on; those of
   // others stay 0. Gradients are overwritten, not added to. Training mode and a loss only.
   void ForwardBackward();
@@ -138,6 +140,7 @@ class Program {
  private:
   explicit Program(std::unique_ptr<CompiledProgram> compiled);
   void RefreshWeights();
+  void FinishForward();
 
   std::unique_ptr<CompiledProgram> compiled_;
 };

@@ -42,6 +42,10 @@ Json ToJson(const LayerReport& layer) {
 Json SparsityJson(const JobReport& report) {
   Json json = Json::object();
   if (report.sparsity_requested.has_value()) json["requested"] = *report.sparsity_requested;
+  if (report.latency_requested.has_value()) {
+    json["latency_requested"] = {{"ratio", report.latency_requested->ratio},
+                                 {"batch", report.latency_requested->batch}};
+  }
   json["reached"] = SparsityReached(report.layers);
   if (report.block.has_value()) {
     json["block"] = {report.block->first, report.block->second};
@@ -62,31 +66,49 @@ Json TaskJson(const JobReport& report) {
   return json;
 }
 
-Json ToJson(const LatencyStatistics& statistics) {
-  return {{"p50_seconds", statistics.p50}, {"p95_seconds", statistics.p95}};
+Json ToJson(const LatencyStatistics& statistics, int64_t batch) {
+  Json json = {{"p50_seconds", statistics.p50}, {"p95_seconds", statistics.p95}};
+  if (statistics.mean > 0) {
+    json["examples_per_second"] = static_cast<double>(batch) / statistics.mean;
+  }
+  return json;
+}
+
+Json ToJson(const NodeLatencyReport& node) {
+  Json json = {{"node", node.node}, {"dense_seconds", node.dense}};
+  if (node.block_sparse.has_value()) json["block_sparse_seconds"] = *node.block_sparse;
+  return json;
 }
 
 Json ToJson(const LatencyReport& latency) {
-  Json json = {{"batch", latency.batch}, {"runs", latency.runs}, {"dense", ToJson(latency.dense)}};
+  Json json = {{"batch", latency.batch},
+               {"runs", latency.runs},
+               {"dense", ToJson(latency.dense, latency.batch)}};
   if (latency.block_sparse.has_value()) {
-    json["block_sparse"] = ToJson(*latency.block_sparse);
+    json["block_sparse"] = ToJson(*latency.block_sparse, latency.batch);
     json["speedup"] = latency.dense.p50 / latency.block_sparse->p50;
     json["sparse_weights"] = latency.sparse_weights;
   }
   if (!latency.break_even_sparsity.empty()) {
     json["break_even_sparsity"] = ToJson(latency.break_even_sparsity);
   }
+  for (const NodeLatencyReport& node : latency.nodes) json["nodes"].push_back(ToJson(node));
   if (!latency.warning.empty()) json["warning"] = latency.warning;
   return json;
 }
 
 Json CostsJson(const CostReport& costs) {
-  return {{"steps", costs.steps},
-          {"samples", costs.samples},
-          {"training_seconds", costs.training_seconds},
-          {"evaluation_seconds", costs.evaluation_seconds},
-          {"total_seconds", costs.total_seconds},
-          {"samples_per_second", costs.samples_per_second()}};
+  Json json = {{"steps", costs.steps},
+               {"samples", costs.samples},
+               {"training_seconds", costs.training_seconds},
+               {"evaluation_seconds", costs.evaluation_seconds},
+               {"total_seconds", costs.total_seconds},
+               {"samples_per_second", costs.samples_per_second()},
+               {"memory_estimate_bytes", costs.memory_estimate_bytes}};
+  if (costs.training_estimate_seconds.has_value()) {
+    json["training_estimate_seconds"] = *costs.training_estimate_seconds;
+  }
+  return json;
 }
 
 Json EnvironmentJson(const EnvironmentReport& environment) {
@@ -114,6 +136,7 @@ double SparsityReached(const std::vector<LayerReport>& layers) {
 
 std::string ReportJson(const JobReport& report) {
   Json json = {{"format", "topiary-report"}, {"format_version", 1}, {"method", report.method}};
+  if (report.dry_run) json["dry_run"] = true;
   json["task"] = TaskJson(report);
   json["metrics"] = {{"given", ToJson(report.given_metrics)}};
   if (!report.dense_metrics.empty()) json["metrics"]["dense"] = ToJson(report.dense_metrics);

@@ -68,6 +68,14 @@ struct FileReport {
 struct LatencyStatistics {
   double p50 = 0;  // The median, and the 95th percentile.
   double p95 = 0;
+  double mean = 0;
+};
+
+// Of one node of the graph and what was fused with it, in seconds of the fastest pass.
+struct NodeLatencyReport {
+  std::string node;
+  double dense = 0;
+  std::optional<double> block_sparse;
 };
 
 // How fast the model is at one batch size, on the worker and with its threads.
@@ -81,6 +89,7 @@ struct LatencyReport {
   // Of pruned weights: the sparsity from which leaving out blocks is faster here; 1: none is
   // enough.
   std::map<std::string, double> break_even_sparsity = {};
+  std::vector<NodeLatencyReport> nodes = {};  // In the order in which they run, where asked for.
   std::string warning = {};  // About pruned layers that are no faster for it; empty: none.
 };
 
@@ -91,6 +100,9 @@ struct CostReport {
   double training_seconds = 0;  // Of all attempts whose work is in the result.
   double evaluation_seconds = 0;
   double total_seconds = 0;  // Of this attempt, from the start to the report.
+  int64_t memory_estimate_bytes = 0;
+  // Of a dry run: what the training would take, from some of its first steps.
+  std::optional<double> training_estimate_seconds;
   double samples_per_second() const {
     return training_seconds > 0 ? static_cast<double>(samples) / training_seconds : 0;
   }
@@ -105,7 +117,14 @@ struct EnvironmentReport {
   std::string plan_digest;
 };
 
+// A budget of latency.
+struct LatencyBudgetReport {
+  double ratio = 0;  // Of a pass of the pruned model to one of the dense model.
+  int64_t batch = 0;
+};
+
 struct JobReport {
+  bool dry_run = false;  // Nothing was trained: which blocks are pruned was drawn by chance.
   std::string method;
   std::string loss;
   std::string optimizer;  // Empty where nothing was trained.
@@ -121,7 +140,8 @@ struct JobReport {
   std::map<std::string, double> pruned_metrics;
 
   std::optional<double> sparsity_requested;
-  std::optional<std::pair<int64_t, int64_t>> block;  // rows, cols.
+  std::optional<LatencyBudgetReport> latency_requested;  // Instead of a sparsity.
+  std::optional<std::pair<int64_t, int64_t>> block;      // rows, cols.
   std::string budget;
   std::vector<LayerReport> layers;
   std::vector<PhaseReport> phases;

@@ -23,14 +23,14 @@ double Number(const Json& json) {
   return json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
-Json MetricsJson(const MetricValues& values) {
+Json NumbersJson(const std::map<std::string, double>& values) {
   Json json = Json::object();
   for (const auto& [name, value] : values) json[name] = value;
   return json;
 }
 
-MetricValues MetricsOf(const Json& json) {
-  MetricValues values;
+std::map<std::string, double> NumbersOf(const Json& json) {
+  std::map<std::string, double> values;
   if (!json.is_object()) return values;
   for (const auto& [name, value] : json.items()) values[name] = Number(value);
   return values;
@@ -43,7 +43,7 @@ Json HistoryJson(const std::vector<HistoryEntry>& history) {
                     {"epoch", entry.epoch},
                     {"loss", entry.loss},
                     {"sparsity", entry.sparsity},
-                    {"metrics", MetricsJson(entry.metrics)}});
+                    {"metrics", NumbersJson(entry.metrics)}});
   }
   return json;
 }
@@ -63,25 +63,23 @@ std::vector<HistoryEntry> HistoryOf(const Json& json) {
   for (const Json& entry : json) {
     history.push_back({Integer(Member(entry, "step")), Number(Member(entry, "epoch")),
                        Number(Member(entry, "loss")), Number(Member(entry, "sparsity")),
-                       MetricsOf(Member(entry, "metrics"))});
+                       NumbersOf(Member(entry, "metrics"))});
   }
   return history;
 }
 
 Json RecordJson(const JobRecord& record) {
-  Json json = {{"given_metrics", MetricsJson(record.given_metrics)}};
-  if (record.dense_metrics.has_value()) json["dense_metrics"] = MetricsJson(*record.dense_metrics);
+  Json json = {{"given_metrics", NumbersJson(record.given_metrics)}};
+  if (record.dense_metrics.has_value()) json["dense_metrics"] = NumbersJson(*record.dense_metrics);
   json["history"] = HistoryJson(record.history);
   json["loss_sum"] = record.loss_sum;
   json["loss_steps"] = record.loss_steps;
   json["training_seconds"] = record.training_seconds;
   json["evaluation_seconds"] = record.evaluation_seconds;
   json["samples"] = record.samples;
-  if (record.break_evens.has_value()) {
-    json["break_evens"] = Json::object();
-    for (const auto& [weight, density] : *record.break_evens) {
-      json["break_evens"][weight] = density;
-    }
+  if (record.plan.has_value()) {
+    json["plan"] = {{"break_evens", NumbersJson(record.plan->break_evens)},
+                    {"sparsities", NumbersJson(record.plan->sparsities)}};
   }
   json["bit_exact"] = record.bit_exact;
   return json;
@@ -89,9 +87,9 @@ Json RecordJson(const JobRecord& record) {
 
 JobRecord RecordOf(const Json& json) {
   JobRecord record;
-  record.given_metrics = MetricsOf(Member(json, "given_metrics"));
+  record.given_metrics = NumbersOf(Member(json, "given_metrics"));
   if (Member(json, "dense_metrics").is_object()) {
-    record.dense_metrics = MetricsOf(Member(json, "dense_metrics"));
+    record.dense_metrics = NumbersOf(Member(json, "dense_metrics"));
   }
   record.history = HistoryOf(Member(json, "history"));
   record.loss_sum = Number(Member(json, "loss_sum"));
@@ -99,11 +97,9 @@ JobRecord RecordOf(const Json& json) {
   record.training_seconds = Number(Member(json, "training_seconds"));
   record.evaluation_seconds = Number(Member(json, "evaluation_seconds"));
   record.samples = Integer(Member(json, "samples"));
-  if (const Json& break_evens = Member(json, "break_evens"); break_evens.is_object()) {
-    record.break_evens.emplace();
-    for (const auto& [weight, density] : break_evens.items()) {
-      (*record.break_evens)[weight] = Number(density);
-    }
+  if (const Json& plan = Member(json, "plan"); plan.is_object()) {
+    record.plan =
+        KernelPlan{NumbersOf(Member(plan, "break_evens")), NumbersOf(Member(plan, "sparsities"))};
   }
   record.bit_exact =
       Member(json, "bit_exact").is_boolean() && Member(json, "bit_exact").get<bool>();

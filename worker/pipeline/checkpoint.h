@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/export/report.h"
+#include "worker/pipeline/kernel_plan.h"
 #include "worker/pipeline/task.h"
-#include "worker/prune/block_skipping.h"
 #include "worker/prune/method.h"
 
 namespace topiary {
@@ -30,9 +30,8 @@ struct JobRecord {
   double training_seconds = 0;
   double evaluation_seconds = 0;
   int64_t samples = 0;
-  // Where leaving out pruned blocks pays in training, as measured before the first step: what
-  // decides which kernels run, and so the bits of the result. Absent where nothing is pruned.
-  std::optional<BreakEvenDensities> break_evens;
+  // Absent where nothing is pruned.
+  std::optional<KernelPlan> plan;
   // False once any attempt ran with another determinism key than the first.
   bool bit_exact = true;
 };

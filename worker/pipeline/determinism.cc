@@ -11,7 +11,7 @@
 namespace topiary {
 
 DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
-                     const BreakEvenDensities& break_evens) {
+                     const KernelPlan& measured) {
   DeterminismKey key;
   key.isa = backend.isa;
   key.threads = backend.threads;
@@ -27,9 +27,12 @@ DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
     for (const std::string& step : *steps) absl::StrAppend(&plan, step, "\n");
     plan += "--\n";
   }
-  // Multiples of 0.05, so that a difference is one that was measured.
-  for (const auto& [weight, density] : break_evens) {
+  // Multiples of 0.05 and 0.01, so that a difference is one that was measured.
+  for (const auto& [weight, density] : measured.break_evens) {
     absl::StrAppend(&plan, "block-sparse ", weight, " from ", density, "\n");
+  }
+  for (const auto& [weight, sparsity] : measured.sparsities) {
+    absl::StrAppend(&plan, "sparsity ", weight, " ", sparsity, "\n");
   }
   key.plan_digest = Sha256Hex(plan);
   return key;

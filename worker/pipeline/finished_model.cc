@@ -92,7 +92,8 @@ std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<La
   return reports;
 }
 
-std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, double requested) {
+std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers,
+                                       std::optional<double> requested) {
   std::vector<std::string> warnings;
   for (const LayerReport& layer : layers) {
     if (layer.pruned && layer.blocks_live <= 1 && layer.blocks_total > 1) {
@@ -103,17 +104,28 @@ std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, d
     }
   }
   const double reached = SparsityReached(layers);
-  if (requested - reached > 0.02) {
+  if (requested.has_value() && *requested - reached > 0.02) {
     warnings.push_back(absl::StrFormat(
         "sparsity reached is %.3f, %.3f was requested: layers that stay dense are not made up for; "
         "lower target.min_blocks or use smaller blocks to prune them",
-        reached, requested));
+        reached, *requested));
   }
   return warnings;
 }
 
 std::string WarningAboutSpeed(const std::vector<LayerReport>& layers,
+                              const std::optional<LatencyBudgetReport>& budget,
                               const LatencyReport& latency) {
+  std::string warning;
+  if (budget.has_value() && budget->batch == latency.batch) {
+    const double ratio =
+        latency.block_sparse.has_value() ? latency.block_sparse->p50 / latency.dense.p50 : 1;
+    if (ratio > budget->ratio) {
+      warning = absl::StrFormat(
+          "at batch %d the model takes %.1f %% of its dense time, %.1f %% was asked for; ",
+          latency.batch, 100 * ratio, 100 * budget->ratio);
+    }
+  }
   constexpr int kMostNamed = 3;
   int pruned = 0, slow = 0;
   std::string names;
@@ -129,11 +141,13 @@ std::string WarningAboutSpeed(const std::vector<LayerReport>& layers,
                                 ? absl::StrFormat("pays from %.0f %%)", 100 * found->second)
                                 : "never pays)");
   }
-  if (slow == 0) return "";
-  return absl::StrFormat(
+  if (slow == 0) return warning.substr(0, warning.empty() ? 0 : warning.size() - 2);
+  absl::StrAppendFormat(
+      &warning,
       "at batch %d leaving out pruned blocks is not faster on this machine for %d of %d pruned "
       "layers: %s%s; prune them further, use larger blocks, or exclude them",
       latency.batch, slow, pruned, names, slow > kMostNamed ? ", ..." : "");
+  return warning;
 }
 
 }  // namespace topiary

@@ -31,10 +31,14 @@ std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<La
                                         const std::vector<PrunedWeight>& pruned);
 
 // What a reader of the report should know: layers left with one block, layers left dense.
-std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers, double requested);
+std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers,
+                                       std::optional<double> requested);
 
-// Which pruned layers are not sparse enough for that to be faster; empty where all are.
-std::string WarningAboutSpeed(const std::vector<LayerReport>& layers, const LatencyReport& latency);
+// That the latency asked for was not reached, and which pruned layers are not sparse enough for
+// that to be faster; empty where there is nothing of the kind to say.
+std::string WarningAboutSpeed(const std::vector<LayerReport>& layers,
+                              const std::optional<LatencyBudgetReport>& budget,
+                              const LatencyReport& latency);
 
 }  // namespace topiary
 

@@ -129,12 +129,18 @@ TEST(WarningAboutSpeed, NamesLayersThatArePrunedTooLittleToPay) {
     layers.push_back(layer);
   }
   latency.break_even_sparsity = {{"pays", 0.6}, {"little", 0.75}, {"never", 1}, {"dense", 1}};
-  EXPECT_THAT(WarningAboutSpeed(layers, latency),
+  EXPECT_THAT(WarningAboutSpeed(layers, std::nullopt, latency),
               HasSubstr("at batch 64 leaving out pruned blocks is not faster on this machine for 2 "
                         "of 3 pruned layers: 'little' (60 %, pays from 75 %), 'never' (60 %, never "
                         "pays); prune them further"));
   latency.break_even_sparsity = {{"pays", 0.6}};
-  EXPECT_EQ(WarningAboutSpeed(layers, latency), "");
+  EXPECT_EQ(WarningAboutSpeed(layers, std::nullopt, latency), "");
+  latency.dense.p50 = 2;
+  latency.block_sparse = LatencyStatistics{1, 1};
+  EXPECT_EQ(WarningAboutSpeed(layers, LatencyBudgetReport{0.5, 64}, latency), "");
+  EXPECT_EQ(WarningAboutSpeed(layers, LatencyBudgetReport{0.4, 1}, latency), "");
+  EXPECT_EQ(WarningAboutSpeed(layers, LatencyBudgetReport{0.4, 64}, latency),
+            "at batch 64 the model takes 50.0 % of its dense time, 40.0 % was asked for");
 }
 
 TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {

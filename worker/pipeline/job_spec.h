@@ -133,12 +133,22 @@ struct SequentialAttentionPlusPlusSpec {
   bool reset_optimizer_at_phases = true;
 };
 
-using MethodSpec =
-    std::variant<DenseSpec, EvaluateSpec, MagnitudeSpec, SequentialAttentionPlusPlusSpec>;
+// Data and task are not read.
+struct BenchmarkSpec {};
+
+using MethodSpec = std::variant<DenseSpec, EvaluateSpec, MagnitudeSpec,
+                                SequentialAttentionPlusPlusSpec, BenchmarkSpec>;
+
+// A forward pass of the pruned model takes `ratio` of the time that it takes dense.
+struct LatencyBudgetSpec {
+  double ratio = 1;  // (0, 1).
+  int64_t batch = 1;
+};
 
 struct PruningTargetSpec {
   enum class Budget { kUniform, kGlobal };
-  double sparsity = 0;  // (0, 1).
+  double sparsity = 0;  // (0, 1); not read where there is a latency budget.
+  std::optional<LatencyBudgetSpec> latency;
   int64_t block_rows = 16;
   int64_t block_cols = 16;
   Budget budget = Budget::kUniform;
@@ -161,7 +171,10 @@ struct OutputsSpec {
 };
 
 struct JobSpec {
-  // The main .onnx file; its external data files lie beside it in the same folder.
+  // Only load and plan, and report what would be done.
+  bool dry_run = false;
+  // The main .onnx file (benchmark: or .safetensors file); its external data files lie beside it in
+  // the same folder.
   std::string model_path;
   DataSpec data;
   TaskSpec task;

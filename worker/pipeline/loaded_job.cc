@@ -71,18 +71,18 @@ absl::Status CheckLatencyBatches(const JobSpec& spec, const Graph& graph) {
   return absl::OkStatus();
 }
 
-absl::Status CheckMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
-                         int64_t data_bytes, int64_t prediction_bytes) {
+absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
+                         int64_t prediction_bytes, LoadedJob* job) {
   MemoryNeeds needs;
   needs.batch = batch;
   needs.data_bytes = data_bytes;
   needs.prediction_bytes = prediction_bytes;
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
-  for (const LayerChoice& choice : job.choices) {
+  for (const LayerChoice& choice : job->choices) {
     if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);
   }
-  ASSIGN_OR_RETURN(const MemoryEstimate estimate, EstimateMemory(job.graph, needs));
-  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
+  ASSIGN_OR_RETURN(job->memory, EstimateMemory(job->graph, needs));
+  return CheckMemoryLimit(job->memory, spec.memory_limit_bytes);
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   RETURN_IF_ERROR(LoadModel(spec, &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
   RETURN_IF_ERROR(CheckLatencyBatches(spec, job.graph));
-  RETURN_IF_ERROR(CheckMemory(spec, job, 1, 0, 0));
+  RETURN_IF_ERROR(CheckMemory(spec, 1, 0, 0, &job));
   ASSIGN_OR_RETURN(job.data, PrepareData(spec.data, spec.task.loss, spec.task.seed, requirements,
                                          spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
@@ -102,7 +102,7 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   }
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,
                    PredictionBytes(spec, requirements, job.data.evaluation.size()));
-  RETURN_IF_ERROR(CheckMemory(spec, job, job.batch, job.data.bytes(), prediction_bytes));
+  RETURN_IF_ERROR(CheckMemory(spec, job.batch, job.data.bytes(), prediction_bytes, &job));
   return job;
 }
 
@@ -121,7 +121,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const 
   if (dense_comparison) return NewDenseMethod(job.total_steps);
   std::vector<MethodLayer> layers;
   for (const LayerChoice& choice : job.choices) {
-    if (choice.partition != nullptr) layers.push_back({choice.layer.weight, choice.partition});
+    if (choice.partition != nullptr)
+      layers.push_back({choice.layer.weight, choice.partition, choice.sparsity});
   }
   const PruningTarget target =
       spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();

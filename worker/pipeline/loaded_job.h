@@ -9,6 +9,7 @@
 #include "worker/model/graph.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/prepared_data.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/method.h"
@@ -25,6 +26,7 @@ struct LoadedJob {
   int64_t batch = 0;                 // Examples per step.
   int64_t batches_per_epoch = 0;
   int64_t total_steps = 0;
+  MemoryEstimate memory;  // Of the training, or the evaluation.
 };
 
 // Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), PrepareData() and CheckMemoryLimit().

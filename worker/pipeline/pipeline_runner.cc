@@ -1,5 +1,6 @@
 #include "worker/pipeline/pipeline_runner.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "worker/pipeline/benchmark_job.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
 #include "worker/pipeline/evaluator.h"
@@ -15,6 +17,7 @@
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/latency.h"
 #include "worker/pipeline/loaded_job.h"
+#include "worker/pipeline/planning.h"
 #include "worker/pipeline/result_files.h"
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
@@ -41,12 +44,17 @@ class JobRun {
   absl::StatusOr<JobOutcome> Run(const BackendFactory& backends) {
     reporter_.EnterPhase("load");
     RETURN_IF_ERROR(reporter_.Check());
-    ASSIGN_OR_RETURN(job_, LoadJob(spec_, reporter_));
     ASSIGN_OR_RETURN(backend_, backends(spec_.threads));
+    if (std::holds_alternative<BenchmarkSpec>(spec_.method)) {
+      return RunBenchmarkJob(spec_, attempt_.work_folder, costs_, backend_.get(), clock_,
+                             &reporter_);
+    }
+    ASSIGN_OR_RETURN(job_, LoadJob(spec_, reporter_));
     if (!attempt_.checkpoint_path.empty()) ReadResumePoint();
-    RETURN_IF_ERROR(MeasureGivenModel());
-    RETURN_IF_ERROR(PlanKernels());
     ResultFiles files(attempt_.work_folder);
+    if (!spec_.dry_run) RETURN_IF_ERROR(MeasureGivenModel());
+    RETURN_IF_ERROR(Plan());
+    if (spec_.dry_run) return DryRun(&files);
     if (std::holds_alternative<EvaluateSpec>(spec_.method)) {
       RETURN_IF_ERROR(MeasureLatencies({}));
       return Finish(&files, {}, {});
@@ -95,25 +103,20 @@ class JobRun {
     return absl::OkStatus();
   }
 
-  // Where leaving out pruned blocks pays in training. A plan of an attempt before is obeyed.
-  absl::Status PlanKernels() {
-    std::vector<BlockedLayer> layers;
-    for (const LayerChoice& choice : job_.choices) {
-      if (choice.partition != nullptr) layers.push_back({choice.layer, choice.partition->block()});
+  // A plan of an attempt before is obeyed.
+  absl::Status Plan() {
+    if (job_.choices.empty()) return absl::OkStatus();
+    if (!record_.plan.has_value()) {
+      reporter_.EnterPhase("plan");
+      ASSIGN_OR_RETURN(record_.plan,
+                       PlanKernels(spec_, job_, costs_, backend_.get(), reporter_.checker()));
+      planned_now_ = true;
     }
-    if (layers.empty() || record_.break_evens.has_value()) return absl::OkStatus();
-    reporter_.EnterPhase("plan");
-    ASSIGN_OR_RETURN(const auto work,
-                     WorkOfLayers(job_.graph, job_.batch, LayerUse::kTraining, layers));
-    ASSIGN_OR_RETURN(const auto costs, CostsOf(work, costs_, backend_.get(), reporter_.checker()));
-    record_.break_evens = BreakEvensOf(costs);
-    planned_now_ = true;
+    ObeyPlan(*record_.plan, &job_);
     return absl::OkStatus();
   }
 
-  BreakEvenDensities BreakEvens() const {
-    return record_.break_evens.value_or(BreakEvenDensities());
-  }
+  KernelPlan TrainingPlan() const { return record_.plan.value_or(KernelPlan()); }
 
   absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(ParameterStore* store) {
     return Evaluator::Create(job_.graph, store, backend_.get(), job_.data.evaluation, spec_.task);
@@ -121,7 +124,7 @@ class JobRun {
 
   void AnnounceKey(const Program& program) {
     if (key_.has_value()) return;
-    key_ = KeyOf(backend_->info(), program, BreakEvens());
+    key_ = KeyOf(backend_->info(), program, TrainingPlan());
     observer_->OnDeterminismKey(*key_);
     if (attempt_.required_key.has_value() && !SameKey(*key_, *attempt_.required_key)) {
       record_.bit_exact = false;
@@ -138,7 +141,7 @@ class JobRun {
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
     ASSIGN_OR_RETURN(trained.loop,
                      TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
-                                          std::move(method), BreakEvens()));
+                                          std::move(method), TrainingPlan().break_evens));
     TrainingLoop& loop = *trained.loop;
     AnnounceKey(loop.program());
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
@@ -207,6 +210,40 @@ class JobRun {
     return Finish(files, pruned, trained.metrics);
   }
 
+  // What the job would do, with blocks drawn by chance in place of those that training chooses.
+  absl::StatusOr<JobOutcome> DryRun(ResultFiles* files) {
+    RETURN_IF_ERROR(EstimateTraining());
+    const std::vector<PrunedWeight> pruned = ExpectedSupports(spec_, job_);
+    for (const PrunedWeight& weight : pruned) {
+      Tensor& value = job_.graph.FindInitializer(weight.partition->layer().weight)->value;
+      weight.partition->ZeroPruned(weight.support, value.span<float>());
+    }
+    RETURN_IF_ERROR(MeasureLatencies(KeptBlocksOf(pruned)));
+    return Finish(files, pruned, {});
+  }
+
+  // From some steps, which a store of its own forgets.
+  absl::Status EstimateTraining() {
+    constexpr int64_t kSteps = 5;
+    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
+    phases_ = method->plan().phases();
+    ASSIGN_OR_RETURN(const auto loop,
+                     TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
+                                          std::move(method), TrainingPlan().break_evens));
+    AnnounceKey(loop->program());
+    absl::Duration fastest = absl::InfiniteDuration();
+    while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
+      RETURN_IF_ERROR(reporter_.Check());
+      const absl::Time began = clock_->Now();
+      RETURN_IF_ERROR(loop->Step().status());
+      fastest = std::min(fastest, clock_->Now() - began);
+    }
+    const int trainings = spec_.outputs.train_dense_comparison ? 2 : 1;
+    training_estimate_seconds_ =
+        absl::ToDoubleSeconds(fastest) * trainings * static_cast<double>(loop->total_steps());
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch) {
     RETURN_IF_ERROR(CheckLatencyMemory(spec_, job_, batch, kept.empty() ? 1 : 2));
     return MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation, batch,
@@ -251,6 +288,7 @@ class JobRun {
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
     input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
+    input.training_estimate_seconds = training_estimate_seconds_;
     return WriteReport(input, files);
   }
 
@@ -271,6 +309,7 @@ class JobRun {
   std::optional<DeterminismKey> key_;
   std::optional<Tensor> predictions_;
   std::vector<Phase> phases_;
+  std::optional<double> training_estimate_seconds_;  // Of a dry run.
   std::vector<LatencyReport> latencies_;
   std::vector<std::string> warnings_;
 };

@@ -61,6 +61,7 @@ std::string OptimizerName(OptimizerSpec::Kind kind) {
 
 void DescribeTask(const ReportInput& input, JobReport* report) {
   const JobSpec& spec = *input.spec;
+  report->dry_run = spec.dry_run;
   report->method = std::string(MethodName(spec.method));
   report->loss = LossName(spec.task.loss);
   report->seed = spec.task.seed;
@@ -79,17 +80,26 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
   report->layers = DescribeLayers(input.job->graph, input.job->choices, *input.pruned);
   if (input.pruned->empty()) return;
   const PruningTargetSpec& target = *input.spec->target;
-  report->sparsity_requested = target.sparsity;
+  if (target.latency.has_value()) {
+    report->latency_requested = {target.latency->ratio, target.latency->batch};
+  } else {
+    report->sparsity_requested = target.sparsity;
+  }
   report->block = {target.block_rows, target.block_cols};
   const bool layers_compete = target.budget == PruningTargetSpec::Budget::kGlobal;
-  report->budget = layers_compete ? "global" : "uniform";
-  const BreakEvenDensities& break_evens = input.record->break_evens.value_or(BreakEvenDensities());
+  report->budget = target.latency.has_value() ? "latency" : layers_compete ? "global" : "uniform";
+  const KernelPlan plan = input.record->plan.value_or(KernelPlan());
   for (LayerReport& layer : report->layers) {
-    if (layer.pruned && !layers_compete) layer.sparsity_requested = target.sparsity;
-    const auto found = break_evens.find(layer.name);
-    if (found != break_evens.end()) layer.training_break_even_sparsity = 1 - found->second;
+    const auto allotted = plan.sparsities.find(layer.name);
+    if (layer.pruned && allotted != plan.sparsities.end()) {
+      layer.sparsity_requested = allotted->second;
+    } else if (layer.pruned && !layers_compete) {
+      layer.sparsity_requested = target.sparsity;
+    }
+    const auto found = plan.break_evens.find(layer.name);
+    if (found != plan.break_evens.end()) layer.training_break_even_sparsity = 1 - found->second;
   }
-  report->warnings = WarningsAbout(report->layers, target.sparsity);
+  report->warnings = WarningsAbout(report->layers, report->sparsity_requested);
 }
 
 void DescribeMetrics(const ReportInput& input, JobReport* report) {
@@ -109,7 +119,7 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   }
   report->latency = input.latency;
   for (LatencyReport& latency : report->latency) {
-    latency.warning = WarningAboutSpeed(report->layers, latency);
+    latency.warning = WarningAboutSpeed(report->layers, report->latency_requested, latency);
   }
   report->warnings.insert(report->warnings.end(), input.warnings.begin(), input.warnings.end());
   report->bit_exact = input.record->bit_exact;
@@ -118,6 +128,8 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   report->costs.training_seconds = input.record->training_seconds;
   report->costs.evaluation_seconds = input.record->evaluation_seconds;
   report->costs.total_seconds = input.total_seconds;
+  report->costs.memory_estimate_bytes = input.job->memory.total();
+  report->costs.training_estimate_seconds = input.training_estimate_seconds;
   report->environment.topiary_version = kVersion;
   report->environment.backend = input.backend.name;
   report->environment.isa = input.backend.isa;

@@ -2,6 +2,7 @@
 #ifndef TOPIARY_WORKER_PIPELINE_RESULT_FILES_H_
 #define TOPIARY_WORKER_PIPELINE_RESULT_FILES_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ struct ReportInput {
   BackendInfo backend;
   std::string plan_digest;
   double total_seconds = 0;
+  std::optional<double> training_estimate_seconds;  // Of a dry run.
 };
 
 // Adds report.json to `files` and gives the outcome of the job.

@@ -179,7 +179,7 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 
 absl::string_view MethodName(const MethodSpec& method) {
   constexpr absl::string_view kNames[] = {"dense", "evaluate", "magnitude",
-                                          "sequential_attention_pp"};
+                                          "sequential_attention_pp", "benchmark"};
   return kNames[method.index()];
 }
 
@@ -198,6 +198,7 @@ MethodOptions MethodOptionsOf(const MethodSpec& method) {
 PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
   PruningTarget out;
   out.sparsity = target.sparsity;
+  if (target.latency.has_value()) out.sparsity.reset();
   out.block = {target.block_rows, target.block_cols};
   out.budget = target.budget == PruningTargetSpec::Budget::kGlobal ? BudgetKind::kGlobal
                                                                    : BudgetKind::kUniform;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/model/shape_inference.h"
 
@@ -40,34 +41,55 @@ BreakEvenDensities BreakEvensOf(const std::map<std::string, LayerCost>& costs) {
   return densities;
 }
 
+absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
+    const Graph& graph, const std::map<std::string, BlockShape>& blocks,
+    const InferenceOptions& options, LayerCostSource* source, Backend* backend,
+    const CostCheck& check) {
+  std::vector<BlockedLayer> layers;
+  for (PrunableLayer& layer : FindPrunableLayers(graph)) {
+    const auto found = blocks.find(layer.weight);
+    if (found != blocks.end()) layers.push_back({std::move(layer), found->second});
+  }
+  ASSIGN_OR_RETURN(const int64_t examples, InferenceProgram::ExamplesAtOnce(graph, options));
+  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, examples, LayerUse::kInference, layers));
+  ASSIGN_OR_RETURN(auto costs, CostsOf(work, source, backend, check));
+  const auto parts = static_cast<double>(options.batch / examples);
+  for (auto& [weight, cost] : costs) {
+    cost.dense_seconds *= parts;
+    for (LayerCost::Point& point : cost.sparse) point.seconds *= parts;
+  }
+  return costs;
+}
+
 absl::StatusOr<BreakEvenDensities> InferenceBreakEvens(const Graph& graph,
                                                        const SparseWeights& kept,
                                                        const InferenceOptions& options,
                                                        LayerCostSource* source, Backend* backend,
                                                        const CostCheck& check) {
-  std::vector<BlockedLayer> layers;
-  for (PrunableLayer& layer : FindPrunableLayers(graph)) {
-    const auto found = kept.find(layer.weight);
-    if (found == kept.end()) continue;
-    const BlockShape block = {found->second->block_rows, found->second->block_cols};
-    layers.push_back({std::move(layer), block});
+  std::map<std::string, BlockShape> blocks;
+  for (const auto& [weight, pattern] : kept) {
+    blocks[weight] = {pattern->block_rows, pattern->block_cols};
   }
-  ASSIGN_OR_RETURN(const int64_t batch, InferenceProgram::ExamplesAtOnce(graph, options));
-  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, batch, LayerUse::kInference, layers));
-  ASSIGN_OR_RETURN(const auto costs, CostsOf(work, source, backend, check));
+  ASSIGN_OR_RETURN(const auto costs,
+                   InferenceCosts(graph, blocks, options, source, backend, check));
   return BreakEvensOf(costs);
+}
+
+std::shared_ptr<const BlockSparsePattern> PatternOf(const BlockPartition& partition,
+                                                    const Support& support) {
+  const PrunableLayer& layer = partition.layer();
+  absl::StatusOr<BlockSparsePattern> pattern =
+      BlockSparsePattern::Create(layer.rows, layer.cols, partition.block().rows,
+                                 partition.block().cols, support, layer.groups);
+  CHECK_OK(pattern.status()) << layer.weight;  // A partition has fewer than 2^31 blocks.
+  return std::make_shared<const BlockSparsePattern>(*std::move(pattern));
 }
 
 SparseWeights KeptBlocksOf(const Method& method) {
   SparseWeights weights;
   for (size_t i = 0; i < method.layers().size(); ++i) {
     const BlockPartition& partition = *method.layers()[i].partition;
-    const PrunableLayer& layer = partition.layer();
-    absl::StatusOr<BlockSparsePattern> pattern = BlockSparsePattern::Create(
-        layer.rows, layer.cols, partition.block().rows, partition.block().cols,
-        method.support(static_cast<int>(i)), layer.groups);
-    if (!pattern.ok()) continue;
-    weights[layer.weight] = std::make_shared<const BlockSparsePattern>(*std::move(pattern));
+    weights[partition.layer().weight] = PatternOf(partition, method.support(static_cast<int>(i)));
   }
   return weights;
 }

@@ -20,6 +20,7 @@
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/method.h"
+#include "worker/prune/support.h"
 
 namespace topiary {
 
@@ -45,13 +46,24 @@ using BreakEvenDensities = std::map<std::string, double>;
 
 BreakEvenDensities BreakEvensOf(const std::map<std::string, LayerCost>& costs);
 
-// Of the layers of `graph` that `kept` has blocks of, in a program of `options`. Errors as
+// What a pass of a program of `options` spends on the layers of `graph` that have blocks in
+// `blocks`, by weight: for the whole batch, in however many parts it is taken. Errors as
 // InferenceProgram::ExamplesAtOnce() and CostsOf().
+absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
+    const Graph& graph, const std::map<std::string, BlockShape>& blocks,
+    const InferenceOptions& options, LayerCostSource* source, Backend* backend,
+    const CostCheck& check);
+
+// Of the layers of `graph` that `kept` has blocks of. Errors as InferenceCosts().
 absl::StatusOr<BreakEvenDensities> InferenceBreakEvens(const Graph& graph,
                                                        const SparseWeights& kept,
                                                        const InferenceOptions& options,
                                                        LayerCostSource* source, Backend* backend,
                                                        const CostCheck& check);
+
+// The blocks of a partitioned weight that `support` keeps.
+std::shared_ptr<const BlockSparsePattern> PatternOf(const BlockPartition& partition,
+                                                    const Support& support);
 
 // The blocks of each layer of `method` that it keeps at the moment.
 SparseWeights KeptBlocksOf(const Method& method);

@@ -75,9 +75,9 @@ absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const Pruni
 absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target) {
-  if (!(target.sparsity > 0 && target.sparsity < 1)) {
+  if (target.sparsity.has_value() && !(*target.sparsity > 0 && *target.sparsity < 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("target.sparsity is ", target.sparsity, ": it must lie in (0, 1)"));
+        absl::StrCat("target.sparsity is ", *target.sparsity, ": it must lie in (0, 1)"));
   }
   RETURN_IF_ERROR(CheckPatterns("include_layers", target.include_layers, layers));
   RETURN_IF_ERROR(CheckPatterns("exclude_layers", target.exclude_layers, layers));
@@ -97,23 +97,6 @@ absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<Prunable
   }
   if (!any_pruned) return NothingToPrune(choices, target);
   return choices;
-}
-
-std::vector<Support> SelectSupports(BudgetKind budget, absl::Span<const std::vector<float>> scores,
-                                    absl::Span<const Support> candidates, double sparsity) {
-  if (budget == BudgetKind::kGlobal) {
-    int64_t total = 0;
-    for (const std::vector<float>& layer : scores) total += static_cast<int64_t>(layer.size());
-    return SelectTopBlocksGlobally(scores, candidates, KeptBlocks(sparsity, total));
-  }
-  static const Support* const kAllLive = new Support();
-  std::vector<Support> supports;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const int64_t keep = KeptBlocks(sparsity, static_cast<int64_t>(scores[i].size()));
-    supports.push_back(
-        SelectTopBlocks(scores[i], candidates.empty() ? *kAllLive : candidates[i], keep));
-  }
-  return supports;
 }
 
 }  // namespace topiary

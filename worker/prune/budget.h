@@ -6,15 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
-#include "worker/prune/support.h"
 
 namespace topiary {
 
@@ -25,7 +24,9 @@ enum class BudgetKind {
 
 // What to prune and how far.
 struct PruningTarget {
-  double sparsity = 0.9;  // Part of the blocks of the pruned layers to be zero, in (0, 1).
+  // Part of the blocks of the pruned layers to be zero, in (0, 1). None: each layer has its own
+  // (LayerChoice, MethodLayer).
+  std::optional<double> sparsity = 0.9;
   BlockShape block;
   BudgetKind budget = BudgetKind::kUniform;
   // Patterns (glob.h) on names of nodes or weights. Empty `include_layers`: all. `exclude_layers`
@@ -43,6 +44,8 @@ struct LayerChoice {
   // Null: the layer stays dense, for the reason given.
   std::shared_ptr<const BlockPartition> partition;
   std::string dense_reason;
+  // Of its own, where the target has none.
+  std::optional<double> sparsity;
 };
 
 // Decides which of `layers` are pruned. `trainable` names the weights that training changes; others
@@ -52,12 +55,6 @@ struct LayerChoice {
 absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target);
-
-// The supports at `sparsity` by `scores` (one vector per layer): among the blocks live in
-// `candidates` (one support per layer, or empty for all), KeptBlocks() of each layer, or of all
-// layers together.
-std::vector<Support> SelectSupports(BudgetKind budget, absl::Span<const std::vector<float>> scores,
-                                    absl::Span<const Support> candidates, double sparsity);
 
 }  // namespace topiary
 

@@ -121,17 +121,5 @@ TEST_P(SparsityOutOfRange, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(Values, SparsityOutOfRange,
                          testing::Values(0.0, 1.0, -0.5, 1.5, std::nan("")));
 
-TEST(SelectSupports, UniformGivesEachLayerItsOwnShare) {
-  const std::vector<std::vector<float>> scores = {{1, 2, 3, 4}, {10, 20, 30, 40, 50, 60}};
-  EXPECT_THAT(SelectSupports(BudgetKind::kUniform, scores, {}, 0.5),
-              ElementsAre(ElementsAre(0, 0, 1, 1), ElementsAre(0, 0, 0, 1, 1, 1)));
-}
-
-TEST(SelectSupports, GlobalTakesFromTheLayersThatScoreLow) {
-  const std::vector<std::vector<float>> scores = {{1, 2, 3, 4}, {10, 20, 30, 40, 50, 60}};
-  EXPECT_THAT(SelectSupports(BudgetKind::kGlobal, scores, {}, 0.5),
-              ElementsAre(ElementsAre(0, 0, 0, 1), ElementsAre(0, 0, 1, 1, 1, 1)));
-}
-
 }  // namespace
 }  // namespace topiary

@@ -15,7 +15,7 @@ class DenseMethod : public PhasedMethod {
   absl::string_view name() const override { return "dense"; }
 
  protected:
-  double SparsityAt(double) const override { return 0; }
+  double SparsityAt(double, double) const override { return 0; }
   std::vector<std::vector<float>> Scores(WeightReader&) override { return {}; }
 };
 

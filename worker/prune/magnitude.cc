@@ -19,7 +19,7 @@ class MagnitudeMethod : public PhasedMethod {
   absl::string_view name() const override { return "magnitude"; }
 
  protected:
-  double SparsityAt(double t) const override { return CubicSparsity(0, options().sparsity, t); }
+  double SparsityAt(double target, double t) const override { return CubicSparsity(0, target, t); }
 
   std::vector<std::vector<float>> Scores(WeightReader& weights) override {
     std::vector<std::vector<float>> scores;
@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Method>> NewMagnitudeMethod(const MagnitudeOption
   ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
   PhasedOptions phased;
   phased.budget = target.budget;
-  phased.sparsity = target.sparsity;
+  phased.sparsity = target.sparsity.value_or(0);
   phased.refresh_steps = options.refresh_steps;
   return std::make_unique<MagnitudeMethod>(phased, std::move(plan), std::move(layers));
 }

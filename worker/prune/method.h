@@ -28,6 +28,8 @@ namespace topiary {
 struct MethodLayer {
   std::string weight;
   std::shared_ptr<const BlockPartition> partition;
+  // Part of its blocks to be pruned at the end, in [0, 1). Absent: as the method's target says.
+  std::optional<double> sparsity = std::nullopt;
 };
 
 // Gives a method the raw weights (before scaling), when it asks: most steps it does not, and

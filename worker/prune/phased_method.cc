@@ -26,10 +26,10 @@ StepActions PhasedMethod::BeginStep(int64_t step, WeightReader& weights) {
       if (at.first) actions.changed_blocks = ReviveAll();
       break;
     case PhaseKind::kSparsify:
-      if (RefreshesAt(at, step)) actions.changed_blocks = Select(SparsityAt(at.t), weights);
+      if (RefreshesAt(at, step)) actions.changed_blocks = Select(at.t, weights);
       break;
     case PhaseKind::kSparse:
-      if (at.first) actions.changed_blocks = Select(options_.sparsity, weights);
+      if (at.first) actions.changed_blocks = Select(1, weights);
       break;
   }
   RefreshScales();
@@ -42,9 +42,21 @@ bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
   return (step - at.phase.begin) % every == 0 || step == at.phase.end() - 1;
 }
 
-int64_t PhasedMethod::Select(double sparsity, WeightReader& weights) {
-  std::vector<Support> selected =
-      SelectSupports(options_.budget, Scores(weights), supports_, sparsity);
+int64_t PhasedMethod::Select(double t, WeightReader& weights) {
+  std::vector<Support> selected;
+  const std::vector<std::vector<float>> scores = Scores(weights);
+  if (options_.budget == BudgetKind::kGlobal) {
+    int64_t total = 0;
+    for (const std::vector<float>& layer : scores) total += static_cast<int64_t>(layer.size());
+    const int64_t keep = KeptBlocks(SparsityAt(options_.sparsity, t), total);
+    selected = SelectTopBlocksGlobally(scores, supports_, keep);
+  } else {
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const int64_t keep =
+          KeptBlocks(SparsityAt(TargetOf(i), t), static_cast<int64_t>(scores[i].size()));
+      selected.push_back(SelectTopBlocks(scores[i], supports_[i], keep));
+    }
+  }
   int64_t changed = 0;
   for (size_t i = 0; i < selected.size(); ++i) {
     // Only pruned, never revived, so the difference of the counts is what changed.

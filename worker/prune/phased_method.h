@@ -16,7 +16,7 @@ namespace topiary {
 // How a support goes through the phases.
 struct PhasedOptions {
   BudgetKind budget = BudgetKind::kUniform;
-  double sparsity = 0.9;  // In [0, 1).
+  double sparsity = 0.9;  // In [0, 1); of layers that have none of their own.
   // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
   int64_t refresh_steps = 0;
   bool reset_optimizer_at_phases = false;
@@ -50,18 +50,22 @@ class PhasedMethod : public Method {
   absl::Status Load(const MethodState& state) override;
 
  protected:
-  // Sparsity at progress t in (0, 1] of a sparsify phase; the target sparsity at 1.
-  virtual double SparsityAt(double t) const = 0;
+  // Sparsity at progress t in (0, 1] of a sparsify phase on the way to `target`, which it is at 1.
+  virtual double SparsityAt(double target, double t) const = 0;
   // One score per block and layer: the higher, the longer a block stays.
   virtual std::vector<std::vector<float>> Scores(WeightReader& weights) = 0;
 
   const PhasedOptions& options() const { return options_; }
+  // What layer `index` is to reach.
+  double TargetOf(size_t index) const {
+    return layers_[index].sparsity.value_or(options_.sparsity);
+  }
   std::vector<std::vector<float>>& mutable_scales() { return scales_; }
 
  private:
   bool RefreshesAt(const PhasePosition& at, int64_t step) const;
-  // Replaces the support; returns how many blocks changed.
-  int64_t Select(double sparsity, WeightReader& weights);
+  // Replaces the support by that of progress t; returns how many blocks changed.
+  int64_t Select(double t, WeightReader& weights);
   int64_t ReviveAll();
 
   const PhasedOptions options_;

@@ -20,9 +20,10 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
                               const PhasedOptions& phased, PhasePlan plan,
                               std::vector<MethodLayer> layers)
       : PhasedMethod(phased, std::move(plan), std::move(layers)), options_(options) {
-    if (options.clip_attention) clip_ = AttentionClip::ForDensity(1 - phased.sparsity);
-    for (const MethodLayer& layer : this->layers()) {
-      const Shape shape({layer.partition->block_count()});
+    for (size_t i = 0; i < this->layers().size(); ++i) {
+      clips_.push_back(options.clip_attention ? AttentionClip::ForDensity(1 - TargetOf(i))
+                                              : AttentionClip());
+      const Shape shape({this->layers()[i].partition->block_count()});
       logits_.emplace_back(DType::kFloat32, shape);
       gradients_.emplace_back(DType::kFloat32, shape);
     }
@@ -40,7 +41,7 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
       std::vector<float>& scales = mutable_scales()[i];
       for (size_t block = 0; block < scales.size(); ++block) {
         scales[block] =
-            live[block] != 0 ? static_cast<float>(clip_.Apply(attention_[i][block])) : 0.0F;
+            live[block] != 0 ? static_cast<float>(clips_[i].Apply(attention_[i][block])) : 0.0F;
       }
     }
   }
@@ -48,7 +49,7 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
     CHECK_EQ(inner_products.size(), logits_.size());
     for (size_t i = 0; i < logits_.size(); ++i) {
-      LogitGradient(attention_[i], inner_products[i], support(static_cast<int>(i)), clip_,
+      LogitGradient(attention_[i], inner_products[i], support(static_cast<int>(i)), clips_[i],
                     gradients_[i].span<float>());
     }
   }
@@ -89,8 +90,8 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   }
 
  protected:
-  double SparsityAt(double t) const override {
-    return ExponentialSparsity(options().sparsity, options_.schedule_constant, t);
+  double SparsityAt(double target, double t) const override {
+    return ExponentialSparsity(target, options_.schedule_constant, t);
   }
 
   std::vector<std::vector<float>> Scores(WeightReader&) override {
@@ -108,8 +109,9 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   std::string LogitsName(size_t i) const { return absl::StrCat("logits/", layers()[i].weight); }
 
   const SequentialAttentionPlusPlusOptions options_;
-  AttentionClip clip_;
-  // One entry per layer each. The attention is that of the last RefreshScales(), before the clip.
+  // One entry per layer each.
+  std::vector<AttentionClip> clips_;
+  // The attention is that of the last RefreshScales(), before the clip.
   std::vector<Tensor> logits_;
   std::vector<Tensor> gradients_;
   std::vector<std::vector<double>> attention_;
@@ -157,7 +159,7 @@ absl::StatusOr<std::unique_ptr<Method>> NewSequentialAttentionPlusPlus(
   }
   PhasedOptions phased;
   phased.budget = target.budget;
-  phased.sparsity = target.sparsity;
+  phased.sparsity = target.sparsity.value_or(0);
   phased.refresh_steps = options.mask_refresh_steps;
   phased.reset_optimizer_at_phases = options.reset_optimizer_at_phases;
   return std::make_unique<SequentialAttentionPlusPlus>(options, phased, std::move(plan),

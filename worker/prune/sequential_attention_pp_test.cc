@@ -62,6 +62,29 @@ TEST(SequentialAttentionPlusPlus, StartsAsTheDenseLayer) {
   EXPECT_THAT(ScalesOf(*method, 1), Each(1.0F));
 }
 
+// A latency budget gives each layer a sparsity of its own.
+TEST(SequentialAttentionPlusPlus, LayersReachTheirOwnSparsityAndClipByIt) {
+  std::vector<MethodLayer> layers = TwoLayers();
+  layers[0].sparsity = 0.5;
+  PruningTarget target;
+  target.sparsity.reset();
+  layers[1].sparsity = 0.75;
+  const auto method = NewSequentialAttentionPlusPlus({}, target, std::move(layers), kSteps).value();
+  RunSteps(method.get(), 0, kSteps - 1);
+  FakeWeights weights({});
+  method->BeginStep(kSteps - 1, weights);
+  EXPECT_EQ(LiveBlocks(method->support(0)), 75);
+  EXPECT_EQ(LiveBlocks(method->support(1)), 26);
+  const double densities[] = {0.5, 0.25};
+  for (int i = 0; i < 2; ++i) {
+    for (const float scale : ScalesOf(*method, i)) {
+      if (scale == 0) continue;
+      EXPECT_GE(scale, densities[i] - 1e-6);
+      EXPECT_LE(scale, 1 / densities[i] + 1e-6);
+    }
+  }
+}
+
 TEST(SequentialAttentionPlusPlus, ScalesAddUpToTheNumberOfBlocksInADensePhase) {
   SequentialAttentionPlusPlusOptions options;
   options.clip_attention = false;

@@ -1,0 +1,192 @@
+#include "worker/pipeline/planning.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "worker/engine/inference_program.h"
+#include "worker/model/batch_norm_folding.h"
+#include "worker/pipeline/latency.h"
+#include "worker/prune/latency_budget.h"
+#include "worker/prune/support.h"
+
+namespace topiary {
+namespace {
+
+constexpr int kMostTries = 6;
+// A model that is faster than it must be has been pruned more than it must be.
+constexpr double kCloseEnough = 0.95;
+
+std::vector<BlockedLayer> LayersToPrune(const LoadedJob& job) {
+  std::vector<BlockedLayer> layers;
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition != nullptr) layers.push_back({choice.layer, choice.partition->block()});
+  }
+  return layers;
+}
+
+std::vector<PrunedWeight> Draw(const LoadedJob& job,
+                               const std::map<std::string, double>& sparsities) {
+  std::vector<PrunedWeight> drawn;
+  for (const LayerChoice& choice : job.choices) {
+    const auto sparsity = sparsities.find(choice.layer.weight);
+    if (choice.partition == nullptr || sparsity == sparsities.end()) continue;
+    const int64_t blocks = choice.partition->block_count();
+    const std::vector<uint32_t> order =
+        Permutation(0, kStreamLayerCosts, 0, static_cast<uint32_t>(blocks));
+    Support support(blocks, 0);
+    for (int64_t i = 0; i < KeptBlocks(sparsity->second, blocks); ++i) support[order[i]] = 1;
+    drawn.push_back({choice.partition, std::move(support)});
+  }
+  return drawn;
+}
+
+// Allots the time of a latency budget.
+class LatencyAllotment {
+ public:
+  LatencyAllotment(const LatencyBudgetSpec& budget, const LoadedJob& job, LayerCostSource* costs,
+                   Backend* backend, const CostCheck& check)
+      : budget_(budget), job_(job), costs_(costs), backend_(backend), check_(check) {}
+
+  absl::StatusOr<std::map<std::string, double>> Find() {
+    ASSIGN_OR_RETURN(const LatencyReport dense, Measure({}));
+    whole_seconds_ = dense.dense.p50;
+    RETURN_IF_ERROR(MeasureLayers());
+    double aim = budget_.ratio;
+    double best_ratio = 0, least_ratio = 1;
+    std::map<std::string, double> best;
+    for (int i = 0; i < kMostTries && best_ratio < kCloseEnough * budget_.ratio; ++i) {
+      absl::StatusOr<std::map<std::string, double>> sparsities = Allot(aim);
+      if (!sparsities.ok() && i == 0) return Refusal(sparsities.status().message());
+      if (!sparsities.ok()) break;
+      ASSIGN_OR_RETURN(const LatencyReport report, Measure(KeptBlocksOf(Draw(job_, *sparsities))));
+      const double ratio =
+          report.block_sparse.has_value() ? report.block_sparse->p50 / report.dense.p50 : 1;
+      least_ratio = std::min(least_ratio, ratio);
+      if (ratio <= budget_.ratio && ratio > best_ratio) {
+        best_ratio = ratio;
+        best = *std::move(sparsities);
+      }
+      // A little less, because the one measured is not the one that training ends with.
+      aim += (1 + kCloseEnough) / 2 * budget_.ratio - ratio;
+    }
+    if (!best.empty()) return best;
+    return Refusal(absl::StrFormat("the least that was measured is %.3g", least_ratio));
+  }
+
+ private:
+  absl::Status MeasureLayers() {
+    InferenceOptions options;
+    options.batch = budget_.batch;
+    std::map<std::string, BlockShape> blocks;
+    for (const LayerChoice& choice : job_.choices) {
+      if (choice.partition != nullptr) blocks[choice.layer.weight] = choice.partition->block();
+    }
+    // As it will be measured, and served.
+    const Graph served = FoldBatchNormalization(job_.graph.Clone());
+    ASSIGN_OR_RETURN(const auto costs,
+                     InferenceCosts(served, blocks, options, costs_, backend_, check_));
+    double seconds = 0;
+    for (const auto& [weight, cost] : costs) seconds += cost.dense_seconds;
+    // Layers alone may seem to take longer than the whole model: then they are all there is to it.
+    const double scale = std::min(1.0, whole_seconds_ / seconds);
+    other_seconds_ = std::max(0.0, whole_seconds_ - seconds);
+    for (const LayerChoice& choice : job_.choices) {
+      const auto found = costs.find(choice.layer.weight);
+      if (choice.partition == nullptr || found == costs.end()) continue;
+      LayerCost cost = found->second;
+      cost.dense_seconds *= scale;
+      for (LayerCost::Point& point : cost.sparse) point.seconds *= scale;
+      layers_[choice.layer.weight] = {std::move(cost), choice.block_count};
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept) {
+    return MeasureLatency(job_.graph, kept, costs_, backend_, job_.data.evaluation, budget_.batch,
+                          check_);
+  }
+
+  // The sparsity of each layer that makes the whole model take `ratio` of its dense time, as far as
+  // the costs of layers tell.
+  absl::StatusOr<std::map<std::string, double>> Allot(double ratio) const {
+    ASSIGN_OR_RETURN(const auto densities,
+                     AllotDensities(layers_, ratio * whole_seconds_ - other_seconds_));
+    std::map<std::string, double> sparsities;
+    for (const auto& [weight, density] : densities) sparsities[weight] = 1 - density;
+    return sparsities;
+  }
+
+  absl::Status Refusal(absl::string_view why) const {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "spec.target.latency: the model, which takes %.3g ms dense at batch %d on this machine, "
+        "cannot be pruned to take %.3g of that: %s; allow a higher ratio, use larger blocks, or "
+        "lower target.min_blocks so that more layers are pruned",
+        1e3 * whole_seconds_, budget_.batch, budget_.ratio, why));
+  }
+
+  const LatencyBudgetSpec& budget_;
+  const LoadedJob& job_;
+  LayerCostSource* const costs_;
+  Backend* const backend_;
+  const CostCheck& check_;
+  std::map<std::string, BudgetedLayer> layers_;
+  double whole_seconds_ = 0;  // Of a dense pass,
+  double other_seconds_ = 0;  // and of what is in it besides the layers.
+};
+
+}  // namespace
+
+absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job,
+                                       LayerCostSource* costs, Backend* backend,
+                                       const CostCheck& check) {
+  KernelPlan plan;
+  if (spec.target->latency.has_value()) {
+    ASSIGN_OR_RETURN(plan.sparsities,
+                     LatencyAllotment(*spec.target->latency, job, costs, backend, check).Find());
+  }
+  ASSIGN_OR_RETURN(const auto work,
+                   WorkOfLayers(job.graph, job.batch, LayerUse::kTraining, LayersToPrune(job)));
+  ASSIGN_OR_RETURN(const auto training, CostsOf(work, costs, backend, check));
+  plan.break_evens = BreakEvensOf(training);
+  return plan;
+}
+
+void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
+  if (plan.sparsities.empty()) return;
+  for (LayerChoice& choice : job->choices) {
+    if (choice.partition == nullptr) continue;
+    const auto found = plan.sparsities.find(choice.layer.weight);
+    if (found != plan.sparsities.end() && found->second > 0) {
+      choice.sparsity = found->second;
+      continue;
+    }
+    choice.partition = nullptr;
+    choice.dense_reason = "the latency budget leaves it dense";
+  }
+}
+
+std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job) {
+  std::map<std::string, double> sparsities;
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition == nullptr) continue;
+    sparsities[choice.layer.weight] = choice.sparsity.value_or(spec.target->sparsity);
+  }
+  return Draw(job, sparsities);
+}
+
+SparseWeights KeptBlocksOf(const std::vector<PrunedWeight>& pruned) {
+  SparseWeights weights;
+  for (const PrunedWeight& weight : pruned) {
+    weights[weight.partition->layer().weight] = PatternOf(*weight.partition, weight.support);
+  }
+  return weights;
+}
+
+}  // namespace topiary
