@@ -5,26 +5,50 @@
 #include <vector>
 
 #include "bench/block_sparse_layer.h"
+#include "bench/peak_memory.h"
 #include "bench/rows.h"
 #include "bench/training_step.h"
 #include "bench/whole_model.h"
 #include "common/file.h"
 
+namespace {
+
+// For the process of its own that peak-memory measures.
+int PrintStepMemory(const std::string& path, int64_t batch, bool binary_cross_entropy,
+                    int threads) {
+  const auto loss = binary_cross_entropy ? topiary::LossKind::kBinaryCrossEntropy
+                                         : topiary::LossKind::kSoftmaxCrossEntropy;
+  const absl::StatusOr<int64_t> bytes = topiary::StepMemory(path, batch, loss, threads);
+  if (!bytes.ok()) {
+    std::fprintf(stderr, "bench: %s\n", bytes.status().ToString().c_str());
+    return 1;
+  }
+  std::printf("{\"bytes\": %lld}\n", static_cast<long long>(*bytes));
+  return 0;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   topiary::TrainingStepOptions options;
   topiary::BlockSparseLayerOptions layer_options;
   topiary::WholeModelOptions model_options;
+  topiary::PeakMemoryOptions memory_options;
+  bool binary_cross_entropy = false;
   std::string name, json;
   std::vector<std::string> models;
   CLI::App app("Benchmarks: ours beside a peer, in one run.");
   app.add_option("name", name, "of the benchmark")
       ->required()
-      ->check(CLI::IsMember({"training-step", "block-sparse-layer", "whole-model"}));
+      ->check(CLI::IsMember(
+          {"training-step", "block-sparse-layer", "whole-model", "peak-memory", "step-memory"}));
   app.add_option("--json", json, "also write the rows to this file");
   app.add_option("--models", models,
                  "of the reference models; block-sparse-layer: matrix, convolution")
       ->delimiter(',');
-  app.add_option("--batch", model_options.batch, "of whole-model")->check(CLI::Range(1, 65536));
+  app.add_option("--batch", model_options.batch, "of whole-model, and of step-memory")
+      ->check(CLI::Range(1, 65536));
+  app.add_flag("--binary-cross-entropy", binary_cross_entropy, "of step-memory");
   app.add_option("--pairs", options.pairs, "interleaved pairs")->check(CLI::Range(5, 1000));
   app.add_option("--threads", options.threads, "of both sides")->check(CLI::Range(1, 1024));
   app.add_option("--python", options.python, "with PyTorch");
@@ -34,10 +58,18 @@ int main(int argc, char** argv) {
 
   layer_options.pairs = options.pairs;
   layer_options.threads = options.threads;
+  if (name == "step-memory") {
+    return PrintStepMemory(models.empty() ? "" : models[0], model_options.batch,
+                           binary_cross_entropy, options.threads);
+  }
   static_cast<topiary::PeerOptions&>(model_options) = options;
-  if (!models.empty()) options.models = model_options.models = layer_options.kinds = models;
+  static_cast<topiary::PeerOptions&>(memory_options) = options;
+  if (!models.empty()) {
+    options.models = model_options.models = layer_options.kinds = memory_options.models = models;
+  }
   const auto run = name == "training-step" ? topiary::RunTrainingStep(options)
                    : name == "whole-model" ? topiary::RunWholeModel(model_options)
+                   : name == "peak-memory" ? topiary::RunPeakMemory(memory_options)
                                            : topiary::RunBlockSparseLayer(layer_options);
   if (!run.ok()) {
     std::fprintf(stderr, "bench: %s\n", run.status().ToString().c_str());

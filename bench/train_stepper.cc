@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "common/random.h"
 #include "common/status_macros.h"
+#include "worker/engine/embedding_tables.h"
 #include "worker/engine/layer_cost.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_skipping.h"
@@ -63,7 +64,9 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
                                                                    Backend* backend,
                                                                    const Options& options) {
   std::unique_ptr<TrainStepper> stepper(new TrainStepper);
-  ASSIGN_OR_RETURN(stepper->store_, ParameterStore::Create(graph, backend));
+  // SGD without decay, as a job of such a task does.
+  ASSIGN_OR_RETURN(const std::set<std::string> tables, FindEmbeddingTables(graph));
+  ASSIGN_OR_RETURN(stepper->store_, ParameterStore::CreateWithTables(graph, tables, backend));
   std::vector<AuxiliaryParameter> auxiliary;
   const bool with_method = options.method != Options::Method::kNone;
   const bool sparse = options.method == Options::Method::kSparsePhase;
@@ -142,6 +145,13 @@ absl::Status TrainStepper::CreateMethod(const Graph& graph, bool sparse) {
 absl::Status TrainStepper::SetBatch(const std::string& inputs, const std::string& labels) {
   RETURN_IF_ERROR(CopyInto(program_->inputs(), inputs));
   return CopyInto(absl::MakeConstSpan(&program_->labels(), 1), labels);
+}
+
+void TrainStepper::ZeroBatch() {
+  for (const StagedTensor& input : program_->inputs()) {
+    std::memset(input.data, 0, input.bytes());
+  }
+  std::memset(program_->labels().data, 0, program_->labels().bytes());
 }
 
 void TrainStepper::Step() {

@@ -42,6 +42,9 @@ class TrainStepper {
   // INVALID_ARGUMENT where their sizes differ.
   absl::Status SetBatch(const std::string& inputs, const std::string& labels);
 
+  // Inputs and labels become 0.
+  void ZeroBatch();
+
   void Step();
   float loss() const { return program_->loss(); }
   const ProgramStatistics& statistics() const { return program_->statistics(); }

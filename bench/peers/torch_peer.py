@@ -205,7 +205,10 @@ def make_run(a, model, x, y, loss_fn):
     return run
 
 
-def measure(a, run, batch, start_rss):
+LOSS_NAMES = {True: "cross_entropy", False: "binary_cross_entropy"}
+
+
+def measure(a, run, batch, loss_name, start_rss):
     def sync():
         if a.device == "cuda":
             torch.cuda.synchronize()
@@ -222,7 +225,7 @@ def measure(a, run, batch, start_rss):
     best, median = min(times), statistics.median(times)
     peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"peer": f"torch {torch.__version__}" + (" compiled" if a.compile else ""), "model": a.model,
-                      "action": a.action, "batch": batch, "threads": a.threads, "device": a.device, "ms": round(best * 1e3, 3), "ms_median": round(median * 1e3, 3),
+                      "action": a.action, "batch": batch, "loss_name": loss_name, "threads": a.threads, "device": a.device, "ms": round(best * 1e3, 3), "ms_median": round(median * 1e3, 3),
                       "samples_per_s": round(batch / best, 1),
                       "peak_rss_mib": peak_rss // 1024, "peak_rss_over_start_mib": (peak_rss - start_rss) // 1024}))
 
@@ -235,9 +238,8 @@ def serve(a, run, x, y, batch, loss_fn):
         with open(a.batch_file + ".labels", "wb") as f:
             f.write((y if y.is_floating_point() else y.to(torch.int32)).numpy().tobytes())
     losses = [run().item() for _ in range(3)]
-    name = "cross_entropy" if loss_fn is _ce else "binary_cross_entropy"
-    print(json.dumps({"peer": f"torch {torch.__version__}", "batch": batch, "loss": losses[0], "loss_name": name}),
-          flush=True)
+    print(json.dumps({"peer": f"torch {torch.__version__}", "batch": batch, "loss": losses[0],
+                      "loss_name": LOSS_NAMES[loss_fn is _ce]}), flush=True)
     for line in sys.stdin:
         command, steps = line.split()
         if command != "step":
@@ -264,7 +266,7 @@ def main():
     if a.action == "serve":
         serve(a, run, x, y, batch, loss_fn)
     else:
-        measure(a, run, batch, start_rss)
+        measure(a, run, batch, LOSS_NAMES[loss_fn is _ce], start_rss)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ void Lowering::RequireGradients(const std::vector<FusedNode>& nodes) {
     const Parameter* parameter = store_->Find(name);
     if (parameter == nullptr || !parameter->trainable) continue;
     tape_.Require(name, parameter->shape);
+    if (parameter->rows != nullptr) continue;  // Its Gather knows where its gradient goes.
     const TensorRef memory =
         emitter_.External(PlainDescription(parameter->shape), parameter->gradient, false);
     tape_.SetDestination(name, memory, uses_[name]);
@@ -149,6 +150,11 @@ absl::StatusOr<TensorRef> Lowering::ConstantValueRef(const std::string& name,
 void Lowering::Finish(const FusedNode& fused, TensorRef result, GradientTape::Backward backward) {
   Define(fused.result, std::move(result));
   tape_.Record(fused.result, Label(fused), std::move(backward));
+}
+
+EmbeddingRows* Lowering::RowsOf(const std::string& name) const {
+  const Parameter* parameter = options_.gradients ? store_->Find(name) : nullptr;
+  return parameter == nullptr ? nullptr : parameter->rows.get();
 }
 
 std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,

@@ -72,6 +72,9 @@ class Lowering {
   // Layout to plan a weight of a matrix product with: a reorder per step does not pay in training.
   Layout MatrixWeightLayout() const { return options_.gradients ? Layout::Plain() : Layout::Any(); }
 
+  // The rows of parameter `name`, where gradients are of those alone that a step reads; else null.
+  EmbeddingRows* RowsOf(const std::string& name) const;
+
   // Which blocks of weight `name`, as `groups` matrices [inputs, outputs], count; null where all
   // do, or where the weight is used more than once or its pattern is of other matrices. To be asked
   // once for each product.

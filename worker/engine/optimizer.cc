@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/engine/embedding_tables.h"
 
 namespace topiary {
 namespace {
@@ -18,6 +19,9 @@ absl::Status CheckRange(bool legal, absl::string_view field, float value, absl::
 }
 
 TensorDescription Vector(int64_t size) { return {Shape({size}), DType::kFloat32, Layout::Plain()}; }
+
+// After so many all rows are brought up to date, so that what must be remembered stays small.
+constexpr int64_t kMostMissedUpdates = 1024;
 
 // Whether the decay of `options` applies to a parameter of this shape.
 bool IsDecayed(const OptimizerOptions& options, const Shape& shape) {
@@ -44,6 +48,9 @@ absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(
     absl::Span<const AuxiliaryParameter> auxiliary) {
   RETURN_IF_ERROR(ValidateOptimizerOptions(options));
   std::unique_ptr<Optimizer> optimizer(new Optimizer(options, store));
+  if (options.kind == OptimizerKind::kSgd) {
+    optimizer->missed_ = MissedUpdates(options.momentum, options.nesterov);
+  }
   RETURN_IF_ERROR(optimizer->PlanStore());
   std::set<std::string> names;
   for (const AuxiliaryParameter& parameter : auxiliary) {
@@ -138,6 +145,10 @@ absl::Status Optimizer::PlanStore() {
   };
   for (const Parameter& parameter : store_->parameters()) {
     if (!parameter.trainable) continue;
+    if (parameter.rows != nullptr) {
+      RETURN_IF_ERROR(PlanRows(parameter));
+      continue;
+    }
     const int64_t offset = store_->OffsetOf(parameter);
     const bool decay = IsDecayed(options_, parameter.shape);
     if (begin >= 0 && (parameter.runs != nullptr || decay != decayed)) RETURN_IF_ERROR(flush());
@@ -151,6 +162,29 @@ absl::Status Optimizer::PlanStore() {
     AddSlots(parameter.name, parameter.size, slots, offset);
   }
   return flush();
+}
+
+absl::Status Optimizer::PlanRows(const Parameter& parameter) {
+  if (!CanUpdateRowsLater(options_.kind, IsDecayed(options_, parameter.shape) ? 1.0F : 0.0F,
+                          /*clips_gradients=*/false)) {
+    return absl::UnimplementedError(absl::StrCat(
+        "'", parameter.name, "': rows catch up with updates of SGD without decay alone"));
+  }
+  EmbeddingParameters p;
+  p.table = parameter.rows.get();
+  p.update = ParametersFor(/*decay=*/false);
+  ASSIGN_OR_RETURN(const std::vector<float*> slots, AllocateSlots(parameter.size));
+  if (!slots.empty()) {
+    p.table->momentum = slots[0];
+    p.table->missed = &missed_;
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel,
+                   store_->backend()->Plan({OpKind::kEmbeddingUpdate, p, {}}));
+  kernel->Bind({}, nullptr);
+  store_kernels_.push_back(std::move(kernel));
+  AddSlots(parameter.name, parameter.size, slots, 0);
+  tables_[parameter.name] = parameter.rows;
+  return absl::OkStatus();
 }
 
 absl::Status Optimizer::PlanAuxiliary(const AuxiliaryParameter& parameter) {
@@ -177,6 +211,20 @@ void Optimizer::StepStore(float learning_rate, float gradient_scale) {
   scalars_.bias_correction_1 = static_cast<float>(1 - std::pow(double{options_.beta1}, t));
   scalars_.bias_correction_2 = static_cast<float>(1 - std::pow(double{options_.beta2}, t));
   for (const std::unique_ptr<Kernel>& kernel : store_kernels_) kernel->Run();
+  if (!tables_.empty() && options_.momentum != 0) {
+    missed_.Add(learning_rate);
+    if (missed_.count() >= kMostMissedUpdates) SettleRows();
+  }
+  store_->MarkChanged();
+}
+
+void Optimizer::SettleRows() {
+  if (missed_.count() == 0) return;
+  for (const auto& [name, table] : tables_) {
+    for (int64_t row = 0; row < table->rows; ++row) table->CatchUp(row);
+    std::fill(table->applied.begin(), table->applied.end(), 0);
+  }
+  missed_.Clear();
   store_->MarkChanged();
 }
 
@@ -185,6 +233,7 @@ void Optimizer::StepAuxiliary() {
 }
 
 void Optimizer::Reset() {
+  SettleRows();
   steps_ = 0;
   for (const Slot& slot : slots_) std::fill_n(slot.data, slot.size, 0.0f);
 }
@@ -195,10 +244,40 @@ OptimizerState Optimizer::Save() const {
   for (const Slot& slot : slots_) {
     state.slots[slot.name].assign(slot.data, slot.data + slot.size);
   }
+  state.learning_rates = missed_.learning_rates();
+  for (const auto& [name, table] : tables_) {
+    std::vector<int32_t>& missed = state.missed_updates[name];
+    missed.reserve(table->applied.size());
+    for (const int32_t applied : table->applied) {
+      missed.push_back(static_cast<int32_t>(missed_.count()) - applied);
+    }
+  }
   return state;
 }
 
+absl::Status Optimizer::CheckRows(const OptimizerState& state) const {
+  const auto most = static_cast<int64_t>(state.learning_rates.size());
+  if (state.missed_updates.size() != tables_.size() || most > kMostMissedUpdates) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("optimizer state has rows of ", state.missed_updates.size(), " tables, after ",
+                     most, " updates; this optimizer has ", tables_.size(), " tables"));
+  }
+  for (const auto& [name, table] : tables_) {
+    const auto found = state.missed_updates.find(name);
+    const bool fits = found != state.missed_updates.end() &&
+                      static_cast<int64_t>(found->second.size()) == table->rows &&
+                      std::all_of(found->second.begin(), found->second.end(),
+                                  [most](int32_t missed) { return missed >= 0 && missed <= most; });
+    if (!fits) {
+      return absl::InvalidArgumentError(absl::StrCat("optimizer state has no missed updates of '",
+                                                     name, "' for ", table->rows, " rows"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Optimizer::Load(const OptimizerState& state) {
+  RETURN_IF_ERROR(CheckRows(state));
   if (state.steps < 0 || state.slots.size() != slots_.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("optimizer state has ", state.slots.size(), " slots after ", state.steps,
@@ -216,6 +295,14 @@ absl::Status Optimizer::Load(const OptimizerState& state) {
     std::copy(values.begin(), values.end(), slot.data);
   }
   steps_ = state.steps;
+  missed_.Clear();
+  for (const float rate : state.learning_rates) missed_.Add(rate);
+  for (const auto& [name, table] : tables_) {
+    const std::vector<int32_t>& missed = state.missed_updates.at(name);
+    for (size_t row = 0; row < missed.size(); ++row) {
+      table->applied[row] = static_cast<int32_t>(missed_.count()) - missed[row];
+    }
+  }
   return absl::OkStatus();
 }
 

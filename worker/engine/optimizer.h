@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/kernels/backend.h"
+#include "worker/kernels/embedding_rows.h"
 
 namespace topiary {
 
@@ -55,13 +56,20 @@ struct OptimizerState {
   int64_t steps = 0;  // Since the start or the last Reset().
   // "<parameter>/momentum", or "<parameter>/first_moment" and "<parameter>/second_moment".
   std::map<std::string, std::vector<float>> slots;
+  // Of each table of rows: how many of the last updates each row has not had yet.
+  std::map<std::string, std::vector<int32_t>> missed_updates;
+  // Of those updates, oldest first.
+  std::vector<float> learning_rates;
 };
 
-// Neighbouring parameters with the same settings are updated by one kernel. Blocks
-// of a reparameterized parameter whose scale is 0 keep value and slots.
+// Neighbouring parameters with the same settings are updated by one kernel. Of a parameter with
+// rows only those that the last step read are updated, by SGD without decay: the others catch up
+// when they are read again, or by SettleRows(), to what updating them all would have made of them
+// but for rounding. Blocks of a reparameterized parameter whose scale is 0 keep value and slots.
 // Thread-compatible: one thread at a time, as the backend.
 class Optimizer {
  public:
+  // UNIMPLEMENTED where `store` has rows that such updates cannot catch up with.
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(
       const OptimizerOptions& options, ParameterStore* store,
       absl::Span<const AuxiliaryParameter> auxiliary = {});
@@ -76,12 +84,15 @@ class Optimizer {
   void StepStore(float learning_rate, float gradient_scale = 1);
   void StepAuxiliary();
 
+  // Brings all rows up to date: before values are read by others than a training program.
+  void SettleRows();
+
   // Slots to 0 and the step count to 0, as a new optimizer.
   void Reset();
 
   OptimizerState Save() const;
-  // INVALID_ARGUMENT, naming the slot, where `state` has not exactly this optimizer's slots;
-  // nothing is changed then.
+  // INVALID_ARGUMENT, naming the slot, where `state` has not exactly this optimizer's slots and
+  // rows; nothing is changed then.
   absl::Status Load(const OptimizerState& state);
 
  private:
@@ -96,6 +107,8 @@ class Optimizer {
       : options_(options), store_(store) {}
   absl::Status PlanStore();
   absl::Status PlanAuxiliary(const AuxiliaryParameter& parameter);
+  absl::Status PlanRows(const Parameter& parameter);
+  absl::Status CheckRows(const OptimizerState& state) const;
   absl::Status PlanUpdate(OptimizerParameters parameters, int64_t size, float* value,
                           float* gradient, absl::Span<float* const> slots, const Parameter* blocks,
                           std::vector<std::unique_ptr<Kernel>>* kernels);
@@ -112,6 +125,9 @@ class Optimizer {
   std::vector<std::unique_ptr<Kernel>> auxiliary_kernels_;
   std::vector<Buffer> buffers_;
   std::vector<Slot> slots_;
+  // Parameters with rows, by name, and the updates since all of them were up to date.
+  std::map<std::string, std::shared_ptr<EmbeddingRows>> tables_;
+  MissedUpdates missed_;
 };
 
 }  // namespace topiary

@@ -66,14 +66,18 @@ Parameter NewParameter(const std::string& name, const Shape& shape, bool trainab
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
-    const Graph& graph, const InferredGraph& inferred, Backend* backend, StorePurpose purpose) {
+absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Make(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& tables,
+    Backend* backend, StorePurpose purpose) {
   if (!backend->host_accessible()) {
     return absl::UnimplementedError("the parameter store needs memory that the host can access");
   }
   std::unique_ptr<ParameterStore> store(new ParameterStore(backend));
   for (const std::string& name : inferred.parameters) {
     store->parameters_.push_back(NewParameter(name, inferred.values.at(name).shape, true));
+    if (tables.count(name) > 0) {
+      store->parameters_.back().rows = std::make_shared<EmbeddingRows>();
+    }
   }
   for (const std::string& name : inferred.statistics) {
     store->parameters_.push_back(NewParameter(name, inferred.values.at(name).shape, false));
@@ -90,6 +94,18 @@ absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
   return store;
 }
 
+absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
+    const Graph& graph, const InferredGraph& inferred, Backend* backend, StorePurpose purpose) {
+  return Make(graph, inferred, {}, backend, purpose);
+}
+
+absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::CreateWithTables(
+    const Graph& graph, const std::set<std::string>& tables, Backend* backend) {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  return Make(graph, inferred, tables, backend, StorePurpose::kTraining);
+}
+
 absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(const Graph& graph,
                                                                        Backend* backend,
                                                                        StorePurpose purpose) {
@@ -101,6 +117,7 @@ absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(const Gra
 absl::Status ParameterStore::Allocate(StorePurpose purpose) {
   int64_t trainable = 0, fixed = 0;
   for (const Parameter& parameter : parameters_) {
+    if (parameter.rows != nullptr) continue;
     (parameter.trainable ? trainable : fixed) += Extent(parameter.size);
   }
   const auto allocate = [&](int64_t count) -> absl::StatusOr<float*> {
@@ -116,7 +133,15 @@ absl::Status ParameterStore::Allocate(StorePurpose purpose) {
   trainable_extent_ = static_cast<size_t>(trainable);
   int64_t offset = 0;
   for (Parameter& parameter : parameters_) {
-    if (parameter.trainable) {
+    if (parameter.rows != nullptr) {
+      ASSIGN_OR_RETURN(parameter.value, allocate(parameter.size));
+      EmbeddingRows& table = *parameter.rows;
+      table.rows = parameter.shape[0];
+      table.width = parameter.shape[1];
+      table.value = parameter.value;
+      table.applied.assign(table.rows, 0);
+      table.place.assign(table.rows, -1);
+    } else if (parameter.trainable) {
       parameter.value = values_ + offset;
       if (gradients_ != nullptr) parameter.gradient = gradients_ + offset;
       offset += Extent(parameter.size);
@@ -146,9 +171,9 @@ absl::Status ParameterStore::Reparameterize(absl::string_view name,
         absl::StrCat("'", parameter.name, "' can be reparameterized only once, and before ",
                      "programs and optimizers are built"));
   }
-  if (!parameter.trainable) {
+  if (!parameter.trainable || parameter.rows != nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", parameter.name, "' is a running statistic, not a weight"));
+        absl::StrCat("'", parameter.name, "' is a running statistic or a table, not a weight"));
   }
   RETURN_IF_ERROR(CheckCover(*runs, parameter.size, parameter.name));
   const auto allocate = [&](int64_t count) -> absl::StatusOr<float*> {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "worker/kernels/backend.h"
+#include "worker/kernels/embedding_rows.h"
 #include "worker/model/graph.h"
 #include "worker/model/shape_inference.h"
 #include "worker/tensor/shape.h"
@@ -34,9 +36,12 @@ struct Parameter {
   // What forward passes read: `value` itself, or scale[block] * value after
   // Reparameterize().
   float* effective = nullptr;
-  // d loss / d effective, written by Program::ForwardBackward(). Null if not trainable, and in a
-  // store that is not for training.
+  // d loss / d effective, written by Program::ForwardBackward(). Null if not trainable, in a store
+  // that is not for training, and where there are `rows`.
   float* gradient = nullptr;
+  // Of an embedding table of which only the rows that a step reads have gradients and are updated;
+  // else null. Others may lag behind: Optimizer::SettleRows().
+  std::shared_ptr<EmbeddingRows> rows;
 
   // Set by Reparameterize(), else null.
   std::shared_ptr<const BlockRuns> runs;
@@ -52,9 +57,9 @@ enum class StorePurpose { kTraining, kInference };
 // Thread-compatible: one thread at a time. The backend must outlive it, and the
 // store must outlive programs and optimizers built on it.
 //
-// Values, gradients and slots of all trainable parameters are contiguous, in the order of
-// parameters(), each parameter starting at a multiple of 64 bytes; the padding between is 0 and
-// stays 0. One pass over the whole is thus one kernel call.
+// Values, gradients and slots of all trainable parameters without `rows` are contiguous, in the
+// order of parameters(), each parameter starting at a multiple of 64 bytes; the padding between is
+// 0 and stays 0. One pass over the whole is thus one kernel call.
 class ParameterStore {
  public:
   // Holds the parameters and statistics that `inferred` lists, with the values
@@ -65,6 +70,10 @@ class ParameterStore {
   // As above, inferring at batch size 1.
   static absl::StatusOr<std::unique_ptr<ParameterStore>> Create(
       const Graph& graph, Backend* backend, StorePurpose purpose = StorePurpose::kTraining);
+  // For training, with gradients for the rows of `tables` (FindEmbeddingTables()) that a step
+  // reads.
+  static absl::StatusOr<std::unique_ptr<ParameterStore>> CreateWithTables(
+      const Graph& graph, const std::set<std::string>& tables, Backend* backend);
 
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -94,7 +103,7 @@ class ParameterStore {
   absl::Span<float> trainable_gradients() {
     return {gradients_, gradients_ == nullptr ? 0 : trainable_extent_};
   }
-  // Where `parameter` (trainable, of this store) starts in them, in elements.
+  // Where `parameter` (trainable, of this store, without rows) starts in them, in elements.
   int64_t OffsetOf(const Parameter& parameter) const { return parameter.value - values_; }
 
   // Changes whenever values may have changed, so that a program knows whether the weights
@@ -109,6 +118,11 @@ class ParameterStore {
 
  private:
   explicit ParameterStore(Backend* backend) : backend_(backend) {}
+  static absl::StatusOr<std::unique_ptr<ParameterStore>> Make(const Graph& graph,
+                                                              const InferredGraph& inferred,
+                                                              const std::set<std::string>& tables,
+                                                              Backend* backend,
+                                                              StorePurpose purpose);
   absl::Status Allocate(StorePurpose purpose);
 
   Backend* backend_;

@@ -25,7 +25,8 @@ absl::Status CheckParameters(const InferredGraph& inferred, const ParameterStore
         return absl::InvalidArgumentError(
             absl::StrCat("the parameter store has no parameter '", name, "'"));
       }
-      if (gradients && parameter->trainable && parameter->gradient == nullptr) {
+      if (gradients && parameter->trainable && parameter->gradient == nullptr &&
+          parameter->rows == nullptr) {
         return absl::FailedPreconditionError(
             "the parameter store is for inference: it has no gradients to train with");
       }

@@ -147,6 +147,12 @@ absl::string_view OpKindName(OpKind kind) {
       return "Gather";
     case OpKind::kGatherBackward:
       return "GatherBackward";
+    case OpKind::kEmbeddingForward:
+      return "EmbeddingForward";
+    case OpKind::kEmbeddingBackward:
+      return "EmbeddingBackward";
+    case OpKind::kEmbeddingUpdate:
+      return "EmbeddingUpdate";
     case OpKind::kDropoutForward:
       return "DropoutForward";
     case OpKind::kDropoutBackward:
@@ -195,6 +201,8 @@ OperandAccess AccessOf(const OpDescription& op, int index) {
       return WrittenFrom(LayerNormForwardOrder(LayerNormOf(op)).dst, index);
     case OpKind::kLayerNormBackward:
       return WrittenFrom(5, index);
+    case OpKind::kEmbeddingBackward:
+      return OperandAccess::kRead;
     case OpKind::kPoolForward:
     case OpKind::kSplit:
       return WrittenFrom(1, index);

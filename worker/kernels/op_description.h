@@ -85,6 +85,14 @@
 //  kGatherBackward           d_dst, indices (int64), d_src            none
 //      float32. Rows that several indices name are added up, others 0; an index outside adds
 //      nothing.
+//  kEmbeddingForward         indices (int64), dst                     EmbeddingParameters
+//      indices [k], dst [k, width]: kGather of the rows of a table, which are brought up to date
+//      first and become the touched rows.
+//  kEmbeddingBackward        d_dst, indices (int64)                   EmbeddingParameters
+//      Adds to the gradients of the touched rows; indices as the forward kernel had them.
+//  kEmbeddingUpdate          none                                     EmbeddingParameters
+//      kOptimizerUpdate of kSgd, without decay, of the touched rows, each of which is then up to
+//      date with one update more.
 //  kDropoutForward           src, dst                                 DropoutParameters
 //      dst = src / (1 - ratio) where DropoutKeeps() (dropout_mask.h) says so, else 0.
 //  kDropoutBackward          d_dst, d_src                             DropoutParameters
@@ -116,9 +124,9 @@
 // InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kLayerNorm*, kSoftmax*, kAttention, kTranspose, kGather*, kDropout* and losses. A
-// backend may refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it must accept every
-// kind with plain layouts and no fusion.
+// plain; so are kLayerNorm*, kSoftmax*, kAttention, kTranspose, kGather*, kEmbedding*, kDropout*
+// and losses. A backend may refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it
+// must accept every kind with plain layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 #define TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
 
@@ -131,6 +139,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "worker/kernels/block_sparse_pattern.h"
+#include "worker/kernels/embedding_rows.h"
 #include "worker/kernels/layout.h"
 
 namespace topiary {
@@ -160,6 +169,9 @@ enum class OpKind {
   kSplit,
   kGather,
   kGatherBackward,
+  kEmbeddingForward,
+  kEmbeddingBackward,
+  kEmbeddingUpdate,
   kDropoutForward,
   kDropoutBackward,
   kSoftmaxCrossEntropy,
@@ -350,6 +362,11 @@ struct OptimizerParameters {
   const UpdateScalars* scalars = nullptr;  // Outlives the kernel.
 };
 
+struct EmbeddingParameters {
+  EmbeddingRows* table = nullptr;  // Outlives the kernel.
+  OptimizerParameters update;      // kEmbeddingUpdate.
+};
+
 // Slots that `parameters` need: 0, 1 or 2.
 int OptimizerSlotCount(const OptimizerParameters& parameters);
 
@@ -358,7 +375,7 @@ using OpParameters =
                  LayerNormParameters, PoolParameters, UnaryParameters, BinaryParameters,
                  ReduceSumParameters, SoftmaxParameters, AttentionParameters, TransposeParameters,
                  ConcatParameters, DropoutParameters, LossParameters, BlockParameters,
-                 OptimizerParameters>;
+                 OptimizerParameters, EmbeddingParameters>;
 
 struct OpDescription {
   OpKind kind = OpKind::kReorder;

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/random.h"
 #include "common/status_macros.h"
+#include "worker/engine/embedding_tables.h"
 #include "worker/engine/gradient_clipping.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/task.h"
@@ -68,7 +70,12 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
 }
 
 absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const TaskSpec& task) {
-  ASSIGN_OR_RETURN(store_, ParameterStore::Create(graph, backend));
+  std::set<std::string> tables;
+  const OptimizerOptions optimizer = OptimizerOptionsOf(task.optimizer);
+  if (CanUpdateRowsLater(optimizer.kind, optimizer.weight_decay, clip_norm_ > 0)) {
+    ASSIGN_OR_RETURN(tables, FindEmbeddingTables(graph));
+  }
+  ASSIGN_OR_RETURN(store_, ParameterStore::CreateWithTables(graph, tables, backend));
   for (const MethodLayer& layer : method_->layers()) {
     RETURN_IF_ERROR(store_->Reparameterize(layer.weight, layer.partition->runs()));
     layers_.push_back(store_->Find(layer.weight));
@@ -197,6 +204,11 @@ void TrainingLoop::SendInnerProducts() {
 }
 
 void TrainingLoop::RefreshEffectiveWeights() {
+  optimizer_->SettleRows();
+  RefreshScaledWeights();
+}
+
+void TrainingLoop::RefreshScaledWeights() {
   method_->RefreshScales();
   ApplyScales();
 }
@@ -250,6 +262,15 @@ MethodState TrainingLoop::Save() const {
     state.emplace(absl::StrCat("optimizer/", name),
                   VectorTensor(values.data(), static_cast<int64_t>(values.size())));
   }
+  for (const auto& [name, missed] : optimizer.missed_updates) {
+    state.emplace(absl::StrCat("missed_updates/", name),
+                  Tensor::FromVector(Shape({static_cast<int64_t>(missed.size())}), missed));
+  }
+  if (!optimizer.missed_updates.empty()) {
+    state.emplace("learning_rates",
+                  VectorTensor(optimizer.learning_rates.data(),
+                               static_cast<int64_t>(optimizer.learning_rates.size())));
+  }
   for (auto& [name, tensor] : method_->Save()) {
     state.emplace(absl::StrCat("method/", name), tensor.Clone());
   }
@@ -269,12 +290,20 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
   MethodState method;
   for (const auto& [key, tensor] : state) {
     constexpr absl::string_view kOptimizer = "optimizer/";
+    constexpr absl::string_view kMissed = "missed_updates/";
     constexpr absl::string_view kMethod = "method/";
     const absl::string_view name = key;
     if (name.substr(0, kOptimizer.size()) == kOptimizer && tensor.dtype() == DType::kFloat32) {
       const absl::Span<const float> values = tensor.span<float>();
       optimizer.slots[std::string(name.substr(kOptimizer.size()))].assign(values.begin(),
                                                                           values.end());
+    } else if (name.substr(0, kMissed.size()) == kMissed && tensor.dtype() == DType::kInt32) {
+      const absl::Span<const int32_t> missed = tensor.span<int32_t>();
+      optimizer.missed_updates[std::string(name.substr(kMissed.size()))].assign(missed.begin(),
+                                                                                missed.end());
+    } else if (name == "learning_rates" && tensor.dtype() == DType::kFloat32) {
+      const absl::Span<const float> rates = tensor.span<float>();
+      optimizer.learning_rates.assign(rates.begin(), rates.end());
     } else if (name.substr(0, kMethod.size()) == kMethod) {
       method.emplace(std::string(name.substr(kMethod.size())), tensor.Clone());
     }
@@ -290,7 +319,7 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
   RETURN_IF_ERROR(method_->Load(method));
   next_step_ = step;
   loader_->Seek(step / batches_per_epoch(), step % batches_per_epoch());
-  RefreshEffectiveWeights();
+  RefreshScaledWeights();
   return absl::OkStatus();
 }
 

@@ -69,8 +69,10 @@ class TrainingLoop {
   // finite number; the weights are of no use then.
   absl::StatusOr<StepResult> Step();
 
-  // Makes effective weights from raw weights and the method's newest scales: before the weights of
-  // a moment are evaluated, saved or exported. Training goes on as if nothing had happened.
+  // Makes effective weights from raw weights and the method's newest scales, and brings all rows of
+  // embedding tables up to date: before the weights of a moment are evaluated or exported. Training
+  // goes on as if nothing had happened, but for rounding where there are such tables: whoever wants
+  // the same bits again calls it after the same steps.
   void RefreshEffectiveWeights();
 
   // Replaces the running statistics of BatchNormalization by their means over `batches` batches
@@ -99,6 +101,7 @@ class TrainingLoop {
   absl::Status FitProgram(const StepActions& actions);
   absl::Status LeaveOut(SparseWeights weights);
   void ApplyScales();
+  void RefreshScaledWeights();
   void SendInnerProducts();
   void Update(float learning_rate);
 

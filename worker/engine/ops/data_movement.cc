@@ -82,10 +82,38 @@ absl::Status LowerConcat(Lowering& l, const FusedNode& fused) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Of a table with a row for each id, of which a step reads few.
+absl::Status LowerEmbedding(Lowering& l, const FusedNode& fused, EmbeddingRows* table) {
+  ASSIGN_OR_RETURN(const TensorRef all, l.PlainValue(l.node(fused).input(1)));
+  const int64_t k = all.shape().element_count();
+  ASSIGN_OR_RETURN(const TensorRef indices, l.emitter().View(all, Shape({k})));
+  const Shape picked({k, table->width});
+  EmbeddingParameters p;
+  p.table = table;
+  ASSIGN_OR_RETURN(
+      const std::vector<TensorRef> results,
+      l.emitter().Emit(
+          {OpKind::kEmbeddingForward, p, {Plain(indices)}, {NewTensor(picked, Layout::Plain())}}));
+  ASSIGN_OR_RETURN(const TensorRef dst, l.emitter().View(results[0], l.ShapeOf(fused.result)));
+  l.Finish(fused, dst, [&l, fused, indices, picked, p]() -> absl::Status {
+    ASSIGN_OR_RETURN(const TensorRef total, l.tape().Total(fused.result, Layout::Plain()));
+    ASSIGN_OR_RETURN(const TensorRef d_dst, l.emitter().View(total, picked));
+    return l.emitter()
+        .Emit({OpKind::kEmbeddingBackward, p, {Plain(d_dst), Plain(indices)}, {}})
+        .status();
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 // As [outer, n, inner] and [outer, k, inner], whatever the rank of the operands.
 absl::Status LowerGather(Lowering& l, const FusedNode& fused) {
   const Node& node = l.node(fused);
   const std::string& src_name = node.input(0);
+  if (EmbeddingRows* table = l.RowsOf(src_name)) return LowerEmbedding(l, fused, table);
   ASSIGN_OR_RETURN(const TensorRef whole, l.PlainValue(src_name));
   ASSIGN_OR_RETURN(const TensorRef all, l.PlainValue(node.input(1)));
   const Shape& shape = whole.shape();

@@ -163,6 +163,12 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
       return PlanGather(own, op);
     case OpKind::kGatherBackward:
       return PlanGatherBackward(own, op);
+    case OpKind::kEmbeddingForward:
+      return PlanEmbeddingForward(own, op);
+    case OpKind::kEmbeddingBackward:
+      return PlanEmbeddingBackward(own, op);
+    case OpKind::kEmbeddingUpdate:
+      return PlanEmbeddingUpdate(own, op);
     case OpKind::kDropoutForward:
     case OpKind::kDropoutBackward:
       return PlanDropout(own, op);

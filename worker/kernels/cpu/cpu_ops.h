@@ -46,6 +46,9 @@ KernelOr PlanAttention(const CpuContext& context, const OpDescription& op);
 KernelOr PlanConcat(const CpuContext& context, const OpDescription& op);  // And kSplit.
 KernelOr PlanGather(const CpuContext& context, const OpDescription& op);
 KernelOr PlanGatherBackward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanEmbeddingForward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanEmbeddingBackward(const CpuContext& context, const OpDescription& op);
+KernelOr PlanEmbeddingUpdate(const CpuContext& context, const OpDescription& op);
 KernelOr PlanDropout(const CpuContext& context, const OpDescription& op);  // Both directions.
 KernelOr PlanLoss(const CpuContext& context, const OpDescription& op);     // The three losses.
 KernelOr PlanSumOfSquares(const CpuContext& context, const OpDescription& op);

@@ -65,6 +65,12 @@ Function FunctionOf(OpKind kind) {
       return reference::Gather;
     case OpKind::kGatherBackward:
       return reference::GatherBackward;
+    case OpKind::kEmbeddingForward:
+      return reference::EmbeddingForward;
+    case OpKind::kEmbeddingBackward:
+      return reference::EmbeddingBackward;
+    case OpKind::kEmbeddingUpdate:
+      return reference::EmbeddingUpdate;
     case OpKind::kDropoutForward:
     case OpKind::kDropoutBackward:
       return reference::Dropout;

@@ -52,6 +52,10 @@ void Concat(const OpDescription& op, Buffers buffers);
 void Split(const OpDescription& op, Buffers buffers);
 void Gather(const OpDescription& op, Buffers buffers);
 void GatherBackward(const OpDescription& op, Buffers buffers);
+// reference_embedding.cc
+void EmbeddingForward(const OpDescription& op, Buffers buffers);
+void EmbeddingBackward(const OpDescription& op, Buffers buffers);
+void EmbeddingUpdate(const OpDescription& op, Buffers buffers);
 // reference_parameters.cc
 void SumOfSquares(const OpDescription& op, Buffers buffers);
 void ScaleBlocks(const OpDescription& op, Buffers buffers);

@@ -1,0 +1,109 @@
+#include "bench/peak_memory.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "bench/machine.h"
+#include "bench/peer_process.h"
+#include "bench/train_stepper.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "worker/kernels/cpu/cpu_backend.h"
+#include "worker/model/onnx_import.h"
+
+namespace topiary {
+namespace {
+
+constexpr int kSteps = 4;
+constexpr double kMebibyte = 1 << 20;
+
+// Of this process, in bytes.
+absl::StatusOr<int64_t> PeakResidentSize() {
+  ASSIGN_OR_RETURN(const std::string status, ReadFile("/proc/self/status"));
+  for (absl::string_view line : absl::StrSplit(status, '\n')) {
+    if (!absl::ConsumePrefix(&line, "VmHWM:")) continue;
+    absl::ConsumeSuffix(&line, "kB");
+    int64_t kibibytes = 0;
+    if (absl::SimpleAtoi(line, &kibibytes)) return kibibytes << 10;
+  }
+  return absl::UnavailableError("/proc/self/status has no VmHWM");
+}
+
+absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command) {
+  ASSIGN_OR_RETURN(const auto process, PeerProcess::Start(command));
+  return ReadJson(process.get());
+}
+
+absl::Status RunModel(const PeakMemoryOptions& options, const std::string& model,
+                      BenchmarkRun* run) {
+  const std::string path = absl::StrCat(options.work_dir, "/", model, ".onnx");
+  const std::vector<std::string> script = {options.python, "-W", "ignore", options.peer_script};
+  std::vector<std::string> command = script;
+  command.insert(command.end(), {"export", model, path});
+  RETURN_IF_ERROR(RunCommand(command));
+  command = script;
+  command.insert(command.end(), {"step", model, "--threads", absl::StrCat(options.threads),
+                                 "--reps", absl::StrCat(kSteps)});
+  ASSIGN_OR_RETURN(const nlohmann::json theirs, AnswerOf(command));
+  run->peer = theirs.value("peer", "");
+  command = {"/proc/self/exe", "step-memory",
+             "--models",       path,
+             "--batch",        absl::StrCat(theirs.value("batch", 0)),
+             "--threads",      absl::StrCat(options.threads)};
+  if (theirs.value("loss_name", "") == "binary_cross_entropy") {
+    command.emplace_back("--binary-cross-entropy");
+  }
+  ASSIGN_OR_RETURN(const nlohmann::json ours, AnswerOf(command));
+  BenchmarkRow row;
+  row.name = absl::StrCat("peak_memory/", model);
+  row.ours = ours.value("bytes", 0.0) / kMebibyte;
+  row.peer = theirs.value("peak_rss_over_start_mib", 0.0);
+  row.ratio = row.peer / row.ours;
+  row.unit = "MiB";
+  run->rows.push_back(std::move(row));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BenchmarkRun> RunPeakMemory(const PeakMemoryOptions& options) {
+  CpuBackendOptions backend_options;
+  backend_options.threads = options.threads;
+  ASSIGN_OR_RETURN(const auto backend, CpuBackend::Create(backend_options));
+  BenchmarkRun run;
+  run.benchmark = "peak-memory";
+  run.machine = DescribeMachine(backend->info());
+  for (const std::string& model : options.models) {
+    RETURN_IF_ERROR(RunModel(options, model, &run));
+  }
+  return run;
+}
+
+absl::StatusOr<int64_t> StepMemory(const std::string& path, int64_t batch, LossKind loss,
+                                   int threads) {
+  CpuBackendOptions backend_options;
+  backend_options.threads = threads;
+  ASSIGN_OR_RETURN(const auto backend, CpuBackend::Create(backend_options));
+  ASSIGN_OR_RETURN(const int64_t before, PeakResidentSize());
+  TrainStepper::Options options;
+  options.batch = batch;
+  options.loss = loss;
+  std::unique_ptr<TrainStepper> stepper;
+  {
+    // Of the step alone: the weights as they were read, which a job keeps beside its own, are not
+    // counted.
+    ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
+    ASSIGN_OR_RETURN(stepper, TrainStepper::Create(graph, backend.get(), options));
+  }
+  stepper->ZeroBatch();
+  for (int i = 0; i < kSteps; ++i) stepper->Step();
+  ASSIGN_OR_RETURN(const int64_t after, PeakResidentSize());
+  return after - before;
+}
+
+}  // namespace topiary
