@@ -16,7 +16,9 @@ absl::StatusOr<FileLock> FileLock::Acquire(const std::string& path) {
     return absl::ErrnoToStatus(errno, absl::StrCat("open lock file ", path));
   }
   FileLock lock(descriptor);
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return absl::ErrnoToStatus(errno, absl::StrCat("lock ", path));
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is locked: another process uses this data; stop it first"));
   }

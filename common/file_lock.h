@@ -13,7 +13,7 @@ namespace topiary {
 class FileLock {
  public:
   // Creates `path` if need be. FAILED_PRECONDITION if another FileLock, in this process or another,
-  // has it.
+  // has it; other codes where the file cannot be made or its file system has no locks.
   static absl::StatusOr<FileLock> Acquire(const std::string& path);
 
   FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}

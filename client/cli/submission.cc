@@ -1,5 +1,6 @@
 #include "client/cli/submission.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/job_view.h"
 #include "client/cli/messages.h"
@@ -61,6 +62,10 @@ absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
   JobInputs inputs;
   ASSIGN_OR_RETURN(inputs.spec, ReadSpec(flags.spec_file));
   RETURN_IF_ERROR(ApplyFlags(flags, &inputs.spec));
+  if (absl::EndsWith(flags.model, ".safetensors") && !inputs.spec.has_benchmark()) {
+    return UsageError(
+        "only a benchmark takes a .safetensors file: `topiary convert` makes the .onnx of it");
+  }
   if (!flags.model.empty()) {
     ASSIGN_OR_RETURN(inputs.model, LocalFileError(CollectModelFiles(flags.model)));
   } else if (inputs.spec.model().files().empty()) {

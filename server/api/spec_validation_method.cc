@@ -115,12 +115,18 @@ void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
   ValidatePatterns(target.exclude_layers(), "exclude_layers", &check);
 }
 
-void ValidateLatency(const v1::Outputs& outputs, FieldChecks* check) {
+void ValidateLatency(const v1::CompressionSpec& spec, FieldChecks* check) {
+  const v1::Outputs& outputs = spec.outputs();
   const auto& sizes = outputs.latency_batch_sizes();
   check->That(sizes.empty() || !outputs.has_latency() || outputs.latency(), "latency_batch_sizes",
               "must be empty where latency is false");
-  check->That(sizes.size() <= kMaxLatencyBatchSizes, "latency_batch_sizes",
-              "must have at most 16 entries");
+  // The batch of a latency budget is added to those that are given.
+  const int32_t budget_batch =
+      spec.target().has_latency() ? std::max(1, spec.target().latency().batch_size()) : 0;
+  const bool adds_one =
+      budget_batch > 0 && std::find(sizes.begin(), sizes.end(), budget_batch) == sizes.end();
+  check->That(sizes.size() + (adds_one ? 1 : 0) <= kMaxLatencyBatchSizes, "latency_batch_sizes",
+              "must have at most 16 entries, that of a latency budget included");
   std::set<int32_t> seen;
   for (int i = 0; i < std::min(sizes.size(), kMaxLatencyBatchSizes); ++i) {
     const std::string field = absl::StrCat("latency_batch_sizes[", i, "]");
@@ -145,7 +151,7 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
   check.That(!off || !spec.has_benchmark(), "latency", "is all that method benchmark does");
   check.That(!off || !spec.target().has_latency(), "latency",
              "must not be false with a latency budget, which it proves");
-  ValidateLatency(outputs, &check);
+  ValidateLatency(spec, &check);
 }
 
 }  // namespace

@@ -220,6 +220,10 @@ const RefusedCase kMethodCases[] = {
      "spec.target.budget"},
     {"LatencyBudgetWithoutProof", "target { latency { ratio: 0.5 } } outputs { latency: false }",
      "spec.outputs.latency"},
+    {"LatencyBudgetOfASizeTooMany",
+     "target { latency { ratio: 0.5 batch_size: 99 } } "
+     "outputs { latency_batch_sizes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] }",
+     "spec.outputs.latency_batch_sizes"},
     {"DryRunOfAnEvaluation", "evaluate {} dry_run: true", "spec.dry_run"},
     {"BenchmarkOfData", "benchmark {}", "spec.data"},
     {"BenchmarkWithATask", "benchmark {} task { seed: 1 }", "spec.task"},

@@ -63,7 +63,8 @@ class LayerCostSource {
 // finds the same costs and comes to the same decisions. Without a folder it remembers for itself
 // alone. One process at a time measures; others wait for what it finds.
 //
-// A folder that cannot be read or written costs measurements, not jobs: a warning is logged.
+// A folder that cannot be read or written costs measurements, not jobs: a warning is logged. So is
+// one for a layer that cannot be measured, which is then taken for one that never pays.
 std::unique_ptr<LayerCostSource> NewMeasuredLayerCosts(std::string folder);
 
 }  // namespace topiary

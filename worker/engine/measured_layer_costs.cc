@@ -31,6 +31,18 @@ using CostTable = std::map<std::string, LayerCost>;  // By LayerWork::Key().
 
 constexpr char kFormat[] = "topiary-layer-costs";
 constexpr uint64_t kMostBytes = 64 << 20;
+constexpr std::chrono::milliseconds kPause(20);
+
+// Instrumented and unoptimized kernels take times of their own.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr char kBuild[] = "asan";
+#elif defined(__SANITIZE_THREAD__)
+constexpr char kBuild[] = "tsan";
+#elif defined(__OPTIMIZE__)
+constexpr char kBuild[] = "optimized";
+#else
+constexpr char kBuild[] = "debug";
+#endif
 
 // The lines of /proc/cpuinfo that say what the processor is.
 std::string Processor() {
@@ -49,8 +61,8 @@ std::string Processor() {
 
 // Whatever decides how long a kernel takes.
 std::string SignatureOf(const BackendInfo& info) {
-  std::string text = absl::StrCat(Processor(), "topiary ", kVersion, "\nbackend ", info.name, " ",
-                                  info.isa, "\nthreads ", info.threads, "\n");
+  std::string text = absl::StrCat(Processor(), "topiary ", kVersion, " ", kBuild, "\nbackend ",
+                                  info.name, " ", info.isa, "\nthreads ", info.threads, "\n");
   for (const auto& [name, version] : info.versions)
     absl::StrAppend(&text, name, " ", version, "\n");
   return text;
@@ -104,7 +116,7 @@ class TableFile {
       if (lock.ok()) return TableFile(path, signature, *std::move(lock));
       if (!absl::IsFailedPrecondition(lock.status())) return lock.status();
       RETURN_IF_ERROR(check());
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::this_thread::sleep_for(kPause);
     }
   }
 
@@ -112,7 +124,12 @@ class TableFile {
   CostTable Read() const {
     CostTable table;
     const absl::StatusOr<std::string> text = ReadFile(path_, kMostBytes);
-    if (!text.ok()) return table;
+    if (!text.ok()) {
+      if (!absl::IsNotFound(text.status())) {
+        LogWarning("layer costs are measured anew", {{"error", text.status().ToString()}});
+      }
+      return table;
+    }
     const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || json.value("format", Json()) != kFormat ||
         json.value("machine", Json()) != signature_ || !json.contains("costs")) {
@@ -127,7 +144,9 @@ class TableFile {
 
   absl::Status Write(const CostTable& table) const {
     Json costs = Json::object();
-    for (const auto& [key, cost] : table) costs[key] = ToJson(cost);
+    for (const auto& [key, cost] : table) {
+      if (cost.dense_seconds > 0) costs[key] = ToJson(cost);
+    }
     const Json json = {{"format", kFormat}, {"machine", signature_}, {"costs", costs}};
     return WriteFileAtomically(path_, json.dump(1, ' ', false, Json::error_handler_t::replace));
   }
@@ -148,15 +167,37 @@ class MeasuredLayerCosts final : public LayerCostSource {
   absl::StatusOr<std::vector<LayerCost>> Costs(absl::Span<const LayerWork> work, Backend* backend,
                                                const CostCheck& check) override {
     const std::string signature = SignatureOf(backend->info());
-    MutexLock lock(&mutex_);
-    CostTable& table = tables_[signature];
-    if (!HasAll(table, work)) RETURN_IF_ERROR(Complete(work, signature, backend, check, &table));
+    CostTable known;
+    while (!TakeTurn(signature, work, &known)) {
+      RETURN_IF_ERROR(check());
+      std::this_thread::sleep_for(kPause);
+    }
+    if (!HasAll(known, work)) {
+      const absl::Status status = Complete(work, signature, backend, check, &known);
+      EndTurn(signature, known);
+      RETURN_IF_ERROR(status);
+    }
     std::vector<LayerCost> costs;
-    for (const LayerWork& w : work) costs.push_back(table.at(w.Key()));
+    for (const LayerWork& w : work) costs.push_back(known.at(w.Key()));
     return costs;
   }
 
  private:
+  // Whether `known`, which is what has been found so far, has all of `work`, or the caller is the
+  // one to measure the rest, and to call EndTurn(): two at a time would disturb one another.
+  bool TakeTurn(const std::string& signature, absl::Span<const LayerWork> work, CostTable* known) {
+    MutexLock lock(&mutex_);
+    *known = tables_[signature];
+    if (HasAll(*known, work)) return true;
+    return !std::exchange(measuring_, true);
+  }
+
+  void EndTurn(const std::string& signature, const CostTable& known) {
+    MutexLock lock(&mutex_);
+    tables_[signature] = known;
+    measuring_ = false;
+  }
+
   static bool HasAll(const CostTable& table, absl::Span<const LayerWork> work) {
     return std::all_of(work.begin(), work.end(),
                        [&](const LayerWork& w) { return table.count(w.Key()) > 0; });
@@ -185,14 +226,22 @@ class MeasuredLayerCosts final : public LayerCostSource {
     for (const LayerWork& w : work) {
       const std::string key = w.Key();
       if (table->count(key) > 0) continue;
-      ASSIGN_OR_RETURN(LayerCost cost, MeasureLayerCost(w, backend, check));
-      table->emplace(key, std::move(cost));
+      absl::StatusOr<LayerCost> cost = MeasureLayerCost(w, backend, check);
+      RETURN_IF_ERROR(check());
+      if (!cost.ok()) {
+        // The job can do without: the layer is taken for one that pruning makes no faster.
+        LogWarning("a layer's cost is not known",
+                   {{"layer", key}, {"error", cost.status().ToString()}});
+        cost = LayerCost();
+      }
+      table->emplace(key, *std::move(cost));
     }
     return absl::OkStatus();
   }
 
   const std::string folder_;
   Mutex mutex_;
+  bool measuring_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, CostTable> tables_ ABSL_GUARDED_BY(mutex_);  // By signature.
 };
 

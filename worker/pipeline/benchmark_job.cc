@@ -39,20 +39,6 @@ void FillWithIds(const std::vector<int64_t>& limits, Random* random, const Stage
   }
 }
 
-InputFiller RandomInputs(const IdLimits& limits) {
-  return [&limits](absl::Span<const StagedTensor> inputs) {
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      Random random(0, kStreamSyntheticData, i);
-      const auto found = limits.find(inputs[i].name);
-      if (inputs[i].dtype == DType::kFloat32) {
-        FillWithNumbers(&random, inputs[i]);
-      } else if (found != limits.end()) {
-        FillWithIds(found->second, &random, inputs[i]);
-      }
-    }
-  };
-}
-
 std::vector<LayerReport> Describe(const ServedModel& model) {
   std::vector<LayerReport> layers = DescribeLayers(model.graph, {}, {});
   for (LayerReport& layer : layers) {
@@ -75,6 +61,20 @@ absl::Status CheckMemory(const JobSpec& spec, const Graph& graph, int64_t batch)
 }
 
 }  // namespace
+
+InputFiller RandomInputs(const std::map<std::string, std::vector<int64_t>>& limits) {
+  return [&limits](absl::Span<const StagedTensor> inputs) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      Random random(0, kStreamSyntheticData, i);
+      const auto found = limits.find(inputs[i].name);
+      if (inputs[i].dtype == DType::kFloat32) {
+        FillWithNumbers(&random, inputs[i]);
+      } else if (found != limits.end()) {
+        FillWithIds(found->second, &random, inputs[i]);
+      }
+    }
+  };
+}
 
 absl::StatusOr<JobOutcome> RunBenchmarkJob(const JobSpec& spec, const std::string& work_folder,
                                            LayerCostSource* costs, Backend* backend, Clock* clock,

@@ -1,7 +1,10 @@
 #ifndef TOPIARY_WORKER_PIPELINE_BENCHMARK_JOB_H_
 #define TOPIARY_WORKER_PIPELINE_BENCHMARK_JOB_H_
 
+#include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
@@ -10,8 +13,13 @@
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/job_runner.h"
 #include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/latency.h"
 
 namespace topiary {
+
+// Fills the inputs of a program with random numbers, and with ids that lie in their tables:
+// `limits` is what FindIdLimits() says of the graph, and must outlive the result.
+InputFiller RandomInputs(const std::map<std::string, std::vector<int64_t>>& limits);
 
 // A job of method benchmark: times the model as given, whole and node by node, at each latency
 // batch of `spec`, on random inputs, and writes report.json into `work_folder`.

@@ -1,10 +1,16 @@
 // Jobs of method benchmark.
 
+#include "worker/pipeline/benchmark_job.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "common/fake_clock.h"
 #include "common/file.h"
@@ -79,15 +85,22 @@ TEST_F(Benchmarks, OfAJobsFilesTimeThemWholeAndNodeByNode) {
       << "an ONNX file does not say what was pruned";
 }
 
-// Ids beyond a table would be an error of the model's user.
-TEST_F(Benchmarks, DrawIdsThatLieInTheirTables) {
-  GraphBuilder b({8});
-  Graph graph = b.Finish(b.Add("Gather", {b.Weight("table", Shape({5, 3}), 1), "x"}));
-  graph.inputs[0].dtype = DType::kInt64;
-  JobSpec spec = BenchmarkOf(folder_ + "/ids.onnx");
-  ASSERT_OK(ExportOnnx(graph, spec.model_path));
-  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
-  EXPECT_THAT(ReportOf(outcome)["latency"], SizeIs(2));
+TEST(RandomInputs, HaveIdsThatLieInTheirTables) {
+  const std::map<std::string, std::vector<int64_t>> limits = {
+      {"ids", {5, 1, std::numeric_limits<int64_t>::max()}}};
+  std::vector<int64_t> ids(90, -7);
+  std::vector<float> numbers(40, 0);
+  const std::vector<StagedTensor> inputs = {{"ids", DType::kInt64, Shape({30, 3}), ids.data()},
+                                            {"x", DType::kFloat32, Shape({4, 10}), numbers.data()}};
+  RandomInputs(limits)(inputs);
+  std::set<int64_t> first;
+  for (int i = 0; i < 30; ++i) {
+    first.insert(ids[3 * i]);
+    EXPECT_EQ(ids[3 * i + 1], 0);
+    EXPECT_EQ(ids[3 * i + 2], 0) << "read by nothing";
+  }
+  EXPECT_THAT(first, ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_GT(std::set<float>(numbers.begin(), numbers.end()).size(), 35u);
 }
 
 TEST_F(Benchmarks, OfWhatIsNoModelOrDoesNotFitFail) {

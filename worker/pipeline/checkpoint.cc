@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kFormat[] = "topiary-checkpoint";
-constexpr char kFormatVersion[] = "1";
+constexpr char kFormatVersion[] = "2";
 constexpr char kState[] = "topiary.checkpoint";
 
 // JSON has no NaN: it is written as null.
@@ -131,7 +131,7 @@ absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path) {
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   ASSIGN_OR_RETURN(SafetensorsFile file, ReadSafetensors(path));
   if (file.metadata["format"] != kFormat || file.metadata["format_version"] != kFormatVersion) {
-    return NotACheckpoint(path, "its format is not topiary-checkpoint 1");
+    return NotACheckpoint(path, "its format is not topiary-checkpoint 2");
   }
   const Json state = Json::parse(file.metadata[kState], nullptr, /*allow_exceptions=*/false);
   Checkpoint checkpoint;

@@ -74,12 +74,27 @@ class JobRun {
       checkpoint = absl::InvalidArgumentError(absl::StrCat(
           "the checkpoint is of method '", checkpoint->method, "', not of this job's"));
     }
+    if (checkpoint.ok()) {
+      const absl::Status status = CheckPlanOf(checkpoint->record);
+      if (!status.ok()) checkpoint = status;
+    }
     if (!checkpoint.ok()) {
       LogWarning("beginning anew", {{"error", checkpoint.status().ToString()}});
       return;
     }
     record_ = checkpoint->record;
     resume_ = *std::move(checkpoint);
+  }
+
+  // Steps taken by another plan than that of the rest would be neither's.
+  absl::Status CheckPlanOf(const JobRecord& record) const {
+    const bool needs_plan = !job_.choices.empty();
+    const bool has_budget = needs_plan && spec_.target->latency.has_value();
+    if (record.plan.has_value() == needs_plan &&
+        (!needs_plan || record.plan->sparsities.empty() != has_budget)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError("the checkpoint has no plan, or one of another job");
   }
 
   // Before training changes anything, with a store of its own.
@@ -93,7 +108,8 @@ class JobRun {
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(store.get()));
     ASSIGN_OR_RETURN(record_.given_metrics, evaluator->Evaluate(reporter_.checker()));
     if (evaluates) {
-      AnnounceKey(evaluator->program());
+      FindKey(evaluator->program());
+      AnnounceKey();
       if (std::get<EvaluateSpec>(spec_.method).return_predictions) {
         ASSIGN_OR_RETURN(predictions_, evaluator->Predict(reporter_.checker()));
       }
@@ -122,13 +138,18 @@ class JobRun {
     return Evaluator::Create(job_.graph, store, backend_.get(), job_.data.evaluation, spec_.task);
   }
 
-  void AnnounceKey(const Program& program) {
+  // Of this attempt, which is not that of the ones before where this machine is another.
+  void FindKey(const Program& program) {
     if (key_.has_value()) return;
     key_ = KeyOf(backend_->info(), program, TrainingPlan());
-    observer_->OnDeterminismKey(*key_);
     if (attempt_.required_key.has_value() && !SameKey(*key_, *attempt_.required_key)) {
       record_.bit_exact = false;
     }
+  }
+
+  // Once.
+  void AnnounceKey() {
+    if (!std::exchange(key_announced_, true)) observer_->OnDeterminismKey(*key_);
   }
 
   // A training, run to its end and measured.
@@ -143,7 +164,7 @@ class JobRun {
                      TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
                                           std::move(method), TrainingPlan().break_evens));
     TrainingLoop& loop = *trained.loop;
-    AnnounceKey(loop.program());
+    FindKey(loop.program());
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
     if (resume_.has_value() && resume_->dense_comparison == dense_comparison) {
       RETURN_IF_ERROR(loop.Load(resume_->training));
@@ -151,6 +172,9 @@ class JobRun {
     }
     TrainingStage stage(StageOptions(dense_comparison, loop.total_steps()), &loop, evaluator.get(),
                         &reporter_, observer_, clock_, &record_);
+    // What was measured is kept before anybody is told of a key that depends on it.
+    if (std::exchange(planned_now_, false)) RETURN_IF_ERROR(stage.SaveCheckpoint());
+    AnnounceKey();
     RETURN_IF_ERROR(stage.Run());
     loop.RefreshEffectiveWeights();
     RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
@@ -167,7 +191,7 @@ class JobRun {
     return trained;
   }
 
-  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
+  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) const {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
     options.dense_comparison = dense_comparison;
@@ -177,7 +201,6 @@ class JobRun {
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
-    options.save_at_start = std::exchange(planned_now_, false);
     options.keep_last_checkpoint = spec_.outputs.keep_checkpoint && !dense_comparison;
     return options;
   }
@@ -222,7 +245,7 @@ class JobRun {
     return Finish(files, pruned, {});
   }
 
-  // From some steps, which a store of its own forgets.
+  // From some of the first steps, which a store of its own forgets, as if the rest were as slow.
   absl::Status EstimateTraining() {
     constexpr int64_t kSteps = 5;
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
@@ -230,12 +253,16 @@ class JobRun {
     ASSIGN_OR_RETURN(const auto loop,
                      TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
                                           std::move(method), TrainingPlan().break_evens));
-    AnnounceKey(loop->program());
+    FindKey(loop->program());
+    AnnounceKey();
     absl::Duration fastest = absl::InfiniteDuration();
     while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
       RETURN_IF_ERROR(reporter_.Check());
       const absl::Time began = clock_->Now();
-      RETURN_IF_ERROR(loop->Step().status());
+      if (const absl::Status status = loop->Step().status(); !status.ok()) {
+        warnings_.push_back(absl::StrCat("no estimate of the time: ", status.message()));
+        return absl::OkStatus();
+      }
       fastest = std::min(fastest, clock_->Now() - began);
     }
     const int trainings = spec_.outputs.train_dense_comparison ? 2 : 1;
@@ -307,6 +334,7 @@ class JobRun {
   JobRecord record_;
   bool planned_now_ = false;  // By this attempt, and not kept in a checkpoint yet.
   std::optional<DeterminismKey> key_;
+  bool key_announced_ = false;
   std::optional<Tensor> predictions_;
   std::vector<Phase> phases_;
   std::optional<double> training_estimate_seconds_;  // Of a dry run.

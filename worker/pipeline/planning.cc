@@ -19,7 +19,7 @@
 namespace topiary {
 namespace {
 
-constexpr int kMostTries = 6;
+constexpr int kMostTries = 8;
 // A model that is faster than it must be has been pruned more than it must be.
 constexpr double kCloseEnough = 0.95;
 
@@ -37,6 +37,7 @@ std::vector<PrunedWeight> Draw(const LoadedJob& job,
   for (const LayerChoice& choice : job.choices) {
     const auto sparsity = sparsities.find(choice.layer.weight);
     if (choice.partition == nullptr || sparsity == sparsities.end()) continue;
+    if (sparsity->second <= 0) continue;  // It stays dense.
     const int64_t blocks = choice.partition->block_count();
     const std::vector<uint32_t> order =
         Permutation(0, kStreamLayerCosts, 0, static_cast<uint32_t>(blocks));
@@ -58,26 +59,43 @@ class LatencyAllotment {
     ASSIGN_OR_RETURN(const LatencyReport dense, Measure({}));
     whole_seconds_ = dense.dense.p50;
     RETURN_IF_ERROR(MeasureLayers());
-    double aim = budget_.ratio;
-    double best_ratio = 0, least_ratio = 1;
+    // The layers' costs foretell where to begin; what is measured of the whole model decides. More
+    // time for the layers is a higher ratio: what is asked for lies between two such times.
+    double low = LeastSeconds(layers_), high = dense_seconds_;
+    double seconds = budget_.ratio * whole_seconds_ - (whole_seconds_ - dense_seconds_);
+    double least_ratio = 1;
     std::map<std::string, double> best;
-    for (int i = 0; i < kMostTries && best_ratio < kCloseEnough * budget_.ratio; ++i) {
-      absl::StatusOr<std::map<std::string, double>> sparsities = Allot(aim);
-      if (!sparsities.ok() && i == 0) return Refusal(sparsities.status().message());
-      if (!sparsities.ok()) break;
-      ASSIGN_OR_RETURN(const LatencyReport report, Measure(KeptBlocksOf(Draw(job_, *sparsities))));
+    for (int i = 0; i < kMostTries && low <= high; ++i) {
+      seconds = std::clamp(seconds, low, high);
+      ASSIGN_OR_RETURN(const auto densities, AllotDensities(layers_, seconds));
+      std::map<std::string, double> sparsities;
+      for (const auto& [weight, density] : densities) sparsities[weight] = 1 - density;
+      ASSIGN_OR_RETURN(const LatencyReport report, Measure(KeptBlocksOf(Draw(job_, sparsities))));
       const double ratio =
           report.block_sparse.has_value() ? report.block_sparse->p50 / report.dense.p50 : 1;
       least_ratio = std::min(least_ratio, ratio);
-      if (ratio <= budget_.ratio && ratio > best_ratio) {
-        best_ratio = ratio;
-        best = *std::move(sparsities);
+      if (ratio <= budget_.ratio) {
+        best = std::move(sparsities);
+        low = seconds;
+        if (ratio >= kCloseEnough * budget_.ratio) break;
+      } else {
+        if (seconds <= LeastSeconds(layers_)) break;
+        high = seconds;
       }
-      // A little less, because the one measured is not the one that training ends with.
-      aim += (1 + kCloseEnough) / 2 * budget_.ratio - ratio;
+      // A little less, because the one measured is not the one that training ends with. Where that
+      // leads out of what is left, the middle of it.
+      const double next =
+          seconds + ((1 + kCloseEnough) / 2 * budget_.ratio - ratio) * whole_seconds_;
+      const bool last_but_one = i + 2 == kMostTries && best.empty();
+      seconds = last_but_one ? low : next > low && next < high ? next : (low + high) / 2;
     }
     if (!best.empty()) return best;
-    return Refusal(absl::StrFormat("the least that was measured is %.3g", least_ratio));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "spec.target.latency: the model, which takes %.3g ms dense at batch %d on this machine, "
+        "cannot be pruned to take %.3g of that: the least that was measured is %.3g; allow a "
+        "higher "
+        "ratio, use larger blocks, or lower target.min_blocks so that more layers are pruned",
+        1e3 * whole_seconds_, budget_.batch, budget_.ratio, least_ratio));
   }
 
  private:
@@ -95,8 +113,8 @@ class LatencyAllotment {
     double seconds = 0;
     for (const auto& [weight, cost] : costs) seconds += cost.dense_seconds;
     // Layers alone may seem to take longer than the whole model: then they are all there is to it.
-    const double scale = std::min(1.0, whole_seconds_ / seconds);
-    other_seconds_ = std::max(0.0, whole_seconds_ - seconds);
+    const double scale = seconds > whole_seconds_ ? whole_seconds_ / seconds : 1;
+    dense_seconds_ = scale * seconds;
     for (const LayerChoice& choice : job_.choices) {
       const auto found = costs.find(choice.layer.weight);
       if (choice.partition == nullptr || found == costs.end()) continue;
@@ -113,24 +131,6 @@ class LatencyAllotment {
                           check_);
   }
 
-  // The sparsity of each layer that makes the whole model take `ratio` of its dense time, as far as
-  // the costs of layers tell.
-  absl::StatusOr<std::map<std::string, double>> Allot(double ratio) const {
-    ASSIGN_OR_RETURN(const auto densities,
-                     AllotDensities(layers_, ratio * whole_seconds_ - other_seconds_));
-    std::map<std::string, double> sparsities;
-    for (const auto& [weight, density] : densities) sparsities[weight] = 1 - density;
-    return sparsities;
-  }
-
-  absl::Status Refusal(absl::string_view why) const {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "spec.target.latency: the model, which takes %.3g ms dense at batch %d on this machine, "
-        "cannot be pruned to take %.3g of that: %s; allow a higher ratio, use larger blocks, or "
-        "lower target.min_blocks so that more layers are pruned",
-        1e3 * whole_seconds_, budget_.batch, budget_.ratio, why));
-  }
-
   const LatencyBudgetSpec& budget_;
   const LoadedJob& job_;
   LayerCostSource* const costs_;
@@ -138,7 +138,7 @@ class LatencyAllotment {
   const CostCheck& check_;
   std::map<std::string, BudgetedLayer> layers_;
   double whole_seconds_ = 0;  // Of a dense pass,
-  double other_seconds_ = 0;  // and of what is in it besides the layers.
+  double dense_seconds_ = 0;  // and of the layers in it.
 };
 
 }  // namespace
@@ -148,6 +148,7 @@ absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job
                                        const CostCheck& check) {
   KernelPlan plan;
   if (spec.target->latency.has_value()) {
+    RETURN_IF_ERROR(CheckLatencyMemory(spec, job, spec.target->latency->batch, /*programs=*/2));
     ASSIGN_OR_RETURN(plan.sparsities,
                      LatencyAllotment(*spec.target->latency, job, costs, backend, check).Find());
   }

@@ -18,9 +18,9 @@ namespace topiary {
 // Measures what the layers to prune cost. A latency budget is allotted to them
 // (prune/latency_budget.h) and tried out, with blocks drawn by chance left out of the whole model,
 // until that takes the time asked for.
-//
-// FAILED_PRECONDITION, with figures and a remedy, where the budget cannot be met; errors of
-// `check`; others as MeasureLatency() and CostsOf().
+// FAILED_PRECONDITION, with figures and a remedy, where the budget cannot be met;
+// RESOURCE_EXHAUSTED where its batch would pass the job's memory limit; errors of `check`; others
+// as MeasureLatency() and CostsOf().
 absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job,
                                        LayerCostSource* costs, Backend* backend,
                                        const CostCheck& check);

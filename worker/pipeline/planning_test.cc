@@ -125,8 +125,16 @@ TEST_F(Planning, ALatencyThatCannotBeReachedFailsBeforeAnythingTrains) {
 }
 
 TEST_F(Planning, ALatencyThatPruningDoesNotReachFailsToo) {
-  EXPECT_THAT(Run(JobWithLatencyBudget(0.9), &observer_, "", /*break_even=*/0).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("take at least")));
+  EXPECT_THAT(
+      Run(JobWithLatencyBudget(0.9), &observer_, "", /*break_even=*/0).status(),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("least that was measured is 1")));
+}
+
+TEST_F(Planning, ABatchThatDoesNotFitIntoMemoryIsNotTried) {
+  JobSpec spec = JobWithLatencyBudget(0.5);
+  spec.target->latency->batch = 65536;
+  spec.memory_limit_bytes = 64 << 20;
+  EXPECT_THAT(Run(spec, &observer_).status(), StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_F(Planning, ADryRunReportsWhatWouldBeDoneAndTrainsNothing) {

@@ -37,12 +37,13 @@ TrainingStage::TrainingStage(const Options& options, TrainingLoop* loop, Evaluat
       reporter_(reporter),
       observer_(observer),
       clock_(clock),
-      record_(record) {}
+      record_(record),
+      last_checkpoint_(clock->Now()),
+      accounted_(last_checkpoint_) {}
 
 absl::Status TrainingStage::Run() {
   reporter_->BeginTraining(loop_->next_step());
   last_checkpoint_ = accounted_ = clock_->Now();
-  if (options_.save_at_start) RETURN_IF_ERROR(SaveCheckpoint());
   // An attempt that was handed back during the measurement of this step has left it to this one.
   RETURN_IF_ERROR(MeasureIfDue());
   while (loop_->next_step() < loop_->total_steps()) {

@@ -36,9 +36,6 @@ class TrainingStage {
     std::string work_folder;   // Checkpoints lie there for as long as the observer looks at them.
     int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.
     absl::Duration checkpoint_interval = absl::Seconds(60);
-    // Before the first step too: what was measured and decides the bits of the result is kept for
-    // attempts to come.
-    bool save_at_start = false;
     bool keep_last_checkpoint = false;  // Leaves LastCheckpointPath() behind.
   };
 
@@ -49,6 +46,9 @@ class TrainingStage {
   // CANCELLED or ABORTED where the observer wants it; else as TrainingLoop::Step().
   absl::Status Run();
 
+  // Besides the checkpoints of Run().
+  absl::Status SaveCheckpoint();
+
   std::string LastCheckpointPath() const;
 
  private:
@@ -57,7 +57,6 @@ class TrainingStage {
   // not there yet. ABORTED, with a checkpoint, where the observer wants the job back meanwhile.
   absl::Status MeasureIfDue();
   absl::Status Measure();
-  absl::Status SaveCheckpoint();
   bool MeasuresAt(int64_t step) const;
   // Adds the time since the last call to `seconds`.
   void AccountTo(double* seconds);

@@ -43,14 +43,21 @@ Allotment AllotAt(const std::map<std::string, BudgetedLayer>& layers, double pri
   return allotment;
 }
 
+// Powers of 2 of the price of a second.
+constexpr double kLowestPrice = -100, kHighestPrice = 100;
+
 }  // namespace
+
+double LeastSeconds(const std::map<std::string, BudgetedLayer>& layers) {
+  return AllotAt(layers, std::exp2(kHighestPrice)).seconds;
+}
 
 absl::StatusOr<std::map<std::string, double>> AllotDensities(
     const std::map<std::string, BudgetedLayer>& layers, double seconds) {
   Allotment least = AllotAt(layers, 0);
   if (least.seconds <= seconds) return least.densities;
-  // The higher the price of a second, the less time is taken: in powers of 2 of the price.
-  double low = -100, high = 100;
+  // The higher the price, the less time is taken.
+  double low = kLowestPrice, high = kHighestPrice;
   least = AllotAt(layers, std::exp2(high));
   if (!(least.seconds <= seconds)) {
     return absl::OutOfRangeError(absl::StrFormat(

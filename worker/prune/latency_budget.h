@@ -17,14 +17,16 @@ struct BudgetedLayer {
   int64_t block_count = 1;
 };
 
+// The least time that the layers can take together: with one block in a hundred, and at least one.
+double LeastSeconds(const std::map<std::string, BudgetedLayer>& layers);
+
 // The part of its blocks that each layer keeps, by weight, so that all of them together take at
 // most `seconds` by their costs: multiples of 0.01 and at least one block; 1 where a layer had
 // better stay dense. Of all such choices about the one whose product of densities is largest: time
 // is taken where most of it is to be had for the same part of a layer. (With costs that are
 // straight lines through 0 every pruned layer then takes the same time.)
 //
-// OUT_OF_RANGE where not even one block in a hundred in each layer is fast enough: the message has
-// the least time that they can take. Pure; thread-safe.
+// OUT_OF_RANGE where that is less than LeastSeconds(). Pure; thread-safe.
 absl::StatusOr<std::map<std::string, double>> AllotDensities(
     const std::map<std::string, BudgetedLayer>& layers, double seconds);
 
