@@ -4,14 +4,11 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "bench/machine.h"
+#include "bench/memory.h"
 #include "bench/peer_process.h"
 #include "bench/train_stepper.h"
-#include "common/file.h"
 #include "common/status_macros.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/model/onnx_import.h"
@@ -21,18 +18,6 @@ namespace {
 
 constexpr int kSteps = 4;
 constexpr double kMebibyte = 1 << 20;
-
-// Of this process, in bytes.
-absl::StatusOr<int64_t> PeakResidentSize() {
-  ASSIGN_OR_RETURN(const std::string status, ReadFile("/proc/self/status"));
-  for (absl::string_view line : absl::StrSplit(status, '\n')) {
-    if (!absl::ConsumePrefix(&line, "VmHWM:")) continue;
-    absl::ConsumeSuffix(&line, "kB");
-    int64_t kibibytes = 0;
-    if (absl::SimpleAtoi(line, &kibibytes)) return kibibytes << 10;
-  }
-  return absl::UnavailableError("/proc/self/status has no VmHWM");
-}
 
 absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command) {
   ASSIGN_OR_RETURN(const auto process, PeerProcess::Start(command));

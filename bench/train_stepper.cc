@@ -71,7 +71,7 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
   const bool with_method = options.method != Options::Method::kNone;
   const bool sparse = options.method == Options::Method::kSparsePhase;
   if (with_method) {
-    RETURN_IF_ERROR(stepper->CreateMethod(graph, sparse));
+    RETURN_IF_ERROR(stepper->CreateMethod(graph, options));
     auxiliary = AuxiliaryOf(stepper->method_.get());
   }
   ProgramOptions program;
@@ -109,7 +109,8 @@ absl::StatusOr<SparseWeights> TrainStepper::WeightsWorthSkipping(const Graph& gr
   return WorthSkipping(KeptBlocksOf(*method_), BreakEvensOf(measured));
 }
 
-absl::Status TrainStepper::CreateMethod(const Graph& graph, bool sparse) {
+absl::Status TrainStepper::CreateMethod(const Graph& graph, const Options& asked) {
+  const bool sparse = asked.method == Options::Method::kSparsePhase;
   std::set<std::string> trainable;
   for (const Parameter& parameter : store_->parameters()) {
     if (parameter.trainable) trainable.insert(parameter.name);
@@ -120,6 +121,10 @@ absl::Status TrainStepper::CreateMethod(const Graph& graph, bool sparse) {
     target.sparsity = 0.9;
     target.block = {32, 32};
     options.phases = {{PhaseKind::kSparse, 1}};
+  } else if (asked.block > 0) {
+    target.block = {asked.block, asked.block};
+    target.min_blocks = 1;
+    target.exclude_layers = asked.exclude_layers;
   }
   ASSIGN_OR_RETURN(const std::vector<LayerChoice> choices,
                    ChooseLayers(FindPrunableLayers(graph), trainable, target));

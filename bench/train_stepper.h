@@ -34,6 +34,9 @@ class TrainStepper {
     };
     Method method = Method::kNone;
     LossKind loss = LossKind::kSoftmaxCrossEntropy;
+    // Of kDensePhase: the side of blocks, however few a layer has; 0: the defaults.
+    int64_t block = 0;
+    std::vector<std::string> exclude_layers;
   };
   static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(const Graph& graph, Backend* backend,
                                                               const Options& options);
@@ -51,7 +54,7 @@ class TrainStepper {
 
  private:
   TrainStepper() = default;
-  absl::Status CreateMethod(const Graph& graph, bool sparse);
+  absl::Status CreateMethod(const Graph& graph, const Options& options);
   absl::StatusOr<SparseWeights> WeightsWorthSkipping(const Graph& graph, Backend* backend,
                                                      int64_t batch) const;
   void BeginAttention();

@@ -338,6 +338,39 @@ TEST(ReferenceProgram, SparseConvolutionsServeAsMaskedOnesDo) {
   SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), false);
 }
 
+// The weights of attention are computed again in the backward pass, from queries, keys and mask.
+void AttentionTrainsWithoutKeepingItsWeights(bool cpu) {
+  const GradientCase test_case =
+      AttentionGraph({0, 2, 1, 3}).Finish("", LossKind::kMeanSquaredError, 3);
+  std::vector<float> gradients[2];
+  int softmaxes[2] = {0, 0};
+  for (const bool again : {false, true}) {
+    ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+    options.recompute_from = again ? 0 : std::numeric_limits<int64_t>::max();
+    ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture,
+                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
+    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    for (int i = 0; i < 2; ++i) fixture.program->ForwardBackward();
+    for (const Parameter& parameter : fixture.store->parameters()) {
+      gradients[again].insert(gradients[again].end(), parameter.gradient,
+                              parameter.gradient + parameter.size);
+    }
+    for (const std::string& step : fixture.program->statistics().backward_steps) {
+      softmaxes[again] += step.rfind("SoftmaxForward", 0) == 0 ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(gradients[0], gradients[1]);
+  EXPECT_EQ(softmaxes[0], 0);
+  EXPECT_EQ(softmaxes[1], 1);
+}
+
+TEST(CpuProgram, AttentionTrainsWithoutKeepingItsWeights) {
+  AttentionTrainsWithoutKeepingItsWeights(true);
+}
+TEST(ReferenceProgram, AttentionTrainsWithoutKeepingItsWeights) {
+  AttentionTrainsWithoutKeepingItsWeights(false);
+}
+
 TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {
   const GradientCase test_case = Perceptron(4);
   ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -73,6 +74,26 @@ TEST_P(GradientCheck, AgreesWithFiniteDifferences) {
     ++checked;
   }
   EXPECT_GT(checked, 0);
+}
+
+// What is computed again instead of being kept has the same bits, and so have the gradients.
+TEST_P(GradientCheck, IsTheSameWithLessKept) {
+  const GradientCase test_case = std::move(AllGradientCases()[GetParam()]);
+  std::vector<std::vector<float>> gradients[2];
+  for (const bool again : {false, true}) {
+    ProgramOptions options;
+    options.batch = test_case.batch;
+    options.loss = test_case.loss;
+    options.recompute_from = again ? 0 : std::numeric_limits<int64_t>::max();
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(test_case.graph, options));
+    FillWithRandomData(*fixture.program, test_case.loss, 3);
+    fixture.program->ForwardBackward();
+    for (const Parameter& parameter : fixture.store->parameters()) {
+      if (!parameter.trainable) continue;
+      gradients[again].emplace_back(parameter.gradient, parameter.gradient + parameter.size);
+    }
+  }
+  EXPECT_EQ(gradients[0], gradients[1]);
 }
 
 std::vector<std::string> CaseNames() {

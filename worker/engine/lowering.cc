@@ -157,6 +157,35 @@ EmbeddingRows* Lowering::RowsOf(const std::string& name) const {
   return parameter == nullptr ? nullptr : parameter->rows.get();
 }
 
+void Lowering::AllowRecomputation(const std::string& name, Operation operation,
+                                  std::vector<std::string> inputs, bool worthwhile) {
+  if (!options_.gradients || ShapeOf(name).element_count() < options_.recompute_from) return;
+  recomputations_.insert({name, {std::move(operation), std::move(inputs), worthwhile}});
+}
+
+absl::StatusOr<TensorRef> Lowering::ForBackward(const std::string& name, const TensorRef& ref) {
+  const auto found = recomputations_.find(name);
+  if (found == recomputations_.end() || !found->second.worthwhile) return ref;
+  if (recomputed_.count(name) == 0) {
+    ASSIGN_OR_RETURN(recomputed_[name], Recompute(name));
+  }
+  return emitter_.View(recomputed_.at(name), ref.shape());
+}
+
+absl::StatusOr<TensorRef> Lowering::Recompute(const std::string& name) {
+  const Recomputation& recomputation = recomputations_.at(name);
+  Operation operation = recomputation.operation;
+  for (size_t i = 0; i < recomputation.inputs.size(); ++i) {
+    const std::string& input = recomputation.inputs[i];
+    if (!CanBeRecomputed(input)) continue;
+    TensorRef& ref = operation.inputs[i].ref;
+    ASSIGN_OR_RETURN(const TensorRef again, Recompute(input));
+    ASSIGN_OR_RETURN(ref, emitter_.View(again, ref.shape()));
+  }
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> results, emitter_.Emit(operation));
+  return results[0];
+}
+
 std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,
                                                               int64_t groups, int64_t inputs,
                                                               int64_t outputs) {

@@ -23,6 +23,7 @@ struct LoweringOptions {
   bool training = false;  // Statistics of the batch, dropout.
   bool gradients = false;
   uint64_t seed = 0;
+  int64_t recompute_from = 0;  // ProgramOptions::recompute_from.
   const StepScalars* scalars = nullptr;
   // ProgramOptions::sparse_weights.
   const std::map<std::string, std::shared_ptr<const BlockSparsePattern>>* sparse_weights = nullptr;
@@ -83,6 +84,17 @@ class Lowering {
   // The weights whose patterns were given out, in the order of the nodes.
   const std::vector<std::string>& sparse_weights() const { return sparse_weights_; }
 
+  // Lets the backward pass compute value `name` again by `operation` instead of keeping it from the
+  // forward pass. Its first inputs are the values `inputs`, which are computed again too where they
+  // can be; others are kept anyway. What is not `worthwhile` is computed again only on the way to
+  // something that is.
+  void AllowRecomputation(const std::string& name, Operation operation,
+                          std::vector<std::string> inputs, bool worthwhile);
+  bool CanBeRecomputed(const std::string& name) const { return recomputations_.count(name) > 0; }
+  // Value `name`, which is `ref`, for a step of the backward pass: computed again, once for all
+  // such steps, where that is allowed and worthwhile.
+  absl::StatusOr<TensorRef> ForBackward(const std::string& name, const TensorRef& ref);
+
   // Emits `operation`, first as it is, and where the backend refuses that, as `without`
   // followed by a Relu. Returns the one result.
   absl::StatusOr<TensorRef> EmitWithRelu(const Operation& operation, const OpParameters& without);
@@ -94,6 +106,13 @@ class Lowering {
  private:
   void RequireGradients(const std::vector<FusedNode>& nodes);
   absl::StatusOr<TensorRef> ConstantValueRef(const std::string& name, const Tensor& tensor);
+  absl::StatusOr<TensorRef> Recompute(const std::string& name);
+
+  struct Recomputation {
+    Operation operation;
+    std::vector<std::string> inputs;
+    bool worthwhile;
+  };
 
   const Graph& graph_;
   const InferredGraph& inferred_;
@@ -105,6 +124,8 @@ class Lowering {
   std::map<std::string, TensorRef> values_;
   std::map<std::string, int> uses_;  // Operands that each value is.
   std::vector<std::string> sparse_weights_;
+  std::map<std::string, Recomputation> recomputations_;
+  std::map<std::string, TensorRef> recomputed_;
   std::vector<Buffer> constants_;
 };
 

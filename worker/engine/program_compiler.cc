@@ -51,7 +51,7 @@ class Compiler {
         program_(std::make_unique<CompiledProgram>()),
         lowering_(graph_, inferred_, store, backend,
                   {options.mode == ProgramMode::kTraining, has_gradients(), options.seed,
-                   &program_->scalars, &options_.sparse_weights},
+                   options.recompute_from, &program_->scalars, &options_.sparse_weights},
                   &program_->steps) {
     program_->store = store;
     program_->batch = options.batch;

@@ -113,6 +113,11 @@ absl::Status LowerBinary(Lowering& l, const FusedNode& fused) {
     operation.inputs = {Keep(t.a), Keep(t.b)};
   }
   ASSIGN_OR_RETURN(t.dst, l.EmitWithRelu(operation, without));
+  // The mask that is added to the scores of attention.
+  const bool of_scores = l.CanBeRecomputed(t.a_name) || l.CanBeRecomputed(t.b_name);
+  if (of_scores && !fused.relu) {
+    l.AllowRecomputation(fused.result, operation, {t.a_name, t.b_name}, /*worthwhile=*/false);
+  }
   l.Finish(fused, t.dst, [&l, fused, function = without.function, t] {
     return DeliverGradients(l, fused, function, t);
   });

@@ -90,8 +90,9 @@ absl::Status EmitGradient(Lowering& l, const std::string& name, const TensorRef&
                            operand.description);
 }
 
-absl::Status EmitGradients(Lowering& l, const Product& p, const TensorRef& d_dst) {
+absl::Status EmitGradients(Lowering& l, Product p, const TensorRef& d_dst) {
   if (l.tape().Requires(p.b_name)) {
+    ASSIGN_OR_RETURN(p.a, l.ForBackward(p.a_name, p.a));
     RETURN_IF_ERROR(EmitGradient(l, p.b_name, p.b, d_dst.shape(), GradientOfB(l, p, d_dst)));
   }
   if (l.tape().Requires(p.a_name)) {
@@ -269,6 +270,10 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
   if (p.has_bias) operation.inputs.push_back(Plain(bias.ref));
   ASSIGN_OR_RETURN(const TensorRef dst, l.EmitWithRelu(operation, without));
   ASSIGN_OR_RETURN(const TensorRef result, l.emitter().View(dst, dst_shape));
+  // The scores of attention: a product of two activations, both of which are kept.
+  if (shapes.b.rank() > 2 && !p.has_bias && !fused.relu) {
+    l.AllowRecomputation(fused.result, operation, {}, /*worthwhile=*/false);
+  }
 
   l.Finish(fused, result, [&l, fused, product, bias, result, shapes]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef gradient,
