@@ -173,7 +173,7 @@ absl::StatusOr<std::string> RunGrowth(int threads, const std::string& svg_path) 
     point.depth = x;
     RETURN_IF_ERROR(depth.Add(x, point));
   }
-  Axis blocks("SequentialAttention++ on a layer of 3200x3200, batch 64", "blocks");
+  Axis blocks("SequentialAttention++, a layer of 3200x3200", "blocks");
   for (const int64_t side : {320, 100, 32, 10, 4, 2, 1}) {
     GrowthPoint point = usual;
     point.batch = 64;

@@ -12,7 +12,7 @@ namespace topiary {
 namespace {
 
 constexpr double kWidth = 440, kHeight = 320;                       // Of a panel,
-constexpr double kLeft = 56, kRight = 16, kTop = 40, kBottom = 48;  // and of its margins.
+constexpr double kLeft = 56, kRight = 24, kTop = 40, kBottom = 48;  // and of its margins.
 constexpr const char* kColors[] = {"#1f6fb4", "#d1671c", "#3a8a3a", "#8a4fa3"};
 
 std::string Escaped(const std::string& text) {

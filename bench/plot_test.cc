@@ -15,7 +15,7 @@ TEST(ToSvg, DrawsPowersAsStraightLines) {
   EXPECT_THAT(svg, testing::EndsWith("</svg>\n"));
   EXPECT_THAT(svg, HasSubstr("a &lt; b"));
   // The margins of a panel of 440 x 320, and halfway between them.
-  EXPECT_THAT(svg, HasSubstr("points=\"56.0,272.0 240.0,156.0 424.0,40.0 \""));
+  EXPECT_THAT(svg, HasSubstr("points=\"56.0,272.0 236.0,156.0 416.0,40.0 \""));
   EXPECT_THAT(svg, HasSubstr(">10 k<"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }

@@ -185,7 +185,7 @@ std::string Milliseconds(const Json& seconds) {
 
 std::string Throughput(const Json& statistics) {
   const double rate = Number(Get(statistics, "examples_per_second"));
-  return std::isfinite(rate) ? FormatNumber(rate) : "-";
+  return std::isfinite(rate) && rate < 9e18 ? FormatCount(std::llround(rate)) : "-";
 }
 
 std::string LatencyText(const Json& latency) {
