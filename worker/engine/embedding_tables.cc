@@ -27,8 +27,9 @@ absl::StatusOr<std::set<std::string>> FindEmbeddingTables(const Graph& graph, in
     const bool is_output =
         std::any_of(graph.outputs.begin(), graph.outputs.end(),
                     [&](const ValueInfo& output) { return output.name == name; });
-    if (shape.rank() != 2 || shape.element_count() < smallest || picked.count(name) == 0 ||
-        uses[name] != 1 || is_output || shape[0] > INT32_MAX) {
+    // What is kept of each row is as much as two elements.
+    if (shape.rank() != 2 || shape[1] < 4 || shape.element_count() < smallest ||
+        picked.count(name) == 0 || uses[name] != 1 || is_output || shape[0] > INT32_MAX) {
       continue;
     }
     tables.insert(name);

@@ -14,9 +14,9 @@ namespace topiary {
 // Tables of fewer elements are updated whole: that takes microseconds.
 inline constexpr int64_t kSmallestSparseTable = int64_t{1} << 16;
 
-// The matrices [rows, width] of `graph` whose rows a Gather picks and which nothing else reads, of
-// at least `smallest` elements: their gradients are 0 but in the rows that were picked. Errors as
-// those of InferShapes().
+// The matrices [rows, width] of `graph`, of a width of at least 4, whose rows a Gather picks and
+// which nothing else reads, of at least `smallest` elements: their gradients are 0 but in the rows
+// that were picked. Errors as those of InferShapes().
 absl::StatusOr<std::set<std::string>> FindEmbeddingTables(const Graph& graph,
                                                           int64_t smallest = kSmallestSparseTable);
 

@@ -160,19 +160,21 @@ EmbeddingRows* Lowering::RowsOf(const std::string& name) const {
 void Lowering::AllowRecomputation(const std::string& name, Operation operation,
                                   std::vector<std::string> inputs, bool worthwhile) {
   if (!options_.gradients || ShapeOf(name).element_count() < options_.recompute_from) return;
+  for (const ValueInfo& output : graph_.outputs) {
+    if (output.name == name) return;  // It is kept in any case.
+  }
   recomputations_.insert({name, {std::move(operation), std::move(inputs), worthwhile}});
 }
 
 absl::StatusOr<TensorRef> Lowering::ForBackward(const std::string& name, const TensorRef& ref) {
   const auto found = recomputations_.find(name);
   if (found == recomputations_.end() || !found->second.worthwhile) return ref;
-  if (recomputed_.count(name) == 0) {
-    ASSIGN_OR_RETURN(recomputed_[name], Recompute(name));
-  }
-  return emitter_.View(recomputed_.at(name), ref.shape());
+  ASSIGN_OR_RETURN(const TensorRef again, Recompute(name));
+  return emitter_.View(again, ref.shape());
 }
 
 absl::StatusOr<TensorRef> Lowering::Recompute(const std::string& name) {
+  if (const auto known = recomputed_.find(name); known != recomputed_.end()) return known->second;
   const Recomputation& recomputation = recomputations_.at(name);
   Operation operation = recomputation.operation;
   for (size_t i = 0; i < recomputation.inputs.size(); ++i) {
@@ -183,6 +185,7 @@ absl::StatusOr<TensorRef> Lowering::Recompute(const std::string& name) {
     ASSIGN_OR_RETURN(ref, emitter_.View(again, ref.shape()));
   }
   ASSIGN_OR_RETURN(const std::vector<TensorRef> results, emitter_.Emit(operation));
+  recomputed_[name] = results[0];
   return results[0];
 }
 

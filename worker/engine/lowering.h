@@ -91,6 +91,11 @@ class Lowering {
   void AllowRecomputation(const std::string& name, Operation operation,
                           std::vector<std::string> inputs, bool worthwhile);
   bool CanBeRecomputed(const std::string& name) const { return recomputations_.count(name) > 0; }
+  // From what is kept, without computing anything else again.
+  bool CanBeRecomputedAtOnce(const std::string& name) const {
+    const auto found = recomputations_.find(name);
+    return found != recomputations_.end() && found->second.inputs.empty();
+  }
   // Value `name`, which is `ref`, for a step of the backward pass: computed again, once for all
   // such steps, where that is allowed and worthwhile.
   absl::StatusOr<TensorRef> ForBackward(const std::string& name, const TensorRef& ref);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
@@ -173,9 +174,9 @@ class MeasuredLayerCosts final : public LayerCostSource {
       std::this_thread::sleep_for(kPause);
     }
     if (!HasAll(known, work)) {
-      const absl::Status status = Complete(work, signature, backend, check, &known);
-      EndTurn(signature, known);
-      RETURN_IF_ERROR(status);
+      // Whatever happens, others must not wait for it.
+      const absl::Cleanup end = [&] { EndTurn(signature, known); };
+      RETURN_IF_ERROR(Complete(work, signature, backend, check, &known));
     }
     std::vector<LayerCost> costs;
     for (const LayerWork& w : work) costs.push_back(known.at(w.Key()));

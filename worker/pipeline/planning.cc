@@ -19,7 +19,8 @@
 namespace topiary {
 namespace {
 
-constexpr int kMostTries = 8;
+constexpr int kMostTries = 9;
+constexpr int kTriesAtTheLeast = 3;  // Before it is believed that no less will do.
 // A model that is faster than it must be has been pruned more than it must be.
 constexpr double kCloseEnough = 0.95;
 
@@ -61,7 +62,9 @@ class LatencyAllotment {
     RETURN_IF_ERROR(MeasureLayers());
     // The layers' costs foretell where to begin; what is measured of the whole model decides. More
     // time for the layers is a higher ratio: what is asked for lies between two such times.
-    double low = LeastSeconds(layers_), high = dense_seconds_;
+    const double least_seconds = LeastSeconds(layers_);
+    double low = least_seconds, high = dense_seconds_;
+    int refused = 0;
     double seconds = budget_.ratio * whole_seconds_ - (whole_seconds_ - dense_seconds_);
     double least_ratio = 1;
     std::map<std::string, double> best;
@@ -78,16 +81,18 @@ class LatencyAllotment {
         best = std::move(sparsities);
         low = seconds;
         if (ratio >= kCloseEnough * budget_.ratio) break;
+      } else if (seconds <= least_seconds) {
+        if (++refused == kTriesAtTheLeast) break;
+        continue;
       } else {
-        if (seconds <= LeastSeconds(layers_)) break;
         high = seconds;
       }
       // A little less, because the one measured is not the one that training ends with. Where that
       // leads out of what is left, the middle of it.
       const double next =
           seconds + ((1 + kCloseEnough) / 2 * budget_.ratio - ratio) * whole_seconds_;
-      const bool last_but_one = i + 2 == kMostTries && best.empty();
-      seconds = last_but_one ? low : next > low && next < high ? next : (low + high) / 2;
+      const bool last = i + 1 + kTriesAtTheLeast >= kMostTries && best.empty();
+      seconds = last ? low : next > low && next < high ? next : (low + high) / 2;
     }
     if (!best.empty()) return best;
     return absl::FailedPreconditionError(absl::StrFormat(

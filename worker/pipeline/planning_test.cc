@@ -26,10 +26,10 @@ using testing::SizeIs;
 
 // Two products of the same cost, which is most of what there is to do, and a small one.
 Graph WideMlp() {
-  GraphBuilder b({256});
-  std::string v = b.Add("Relu", {b.Linear("fc1", "x", 256, 512)});
-  v = b.Add("Relu", {b.Linear("fc2", v, 512, 256)});
-  return b.Finish(b.Linear("head", v, 256, 3));
+  GraphBuilder b({512});
+  std::string v = b.Add("Relu", {b.Linear("fc1", "x", 512, 1024)});
+  v = b.Add("Relu", {b.Linear("fc2", v, 1024, 512)});
+  return b.Finish(b.Linear("head", v, 512, 3));
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int) {
@@ -148,8 +148,8 @@ TEST_F(Planning, ADryRunReportsWhatWouldBeDoneAndTrainsNothing) {
   EXPECT_THAT(observer_.checkpoint_steps, IsEmpty());
   const nlohmann::json report = ReportOf(outcome);
   EXPECT_TRUE(report["dry_run"]);
-  EXPECT_EQ(report["layers"][0]["blocks_total"], 32 * 16);
-  EXPECT_EQ(report["layers"][0]["blocks_live"], 32 * 16 / 4);
+  EXPECT_EQ(report["layers"][0]["blocks_total"], 64 * 32);
+  EXPECT_EQ(report["layers"][0]["blocks_live"], 64 * 32 / 4);
   EXPECT_EQ(report["layers"][0]["sparsity"], 0.75);
   EXPECT_LT(report["layers"][0]["stored_bytes"], report["layers"][0]["dense_bytes"]);
   EXPECT_EQ(report["layers"][0]["training_break_even_sparsity"], 0.5);
