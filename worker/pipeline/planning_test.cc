@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "common/digest.h"
 #include "common/fake_clock.h"
@@ -19,7 +20,6 @@
 namespace topiary {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -82,27 +82,30 @@ class Planning : public testing::Test {
 };
 
 TEST_F(Planning, ALatencyBudgetIsAllottedToTheLayersAndReached) {
-  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(JobWithLatencyBudget(0.7), &observer_));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(JobWithLatencyBudget(0.85), &observer_));
   const nlohmann::json report = ReportOf(outcome);
   EXPECT_EQ(report["sparsity"]["budget"], "latency");
-  EXPECT_EQ(report["sparsity"]["latency_requested"]["ratio"], 0.7);
+  EXPECT_EQ(report["sparsity"]["latency_requested"]["ratio"], 0.85);
   EXPECT_EQ(report["sparsity"]["latency_requested"]["batch"], 64);
   EXPECT_FALSE(report["sparsity"].contains("requested"));
   EXPECT_FALSE(outcome.sparsity_requested.has_value());
   ASSERT_THAT(report["layers"], SizeIs(3));
-  for (int i = 0; i < 2; ++i) {
-    const nlohmann::json& layer = report["layers"][i];
-    EXPECT_TRUE(layer["pruned"]) << layer;
-    EXPECT_GT(layer["sparsity_requested"], 0.25) << layer;
+  std::vector<std::string> pruned;
+  for (const nlohmann::json& layer : report["layers"]) {
+    if (!layer["pruned"]) continue;
+    pruned.push_back(layer["name"]);
+    // Below that nothing is gained, by these costs.
+    EXPECT_GE(layer["sparsity_requested"], 0.5) << layer;
     // To within half a block.
     EXPECT_NEAR(layer["sparsity"], layer["sparsity_requested"].get<double>(), 1e-3) << layer;
   }
+  EXPECT_THAT(pruned, testing::Not(IsEmpty()));
   EXPECT_FALSE(report["layers"][2]["pruned"]);
-  EXPECT_THAT(report["latency"][0]["sparse_weights"], ElementsAre("fc1.weight", "fc2.weight"));
+  EXPECT_THAT(report["latency"][0]["sparse_weights"], testing::ElementsAreArray(pruned));
 }
 
 TEST_F(Planning, LaterAttemptsObeyTheAllotmentOfTheFirst) {
-  const JobSpec spec = JobWithLatencyBudget(0.7);
+  const JobSpec spec = JobWithLatencyBudget(0.85);
   observer_.checkpoint_folder = NewTestFolder();
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer_));
   ASSERT_EQ(observer_.checkpoint_steps.front(), 0) << "before the first step";
