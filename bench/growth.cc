@@ -10,7 +10,6 @@
 #include "bench/machine.h"
 #include "bench/measure.h"
 #include "bench/memory.h"
-#include "bench/peer_process.h"
 #include "bench/peer_steps.h"
 #include "bench/plot.h"
 #include "bench/train_stepper.h"
@@ -85,12 +84,10 @@ Graph NetworkOf(const GrowthPoint& point) {
 
 absl::StatusOr<GrowthCost> InAProcess(const GrowthPoint& point) {
   ASSIGN_OR_RETURN(
-      const auto process,
-      PeerProcess::Start({"/proc/self/exe", "growth-point", "--batch", absl::StrCat(point.batch),
-                          "--width", absl::StrCat(point.width), "--depth",
-                          absl::StrCat(point.depth), "--block", absl::StrCat(point.block),
-                          "--threads", absl::StrCat(point.threads)}));
-  ASSIGN_OR_RETURN(const nlohmann::json answer, ReadJson(process.get()));
+      const nlohmann::json answer,
+      AnswerOf({"/proc/self/exe", "growth-point", "--batch", absl::StrCat(point.batch), "--width",
+                absl::StrCat(point.width), "--depth", absl::StrCat(point.depth), "--block",
+                absl::StrCat(point.block), "--threads", absl::StrCat(point.threads)}));
   return GrowthCost{answer.value("seconds", 0.0), answer.value("bytes", 0.0)};
 }
 

@@ -19,11 +19,6 @@ namespace {
 constexpr int kSteps = 4;
 constexpr double kMebibyte = 1 << 20;
 
-absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command) {
-  ASSIGN_OR_RETURN(const auto process, PeerProcess::Start(command));
-  return ReadJson(process.get());
-}
-
 absl::Status RunModel(const PeakMemoryOptions& options, const std::string& model,
                       BenchmarkRun* run) {
   const std::string path = absl::StrCat(options.work_dir, "/", model, ".onnx");

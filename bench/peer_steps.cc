@@ -14,6 +14,11 @@ absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process) {
   return json;
 }
 
+absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command) {
+  ASSIGN_OR_RETURN(const auto process, PeerProcess::Start(command));
+  return ReadJson(process.get());
+}
+
 absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps) {
   RETURN_IF_ERROR(process->WriteLine(absl::StrCat("step ", steps)));
   ASSIGN_OR_RETURN(const nlohmann::json answer, ReadJson(process));

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -26,6 +27,9 @@ inline constexpr absl::Duration kPeerStart = absl::Minutes(5);
 
 // The next line of `process`, an object. UNAVAILABLE, quoting it, where it is none.
 absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process);
+
+// What a process that is started for one answer says.
+absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command);
 
 // Has the peer do `steps` steps; the mean seconds of one.
 absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -98,13 +99,13 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& 
 absl::StatusOr<SparseWeights> TrainStepper::WeightsWorthSkipping(const Graph& graph,
                                                                  Backend* backend,
                                                                  int64_t batch) const {
-  std::vector<BlockedLayer> layers;
+  std::map<std::string, BlockShape> blocks;
   for (const MethodLayer& layer : method_->layers()) {
-    layers.push_back({layer.partition->layer(), layer.partition->block()});
+    blocks[layer.weight] = layer.partition->block();
   }
   const auto costs = NewMeasuredLayerCosts("");
   const auto go_on = [] { return absl::OkStatus(); };
-  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, batch, LayerUse::kTraining, layers));
+  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, batch, LayerUse::kTraining, blocks));
   ASSIGN_OR_RETURN(const auto measured, CostsOf(work, costs.get(), backend, go_on));
   return WorthSkipping(KeptBlocksOf(*method_), BreakEvensOf(measured));
 }

@@ -15,7 +15,7 @@
 #include "worker/model/id_limits.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/latency.h"
-#include "worker/pipeline/memory_estimate.h"
+#include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/result_files.h"
 
 namespace topiary {
@@ -52,14 +52,6 @@ std::vector<LayerReport> Describe(const ServedModel& model) {
   return layers;
 }
 
-absl::Status CheckMemory(const JobSpec& spec, const Graph& graph, int64_t batch) {
-  MemoryNeeds needs;
-  needs.batch = batch;
-  ASSIGN_OR_RETURN(MemoryEstimate estimate, EstimateMemory(graph, needs));
-  estimate.activations *= 2;  // Of the dense program and the other.
-  return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
-}
-
 }  // namespace
 
 InputFiller RandomInputs(const std::map<std::string, std::vector<int64_t>>& limits) {
@@ -83,7 +75,8 @@ absl::StatusOr<JobOutcome> RunBenchmarkJob(const JobSpec& spec, const std::strin
   ASSIGN_OR_RETURN(const ServedModel model,
                    ReadServedModel(spec.model_path, spec.memory_limit_bytes));
   for (const int64_t batch : spec.outputs.latency_batches) {
-    const absl::Status status = CheckMemory(spec, model.graph, batch);
+    const absl::Status status =
+        CheckLatencyMemory(spec, model.graph, /*data_bytes=*/0, batch, /*programs=*/2);
     if (status.ok()) continue;
     return absl::Status(status.code(), absl::StrCat("spec.outputs.latency_batch_sizes: ", batch,
                                                     ": ", status.message()));

@@ -106,12 +106,12 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   return job;
 }
 
-absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
-                                int programs) {
+absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t data_bytes,
+                                int64_t batch, int programs) {
   MemoryNeeds needs;
   needs.batch = batch;
-  needs.data_bytes = job.data.bytes();
-  ASSIGN_OR_RETURN(MemoryEstimate estimate, EstimateMemory(job.graph, needs));
+  needs.data_bytes = data_bytes;
+  ASSIGN_OR_RETURN(MemoryEstimate estimate, EstimateMemory(graph, needs));
   estimate.activations *= programs;
   return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
 }

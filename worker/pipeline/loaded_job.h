@@ -32,9 +32,10 @@ struct LoadedJob {
 // Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), PrepareData() and CheckMemoryLimit().
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
 
-// RESOURCE_EXHAUSTED where `programs` of the job's graph for inference, at `batch`, pass its limit.
-absl::Status CheckLatencyMemory(const JobSpec& spec, const LoadedJob& job, int64_t batch,
-                                int programs);
+// RESOURCE_EXHAUSTED where `programs` of `graph` for inference, at `batch`, beside `data_bytes` of
+// examples, pass the job's limit.
+absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t data_bytes,
+                                int64_t batch, int programs);
 
 // The method of `spec` over the layers chosen, or dense training. Not for EvaluateSpec.
 absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,

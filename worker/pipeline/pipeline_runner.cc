@@ -272,7 +272,8 @@ class JobRun {
   }
 
   absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch) {
-    RETURN_IF_ERROR(CheckLatencyMemory(spec_, job_, batch, kept.empty() ? 1 : 2));
+    RETURN_IF_ERROR(
+        CheckLatencyMemory(spec_, job_.graph, job_.data.bytes(), batch, kept.empty() ? 1 : 2));
     return MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation, batch,
                           reporter_.checker());
   }

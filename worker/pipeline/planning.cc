@@ -1,6 +1,7 @@
 #include "worker/pipeline/planning.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,12 +25,13 @@ constexpr int kTriesAtTheLeast = 3;  // Before it is believed that no less will 
 // A model that is faster than it must be has been pruned more than it must be.
 constexpr double kCloseEnough = 0.95;
 
-std::vector<BlockedLayer> LayersToPrune(const LoadedJob& job) {
-  std::vector<BlockedLayer> layers;
+// Of the layers to prune, by weight.
+std::map<std::string, BlockShape> BlocksToPrune(const LoadedJob& job) {
+  std::map<std::string, BlockShape> blocks;
   for (const LayerChoice& choice : job.choices) {
-    if (choice.partition != nullptr) layers.push_back({choice.layer, choice.partition->block()});
+    if (choice.partition != nullptr) blocks[choice.layer.weight] = choice.partition->block();
   }
-  return layers;
+  return blocks;
 }
 
 std::vector<PrunedWeight> Draw(const LoadedJob& job,
@@ -98,8 +100,8 @@ class LatencyAllotment {
     return absl::FailedPreconditionError(absl::StrFormat(
         "spec.target.latency: the model, which takes %.3g ms dense at batch %d on this machine, "
         "cannot be pruned to take %.3g of that: the least that was measured is %.3g; allow a "
-        "higher "
-        "ratio, use larger blocks, or lower target.min_blocks so that more layers are pruned",
+        "higher ratio, use larger blocks, or lower target.min_blocks so that more layers are "
+        "pruned",
         1e3 * whole_seconds_, budget_.batch, budget_.ratio, least_ratio));
   }
 
@@ -107,14 +109,10 @@ class LatencyAllotment {
   absl::Status MeasureLayers() {
     InferenceOptions options;
     options.batch = budget_.batch;
-    std::map<std::string, BlockShape> blocks;
-    for (const LayerChoice& choice : job_.choices) {
-      if (choice.partition != nullptr) blocks[choice.layer.weight] = choice.partition->block();
-    }
     // As it will be measured, and served.
     const Graph served = FoldBatchNormalization(job_.graph.Clone());
-    ASSIGN_OR_RETURN(const auto costs,
-                     InferenceCosts(served, blocks, options, costs_, backend_, check_));
+    ASSIGN_OR_RETURN(const auto costs, InferenceCosts(served, BlocksToPrune(job_), options, costs_,
+                                                      backend_, check_));
     double seconds = 0;
     for (const auto& [weight, cost] : costs) seconds += cost.dense_seconds;
     // Layers alone may seem to take longer than the whole model: then they are all there is to it.
@@ -153,12 +151,13 @@ absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job
                                        const CostCheck& check) {
   KernelPlan plan;
   if (spec.target->latency.has_value()) {
-    RETURN_IF_ERROR(CheckLatencyMemory(spec, job, spec.target->latency->batch, /*programs=*/2));
+    RETURN_IF_ERROR(CheckLatencyMemory(spec, job.graph, job.data.bytes(),
+                                       spec.target->latency->batch, /*programs=*/2));
     ASSIGN_OR_RETURN(plan.sparsities,
                      LatencyAllotment(*spec.target->latency, job, costs, backend, check).Find());
   }
   ASSIGN_OR_RETURN(const auto work,
-                   WorkOfLayers(job.graph, job.batch, LayerUse::kTraining, LayersToPrune(job)));
+                   WorkOfLayers(job.graph, job.batch, LayerUse::kTraining, BlocksToPrune(job)));
   ASSIGN_OR_RETURN(const auto training, CostsOf(work, costs, backend, check));
   plan.break_evens = BreakEvensOf(training);
   return plan;

@@ -1,23 +1,28 @@
 #include "worker/prune/block_skipping.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/model/layers.h"
 #include "worker/model/shape_inference.h"
 
 namespace topiary {
 
 absl::StatusOr<std::map<std::string, LayerWork>> WorkOfLayers(
-    const Graph& graph, int64_t batch, LayerUse use, absl::Span<const BlockedLayer> layers) {
+    const Graph& graph, int64_t batch, LayerUse use,
+    const std::map<std::string, BlockShape>& blocks) {
   ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, batch));
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
   std::map<std::string, LayerWork> work;
-  for (const BlockedLayer& blocked : layers) {
-    ASSIGN_OR_RETURN(
-        std::optional<LayerWork> of_layer,
-        WorkOf(graph, inferred, blocked.layer, use, blocked.block.rows, blocked.block.cols));
-    if (of_layer.has_value()) work.emplace(blocked.layer.weight, *std::move(of_layer));
+  for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
+    const auto block = blocks.find(layer.weight);
+    if (block == blocks.end()) continue;
+    ASSIGN_OR_RETURN(std::optional<LayerWork> of_layer,
+                     WorkOf(graph, inferred, layer, use, block->second.rows, block->second.cols));
+    if (of_layer.has_value()) work.emplace(layer.weight, *std::move(of_layer));
   }
   return work;
 }
@@ -45,13 +50,8 @@ absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
     const Graph& graph, const std::map<std::string, BlockShape>& blocks,
     const InferenceOptions& options, LayerCostSource* source, Backend* backend,
     const CostCheck& check) {
-  std::vector<BlockedLayer> layers;
-  for (PrunableLayer& layer : FindPrunableLayers(graph)) {
-    const auto found = blocks.find(layer.weight);
-    if (found != blocks.end()) layers.push_back({std::move(layer), found->second});
-  }
   ASSIGN_OR_RETURN(const int64_t examples, InferenceProgram::ExamplesAtOnce(graph, options));
-  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, examples, LayerUse::kInference, layers));
+  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, examples, LayerUse::kInference, blocks));
   ASSIGN_OR_RETURN(auto costs, CostsOf(work, source, backend, check));
   const auto parts = static_cast<double>(options.batch / examples);
   for (auto& [weight, cost] : costs) {

@@ -7,33 +7,26 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "worker/engine/inference_program.h"
 #include "worker/engine/layer_cost.h"
 #include "worker/engine/program.h"
 #include "worker/kernels/backend.h"
 #include "worker/kernels/block_sparse_pattern.h"
 #include "worker/model/graph.h"
-#include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/method.h"
 #include "worker/prune/support.h"
 
 namespace topiary {
 
-// A weight and the blocks it is cut in.
-struct BlockedLayer {
-  PrunableLayer layer;
-  BlockShape block;
-};
-
-// What kernels do with each of `layers` at `batch`, by weight; without those of which they cannot
-// leave out blocks. Errors as those of shape inference.
+// What kernels do at `batch` with each layer of `graph` that is cut in the blocks that `blocks` has
+// for its weight, by weight; without those of which they cannot leave out blocks. Errors as those
+// of shape inference.
 absl::StatusOr<std::map<std::string, LayerWork>> WorkOfLayers(
-    const Graph& graph, int64_t batch, LayerUse use, absl::Span<const BlockedLayer> layers);
+    const Graph& graph, int64_t batch, LayerUse use,
+    const std::map<std::string, BlockShape>& blocks);
 
 // What `work` costs, by weight. Errors as LayerCostSource::Costs().
 absl::StatusOr<std::map<std::string, LayerCost>> CostsOf(
