@@ -40,7 +40,10 @@ class LogAxis {
   }
   std::vector<double> Ticks() const {
     std::vector<double> ticks;
-    for (double power = low_; power <= high_; ++power) ticks.push_back(std::pow(10, power));
+    const int last = static_cast<int>(high_);
+    for (int power = static_cast<int>(low_); power <= last; ++power) {
+      ticks.push_back(std::pow(10, power));
+    }
     return ticks;
   }
 
@@ -109,8 +112,9 @@ std::string ToSvg(absl::Span<const PlotPanel> panels) {
       "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
       kWidth * static_cast<double>(across), kHeight * static_cast<double>(down));
   for (size_t i = 0; i < panels.size(); ++i) {
-    AppendPanel(panels[i], kWidth * static_cast<double>(i % 2),
-                kHeight * static_cast<double>(i / 2) + 8, &svg);
+    const size_t column = i % 2, row = i / 2;
+    AppendPanel(panels[i], kWidth * static_cast<double>(column),
+                kHeight * static_cast<double>(row) + 8, &svg);
   }
   return svg + "</svg>\n";
 }

@@ -100,26 +100,36 @@ TEST(CpuProgram, InfersAsTheReferenceDoes) {
   ExpectClose(OutputOf(*got.program).data(), outputs.data(), outputs.size(), "output");
 }
 
-// Fused, where nothing is differentiated, attention gives what its steps give.
-void AttentionServesAsItsStepsDo(bool cpu) {
-  const GradientCase test_case =
-      AttentionGraph({0, 2, 1, 3}).Finish("", LossKind::kMeanSquaredError, 3);
-  std::vector<std::vector<float>> results;
-  for (const ProgramMode mode : {ProgramMode::kTraining, ProgramMode::kInference}) {
-    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
-                         BuildFixture(test_case.graph, OptionsFor(test_case, mode),
-                                      cpu ? NewCpuBackend() : nullptr));
+// Attention in one kernel gives what its steps give, which those of a trained mask remain.
+void AttentionTrainsAsItsStepsDo(bool cpu) {
+  std::vector<float> results[2];
+  for (const AttentionMask mask : {AttentionMask::kConstant, AttentionMask::kTrained}) {
+    const bool fused = mask == AttentionMask::kConstant;
+    const GradientCase test_case =
+        AttentionGraph({0, 2, 1, 3}, mask).Finish("", LossKind::kMeanSquaredError, 3);
+    ASSERT_OK_AND_ASSIGN(
+        ProgramFixture fixture,
+        BuildFixture(test_case.graph, OptionsFor(test_case, ProgramMode::kTraining),
+                     cpu ? NewCpuBackend() : nullptr));
     FillWithRandomData(*fixture.program, test_case.loss, 4);
-    fixture.program->Forward();
-    results.push_back(OutputOf(*fixture.program));
-    EXPECT_THAT(fixture.program->statistics().forward_steps,
-                Contains(HasSubstr("Attention")).Times(mode == ProgramMode::kInference ? 1 : 0));
+    fixture.program->ForwardBackward();
+    results[fused] = OutputOf(*fixture.program);
+    for (const Parameter& parameter : fixture.store->parameters()) {
+      if (parameter.name == "mask") continue;
+      results[fused].insert(results[fused].end(), parameter.gradient,
+                            parameter.gradient + parameter.size);
+    }
+    for (const auto* steps : {&fixture.program->statistics().forward_steps,
+                              &fixture.program->statistics().backward_steps}) {
+      EXPECT_THAT(*steps, Contains(HasSubstr("Attention")).Times(fused ? 1 : 0));
+      EXPECT_THAT(*steps, Contains(HasSubstr("Softmax")).Times(fused ? 0 : 1));
+    }
   }
-  ExpectClose(results[1].data(), results[0].data(), results[0].size(), "output");
+  ExpectClose(results[1].data(), results[0].data(), results[0].size(), "output and gradients");
 }
 
-TEST(CpuProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(true); }
-TEST(ReferenceProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(false); }
+TEST(CpuProgram, AttentionTrainsAsItsStepsDo) { AttentionTrainsAsItsStepsDo(true); }
+TEST(ReferenceProgram, AttentionTrainsAsItsStepsDo) { AttentionTrainsAsItsStepsDo(false); }
 
 TEST(CpuProgram, RepeatsItsBits) {
   const GradientCase test_case = ResidualNetwork(16, 8);
@@ -336,39 +346,6 @@ TEST(ReferenceProgram, SparseMatricesServeAsMaskedOnesDo) {
 }
 TEST(ReferenceProgram, SparseConvolutionsServeAsMaskedOnesDo) {
   SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), false);
-}
-
-// The weights of attention are computed again in the backward pass, from queries, keys and mask.
-void AttentionTrainsWithoutKeepingItsWeights(bool cpu) {
-  const GradientCase test_case =
-      AttentionGraph({0, 2, 1, 3}).Finish("", LossKind::kMeanSquaredError, 3);
-  std::vector<float> gradients[2];
-  int softmaxes[2] = {0, 0};
-  for (const bool again : {false, true}) {
-    ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
-    options.recompute_from = again ? 0 : std::numeric_limits<int64_t>::max();
-    ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture,
-                         BuildFixture(test_case.graph, options, cpu ? NewCpuBackend() : nullptr));
-    FillWithRandomData(*fixture.program, test_case.loss, 4);
-    for (int i = 0; i < 2; ++i) fixture.program->ForwardBackward();
-    for (const Parameter& parameter : fixture.store->parameters()) {
-      gradients[again].insert(gradients[again].end(), parameter.gradient,
-                              parameter.gradient + parameter.size);
-    }
-    for (const std::string& step : fixture.program->statistics().backward_steps) {
-      softmaxes[again] += step.rfind("SoftmaxForward", 0) == 0 ? 1 : 0;
-    }
-  }
-  EXPECT_EQ(gradients[0], gradients[1]);
-  EXPECT_EQ(softmaxes[0], 0);
-  EXPECT_EQ(softmaxes[1], 1);
-}
-
-TEST(CpuProgram, AttentionTrainsWithoutKeepingItsWeights) {
-  AttentionTrainsWithoutKeepingItsWeights(true);
-}
-TEST(ReferenceProgram, AttentionTrainsWithoutKeepingItsWeights) {
-  AttentionTrainsWithoutKeepingItsWeights(false);
 }
 
 TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {

@@ -19,21 +19,19 @@ bool CanRectify(const std::string& op_type) {
 
 class Fuser {
  public:
-  Fuser(const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& kept)
-      : graph_(graph), inferred_(inferred), kept_(kept) {
+  Fuser(const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& kept,
+        bool differentiates)
+      : graph_(graph), inferred_(inferred), kept_(kept), differentiates_(differentiates) {
     for (int index : inferred.live_nodes) {
       for (const std::string& input : graph.nodes[index].inputs) users_[input].push_back(index);
       makers_[graph.nodes[index].output(0)] = index;
     }
   }
 
-  void AbsorbAttentions() {
-    for (int index : inferred_.live_nodes) AbsorbAttention(index);
-  }
-
   std::vector<FusedNode> Run() {
     std::vector<std::pair<int, FusedNode>>
         placed;  // By the last node, whose operands are all there.
+    for (int index : inferred_.live_nodes) AbsorbAttention(index);
     for (int index : inferred_.live_nodes) AbsorbTranspose(index);
     for (int index : inferred_.live_nodes) {
       if (absorbed_.count(index) != 0) continue;
@@ -84,16 +82,17 @@ class Fuser {
   std::optional<float> Number(const std::string& name) const {
     const Tensor* constant = ConstantValue(graph_, inferred_, name);
     if (constant == nullptr || constant->dtype() != DType::kFloat32 ||
-        constant->element_count() != 1) {
+        constant->element_count() != 1 || IsTrained(name)) {
       return std::nullopt;
     }
-    // Training changes both.
-    for (const auto* changing : {&inferred_.parameters, &inferred_.statistics}) {
-      if (std::find(changing->begin(), changing->end(), name) != changing->end()) {
-        return std::nullopt;
-      }
-    }
     return constant->data<float>()[0];
+  }
+
+  bool IsTrained(const std::string& name) const {
+    for (const auto* trained : {&inferred_.parameters, &inferred_.statistics}) {
+      if (std::find(trained->begin(), trained->end(), name) != trained->end()) return true;
+    }
+    return false;
   }
 
   bool SameShape(const std::string& a, const std::string& b) const {
@@ -128,10 +127,12 @@ class Fuser {
     return graph_.nodes[maker->second].input(0);
   }
 
-  // Whether `name` is the same for all examples and heads: a matrix for scores of shape `scores`.
+  // Whether `name` is the same for all examples and heads, a matrix for scores of shape `scores`,
+  // and needs no gradient.
   bool IsMask(const std::string& name, const Shape& scores) const {
     const Tensor* mask = ConstantValue(graph_, inferred_, name);
     if (mask == nullptr || mask->dtype() != DType::kFloat32) return false;
+    if (differentiates_ && IsTrained(name)) return false;
     const Shape& shape = mask->shape();
     return shape.rank() >= 2 && shape.element_count() == scores[2] * scores[3] &&
            shape[shape.rank() - 2] == scores[2] && shape[shape.rank() - 1] == scores[3];
@@ -307,6 +308,7 @@ class Fuser {
   const Graph& graph_;
   const InferredGraph& inferred_;
   const std::set<std::string>& kept_;
+  const bool differentiates_;
   std::map<std::string, std::vector<int>> users_;  // One entry per operand.
   std::set<int> absorbed_;
   std::map<std::string, int> makers_;
@@ -333,9 +335,7 @@ std::vector<std::string> OperandsOf(const Graph& graph, const FusedNode& fused) 
 
 std::vector<FusedNode> FuseNodes(const Graph& graph, const InferredGraph& inferred,
                                  const std::set<std::string>& kept, bool differentiates) {
-  Fuser fuser(graph, inferred, kept);
-  if (!differentiates) fuser.AbsorbAttentions();
-  return fuser.Run();
+  return Fuser(graph, inferred, kept, differentiates).Run();
 }
 
 }  // namespace topiary

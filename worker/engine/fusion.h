@@ -17,7 +17,7 @@ namespace topiary {
 //   BatchNormalization -> Add (of an equal shape) -> Relu
 //   [Transpose of a weight ->] MatMul -> Mul or Div by a number -> Add of a vector -> Relu
 //   Transposes of query, key and value -> MatMul -> Mul or Div by a number -> Add of a mask ->
-//       Softmax -> MatMul -> Transpose, where nothing is differentiated
+//       Softmax -> MatMul -> Transpose, where no gradient of the mask is wanted
 //   x / sqrt(2) -> Erf -> Add 1 -> Mul x -> Mul 1/2, which is the Gelu of x
 // The values that attention starts from: query [n, queries, heads, depth], key and value [n, keys,
 // heads, ...], and a mask [queries, keys], perhaps with leading axes of 1; empty: none.

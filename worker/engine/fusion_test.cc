@@ -191,30 +191,32 @@ TEST(Fusion, WhatOnlyLooksLikeAGeluIsLeftAlone) {
   EXPECT_EQ(Fused(open.Finish("", LossKind::kNone, 2)), (Names{"Div", "Erf", "Add", "Mul", "Mul"}));
 }
 
-// Attention as exporters write it; `back` brings the heads behind the sequence again.
-GradientCase Attention(const std::vector<int64_t>& back = {0, 2, 1, 3}) {
-  return AttentionGraph(back).Finish("", LossKind::kNone, 2);
-}
+GradientCase Attention(GradientGraph graph) { return graph.Finish("", LossKind::kNone, 2); }
+
+const Names kFusedAttention = {"MatMul", "Reshape", "MatMul",        "Reshape",
+                               "MatMul", "Reshape", "Attention+mask"};
 
 TEST(Fusion, RecognizesAttention) {
-  EXPECT_EQ(Fused(Attention()), (Names{"MatMul", "Reshape", "MatMul", "Reshape", "MatMul",
-                                       "Reshape", "Attention+mask"}));
+  EXPECT_EQ(Fused(Attention(AttentionGraph())), kFusedAttention);
+  EXPECT_EQ(Fused(Attention(AttentionGraph()), {"y"}, /*differentiates=*/true), kFusedAttention);
 }
 
-TEST(Fusion, AttentionThatIsDifferentiatedStays) {
-  const Names names = Fused(Attention(), {"y"}, /*differentiates=*/true);
+TEST(Fusion, AttentionWhoseMaskIsTrainedStays) {
+  const GradientCase trained = Attention(AttentionGraph({0, 2, 1, 3}, AttentionMask::kTrained));
+  EXPECT_EQ(Fused(trained), kFusedAttention);
+  const Names names = Fused(trained, {"y"}, /*differentiates=*/true);
   EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
   EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
 }
 
 TEST(Fusion, AttentionWhoseScoresAreReadStays) {
-  const Names names = Fused(Attention(), {"y", "weights"});
+  const Names names = Fused(Attention(AttentionGraph()), {"y", "weights"});
   EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
   EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
 }
 
 TEST(Fusion, ProductsThatEndOtherwiseAreNoAttention) {
-  const Names names = Fused(Attention({0, 1, 3, 2}));
+  const Names names = Fused(Attention(AttentionGraph({0, 1, 3, 2})));
   EXPECT_EQ(std::count(names.begin(), names.end(), "Softmax"), 1);
   EXPECT_EQ(std::count(names.begin(), names.end(), "Transpose"), 4);
 }

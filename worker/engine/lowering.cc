@@ -22,6 +22,16 @@ bool IsStatistic(const InferredGraph& inferred, const std::string& name) {
   return false;
 }
 
+// Whether the backward pass of `node` reads value `name` itself, not by Lowering::ForBackward().
+bool ReadsInBackwardPass(const Node& node, const std::string& name) {
+  const bool product = node.op_type == "MatMul" || node.op_type == "Gemm";
+  if (node.op_type == "Add") return false;
+  for (size_t i = product ? 1 : 0; i < node.inputs.size(); ++i) {
+    if (node.input(i) == name) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Lowering::Lowering(const Graph& graph, const InferredGraph& inferred, ParameterStore* store,
@@ -157,36 +167,26 @@ EmbeddingRows* Lowering::RowsOf(const std::string& name) const {
   return parameter == nullptr ? nullptr : parameter->rows.get();
 }
 
-void Lowering::AllowRecomputation(const std::string& name, Operation operation,
-                                  std::vector<std::string> inputs, bool worthwhile) {
+void Lowering::AllowRecomputation(const std::string& name, Operation operation) {
   if (!options_.gradients || ShapeOf(name).element_count() < options_.recompute_from) return;
   for (const ValueInfo& output : graph_.outputs) {
-    if (output.name == name) return;  // It is kept in any case.
+    if (output.name == name) return;
   }
-  recomputations_.insert({name, {std::move(operation), std::move(inputs), worthwhile}});
+  for (int index : inferred_.live_nodes) {
+    if (ReadsInBackwardPass(graph_.nodes[index], name)) return;
+  }
+  recomputations_.insert({name, std::move(operation)});
 }
 
 absl::StatusOr<TensorRef> Lowering::ForBackward(const std::string& name, const TensorRef& ref) {
-  const auto found = recomputations_.find(name);
-  if (found == recomputations_.end() || !found->second.worthwhile) return ref;
-  ASSIGN_OR_RETURN(const TensorRef again, Recompute(name));
-  return emitter_.View(again, ref.shape());
-}
-
-absl::StatusOr<TensorRef> Lowering::Recompute(const std::string& name) {
-  if (const auto known = recomputed_.find(name); known != recomputed_.end()) return known->second;
-  const Recomputation& recomputation = recomputations_.at(name);
-  Operation operation = recomputation.operation;
-  for (size_t i = 0; i < recomputation.inputs.size(); ++i) {
-    const std::string& input = recomputation.inputs[i];
-    if (!CanBeRecomputed(input)) continue;
-    TensorRef& ref = operation.inputs[i].ref;
-    ASSIGN_OR_RETURN(const TensorRef again, Recompute(input));
-    ASSIGN_OR_RETURN(ref, emitter_.View(again, ref.shape()));
+  const auto operation = recomputations_.find(name);
+  if (operation == recomputations_.end()) return ref;
+  auto again = recomputed_.find(name);
+  if (again == recomputed_.end()) {
+    ASSIGN_OR_RETURN(const std::vector<TensorRef> results, emitter_.Emit(operation->second));
+    again = recomputed_.insert({name, results[0]}).first;
   }
-  ASSIGN_OR_RETURN(const std::vector<TensorRef> results, emitter_.Emit(operation));
-  recomputed_[name] = results[0];
-  return results[0];
+  return emitter_.View(again->second, ref.shape());
 }
 
 std::shared_ptr<const BlockSparsePattern> Lowering::PatternOf(const std::string& name,

@@ -85,19 +85,11 @@ class Lowering {
   const std::vector<std::string>& sparse_weights() const { return sparse_weights_; }
 
   // Lets the backward pass compute value `name` again by `operation` instead of keeping it from the
-  // forward pass. Its first inputs are the values `inputs`, which are computed again too where they
-  // can be; others are kept anyway. What is not `worthwhile` is computed again only on the way to
-  // something that is.
-  void AllowRecomputation(const std::string& name, Operation operation,
-                          std::vector<std::string> inputs, bool worthwhile);
-  bool CanBeRecomputed(const std::string& name) const { return recomputations_.count(name) > 0; }
-  // From what is kept, without computing anything else again.
-  bool CanBeRecomputedAtOnce(const std::string& name) const {
-    const auto found = recomputations_.find(name);
-    return found != recomputations_.end() && found->second.inputs.empty();
-  }
+  // forward pass; the operands of `operation` are kept. Nothing changes where the value is small,
+  // or kept in any case, because the backward pass of another operator than a product reads it.
+  void AllowRecomputation(const std::string& name, Operation operation);
   // Value `name`, which is `ref`, for a step of the backward pass: computed again, once for all
-  // such steps, where that is allowed and worthwhile.
+  // such steps, where that is allowed.
   absl::StatusOr<TensorRef> ForBackward(const std::string& name, const TensorRef& ref);
 
   // Emits `operation`, first as it is, and where the backend refuses that, as `without`
@@ -111,13 +103,6 @@ class Lowering {
  private:
   void RequireGradients(const std::vector<FusedNode>& nodes);
   absl::StatusOr<TensorRef> ConstantValueRef(const std::string& name, const Tensor& tensor);
-  absl::StatusOr<TensorRef> Recompute(const std::string& name);
-
-  struct Recomputation {
-    Operation operation;
-    std::vector<std::string> inputs;
-    bool worthwhile;
-  };
 
   const Graph& graph_;
   const InferredGraph& inferred_;
@@ -129,7 +114,7 @@ class Lowering {
   std::map<std::string, TensorRef> values_;
   std::map<std::string, int> uses_;  // Operands that each value is.
   std::vector<std::string> sparse_weights_;
-  std::map<std::string, Recomputation> recomputations_;
+  std::map<std::string, Operation> recomputations_;
   std::map<std::string, TensorRef> recomputed_;
   std::vector<Buffer> constants_;
 };

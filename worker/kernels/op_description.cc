@@ -137,6 +137,8 @@ absl::string_view OpKindName(OpKind kind) {
       return "SoftmaxBackward";
     case OpKind::kAttention:
       return "Attention";
+    case OpKind::kAttentionBackward:
+      return "AttentionBackward";
     case OpKind::kTranspose:
       return "Transpose";
     case OpKind::kConcat:

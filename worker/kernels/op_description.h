@@ -74,6 +74,9 @@
 //      query [n, queries, heads, depth], key [n, keys, heads, depth], value [n, keys, heads,
 //      width], mask [queries, keys], dst [n, queries, heads, width]: for each head and query i dst
 //      = sum_j w_j value_j with w = softmax_j(scale * <query_i, key_j> + mask[i, j]).
+//  kAttentionBackward        query, key, value, [mask], d_dst,        AttentionParameters
+//                            d_query, d_key, d_value
+//      The weights w are computed again. The mask is a constant.
 //  kTranspose                src, dst                                 TransposeParameters
 //  kConcat                   src_0 .. src_n-1, dst                    ConcatParameters
 //  kSplit                    src, dst_0 .. dst_n-1                    ConcatParameters
@@ -124,7 +127,7 @@
 // InPlaceOperands() answers from this list.
 //
 // Layouts. The scalars, [c] vectors, labels, losses, block and optimizer operands are always
-// plain; so are kLayerNorm*, kSoftmax*, kAttention, kTranspose, kGather*, kEmbedding*, kDropout*
+// plain; so are kLayerNorm*, kSoftmax*, kAttention*, kTranspose, kGather*, kEmbedding*, kDropout*
 // and losses. A backend may refuse other layouts, fusions and accumulate with UNIMPLEMENTED; it
 // must accept every kind with plain layouts and no fusion.
 #ifndef TOPIARY_WORKER_KERNELS_OP_DESCRIPTION_H_
@@ -164,6 +167,7 @@ enum class OpKind {
   kSoftmaxForward,
   kSoftmaxBackward,
   kAttention,
+  kAttentionBackward,
   kTranspose,
   kConcat,
   kSplit,

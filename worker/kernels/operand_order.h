@@ -117,6 +117,23 @@ struct AttentionOrder {
   int dst;
 };
 
+struct AttentionBackwardOrder {
+  explicit AttentionBackwardOrder(const AttentionParameters& p)
+      : mask(p.has_mask ? 3 : -1), d_dst(p.has_mask ? 4 : 3) {
+    d_query = d_dst + 1;
+    d_key = d_dst + 2;
+    d_value = d_dst + 3;
+  }
+  int query = 0;
+  int key = 1;
+  int value = 2;
+  int mask;
+  int d_dst;
+  int d_query;
+  int d_key;
+  int d_value;
+};
+
 struct PoolBackwardOrder {
   explicit PoolBackwardOrder(const PoolParameters& p)
       : workspace(p.kind == PoolKind::kMax ? 1 : -1), d_src(p.kind == PoolKind::kMax ? 2 : 1) {}

@@ -53,7 +53,8 @@ absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
   ASSIGN_OR_RETURN(const int64_t examples, InferenceProgram::ExamplesAtOnce(graph, options));
   ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, examples, LayerUse::kInference, blocks));
   ASSIGN_OR_RETURN(auto costs, CostsOf(work, source, backend, check));
-  const auto parts = static_cast<double>(options.batch / examples);
+  const int64_t runs = options.batch / examples;
+  const auto parts = static_cast<double>(runs);
   for (auto& [weight, cost] : costs) {
     cost.dense_seconds *= parts;
     for (LayerCost::Point& point : cost.sparse) point.seconds *= parts;

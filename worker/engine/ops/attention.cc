@@ -1,10 +1,28 @@
-#include <utility>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/status_macros.h"
 #include "worker/engine/ops/op_rules.h"
 
 namespace topiary {
+namespace {
+
+absl::Status EmitBackward(Lowering& l, const FusedNode& fused, const Operation& forward) {
+  const FusedAttention& attention = *fused.attention;
+  ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, Layout::Plain()));
+  Operation operation{OpKind::kAttentionBackward, forward.parameters, forward.inputs, {}};
+  operation.inputs.push_back(Plain(d_dst));
+  const std::string* const names[] = {&attention.query, &attention.key, &attention.value};
+  for (int i = 0; i < 3; ++i) {
+    operation.outputs.push_back(l.tape().Output(*names[i], forward.inputs[i].ref.description));
+  }
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> gradients, l.emitter().Emit(operation));
+  for (int i = 0; i < 3; ++i) RETURN_IF_ERROR(l.tape().Deliver(*names[i], gradients[i]));
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status LowerAttention(Lowering& l, const FusedNode& fused) {
   const FusedAttention& attention = *fused.attention;
@@ -26,9 +44,7 @@ absl::Status LowerAttention(Lowering& l, const FusedNode& fused) {
   }
   operation.outputs = {NewTensor(l.ShapeOf(fused.result), Layout::Plain())};
   ASSIGN_OR_RETURN(const std::vector<TensorRef> dst, l.emitter().Emit(operation));
-  l.Finish(fused, dst[0], [] {
-    return absl::InternalError("attention was fused in a program that is differentiated");
-  });
+  l.Finish(fused, dst[0], [&l, fused, operation] { return EmitBackward(l, fused, operation); });
   return absl::OkStatus();
 }
 

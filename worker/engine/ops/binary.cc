@@ -113,15 +113,6 @@ absl::Status LowerBinary(Lowering& l, const FusedNode& fused) {
     operation.inputs = {Keep(t.a), Keep(t.b)};
   }
   ASSIGN_OR_RETURN(t.dst, l.EmitWithRelu(operation, without));
-  // The mask that is added to the scores of attention. What is added is kept for that, so that it
-  // must be small.
-  const auto masks = [&](const std::string& scores, const TensorRef& mask) {
-    return l.CanBeRecomputedAtOnce(scores) &&
-           2 * mask.shape().element_count() <= shape.element_count();
-  };
-  if ((masks(t.a_name, t.b) || masks(t.b_name, t.a)) && !fused.relu) {
-    l.AllowRecomputation(fused.result, operation, {t.a_name, t.b_name}, /*worthwhile=*/false);
-  }
   l.Finish(fused, t.dst, [&l, fused, function = without.function, t] {
     return DeliverGradients(l, fused, function, t);
   });

@@ -270,10 +270,6 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
   if (p.has_bias) operation.inputs.push_back(Plain(bias.ref));
   ASSIGN_OR_RETURN(const TensorRef dst, l.EmitWithRelu(operation, without));
   ASSIGN_OR_RETURN(const TensorRef result, l.emitter().View(dst, dst_shape));
-  // The scores of attention: a product of two activations, both of which are kept.
-  if (shapes.b.rank() > 2 && !p.has_bias && !fused.relu) {
-    l.AllowRecomputation(fused.result, operation, {}, /*worthwhile=*/false);
-  }
 
   l.Finish(fused, result, [&l, fused, product, bias, result, shapes]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef gradient,

@@ -48,7 +48,7 @@ absl::Status LowerUnary(Lowering& l, const FusedNode& fused) {
       OpKind::kUnaryForward, p, {Keep(src)}, {{src.description, std::nullopt}}};
   ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
   if (DifferentiatesFromSource(p.function)) {
-    l.AllowRecomputation(fused.result, operation, {}, /*worthwhile=*/true);
+    l.AllowRecomputation(fused.result, operation);
   }
   const TensorRef& dst = results[0];
   const TensorRef from = DifferentiatesFromSource(p.function) ? src : dst;
@@ -91,19 +91,15 @@ absl::Status LowerSoftmax(Lowering& l, const FusedNode& fused) {
   SoftmaxParameters p;
   ASSIGN_OR_RETURN(p.axis, ReadAxis(node, src.shape().rank()));
   p.log = node.op_type == "LogSoftmax";
-  const Operation operation{
-      OpKind::kSoftmaxForward, p, {Plain(src)}, {{src.description, std::nullopt}}};
-  ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
-  if (l.CanBeRecomputed(src_name)) {
-    l.AllowRecomputation(fused.result, operation, {src_name}, /*worthwhile=*/true);
-  }
+  ASSIGN_OR_RETURN(
+      const std::vector<TensorRef> results,
+      l.emitter().Emit(
+          {OpKind::kSoftmaxForward, p, {Plain(src)}, {{src.description, std::nullopt}}}));
   const TensorRef& dst = results[0];
   l.Finish(fused, dst, [&l, fused, p, dst, src_name]() -> absl::Status {
     ASSIGN_OR_RETURN(const TensorRef d_dst, l.tape().Total(fused.result, Layout::Plain()));
-    ASSIGN_OR_RETURN(const TensorRef result, l.ForBackward(fused.result, dst));
-    return l.tape().EmitTerm(src_name,
-                             {OpKind::kSoftmaxBackward, p, {Plain(result), Plain(d_dst)}, {}},
-                             dst.description);
+    return l.tape().EmitTerm(
+        src_name, {OpKind::kSoftmaxBackward, p, {Plain(dst), Plain(d_dst)}, {}}, dst.description);
   });
   return absl::OkStatus();
 }

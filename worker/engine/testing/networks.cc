@@ -102,7 +102,7 @@ GradientCase Perceptron(int64_t batch) {
   return graph.Output("y").Finish("Perceptron", LossKind::kSoftmaxCrossEntropy, batch);
 }
 
-GradientGraph AttentionGraph(const std::vector<int64_t>& back) {
+GradientGraph AttentionGraph(const std::vector<int64_t>& back, AttentionMask kind) {
   constexpr int64_t kPlaces = 5, kHeads = 3, kDepth = 4, kWidth = kHeads * kDepth;
   GradientGraph graph;
   graph.Input("x", {GraphBuilder::kBatch, kPlaces, kWidth}).Ints("heads", {0, 0, kHeads, kDepth});
@@ -115,7 +115,12 @@ GradientGraph AttentionGraph(const std::vector<int64_t>& back) {
   for (int64_t i = 0; i < kPlaces; ++i) {
     for (int64_t j = i + 1; j < kPlaces; ++j) mask.data<float>()[i * kPlaces + j] = -1e9f;
   }
-  graph.Constant("mask", std::move(mask)).Constant("scale", Tensor::Scalar(0.5f));
+  if (kind == AttentionMask::kTrained) {
+    graph.Constant("mask", std::move(mask));
+  } else {
+    graph.Node("Constant", {}, "mask", {Constant("value", std::move(mask))});
+  }
+  graph.Constant("scale", Tensor::Scalar(0.5f));
   graph.Node("Transpose", {"q"}, "qt", {List("perm", {0, 2, 1, 3})})
       .Node("Transpose", {"k"}, "kt", {List("perm", {0, 2, 3, 1})})
       .Node("Transpose", {"v"}, "vt", {List("perm", {0, 2, 1, 3})})

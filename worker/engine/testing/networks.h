@@ -22,8 +22,10 @@ GradientCase Perceptron(int64_t batch);
 
 // Attention of three heads over five places, with a scale and a mask that hides later places, as
 // exporters write it. `back` is the permutation of the last Transpose, whose result is the output;
-// the softmax is "weights".
-GradientGraph AttentionGraph(const std::vector<int64_t>& back);
+// the softmax is "weights". The mask is a constant, or an initializer, which training changes.
+enum class AttentionMask { kConstant, kTrained };
+GradientGraph AttentionGraph(const std::vector<int64_t>& back = {0, 2, 1, 3},
+                             AttentionMask mask = AttentionMask::kConstant);
 
 }  // namespace topiary
 

@@ -1,3 +1,7 @@
+#include <set>
+#include <string>
+#include <vector>
+
 #include "worker/engine/testing/gradient_case.h"
 
 namespace topiary {
@@ -113,6 +117,24 @@ GradientCase WithRelu(const std::string& op_type) {
       .Finish(op_type + "Relu", "r", {3, 5});
 }
 
+// Attention of two heads over three places, of weights with these names.
+GradientCase Attention(const std::string& name, const std::vector<std::string>& operands) {
+  GradientGraph graph;
+  for (const std::string& operand : std::set<std::string>(operands.begin(), operands.end())) {
+    graph.Weight(operand, {2, 3, 2, 4});
+  }
+  return graph.Constant("scale", Tensor::Scalar(0.7f))
+      .Node("Transpose", {operands[0]}, "qt", {List("perm", {0, 2, 1, 3})})
+      .Node("Transpose", {operands[1]}, "kt", {List("perm", {0, 2, 3, 1})})
+      .Node("Transpose", {operands[2]}, "vt", {List("perm", {0, 2, 1, 3})})
+      .Node("MatMul", {"qt", "kt"}, "products")
+      .Node("Mul", {"products", "scale"}, "scores")
+      .Node("Softmax", {"scores"}, "weights", {Int("axis", -1)})
+      .Node("MatMul", {"weights", "vt"}, "heads")
+      .Node("Transpose", {"heads"}, "z", {List("perm", {0, 2, 1, 3})})
+      .Finish("Attention" + name, "z", {2, 3, 2, 4});
+}
+
 }  // namespace
 
 void AddProductGradientCases(std::vector<GradientCase>* cases) {
@@ -142,6 +164,9 @@ void AddProductGradientCases(std::vector<GradientCase>* cases) {
   cases->push_back(MatMul("BroadcastBoth", {2, 1, 3, 4}, {3, 4, 2}, {2, 3, 3, 2}));
   cases->push_back(MatMul("VectorOnTheRight", {3, 4}, {4}, {3}));
   cases->push_back(MatMul("VectorOnTheLeft", {4}, {4, 3}, {3}));
+  cases->push_back(Attention("", {"q", "k", "v"}));
+  cases->push_back(Attention("OfOneValue", {"q", "q", "q"}));
+  cases->push_back(Attention("OfValuesThatAreQueries", {"q", "k", "q"}));
 }
 
 }  // namespace topiary

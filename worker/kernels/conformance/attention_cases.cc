@@ -13,18 +13,22 @@ struct Problem {
   int64_t width;
 };
 
-void Add(const Problem& problem, bool mask, ConformanceCases* cases) {
+void Add(const Problem& problem, OpKind kind, bool mask, ConformanceCases* cases) {
   const Shape& q = problem.query;
+  const Shape key({q[0], problem.keys, q[2], q[3]});
+  const Shape value({q[0], problem.keys, q[2], problem.width});
+  const Shape dst({q[0], q[1], q[2], problem.width});
   AttentionParameters p;
   p.scale = 0.4f;
   p.has_mask = mask;
-  CaseBuilder builder(absl::StrCat("Attention", problem.name, mask ? "Masked" : ""),
-                      OpKind::kAttention, p);
-  builder.Read(q)
-      .Read(Shape({q[0], problem.keys, q[2], q[3]}))
-      .Read(Shape({q[0], problem.keys, q[2], problem.width}));
+  CaseBuilder builder(absl::StrCat(OpKindName(kind), problem.name, mask ? "Masked" : ""), kind, p);
+  builder.Read(q).Read(key).Read(value);
   if (mask) builder.Read(Shape({q[1], problem.keys}));
-  builder.Write(Shape({q[0], q[1], q[2], problem.width}));
+  if (kind == OpKind::kAttention) {
+    builder.Write(dst);
+  } else {
+    builder.Read(dst).Write(q).Write(key).Write(value);
+  }
   if (mask) {
     // No query sees a later key.
     builder.Prepare([](std::vector<Tensor>* tensors) {
@@ -47,7 +51,9 @@ void AddAttentionCases(ConformanceCases* cases) {
       {"OfManyKeys", {1, 3, 1, 8}, 1000, 24},  {"OfNothing", {0, 4, 2, 8}, 4, 8},
   };
   for (const Problem& problem : problems) {
-    for (const bool mask : {false, true}) Add(problem, mask, cases);
+    for (const OpKind kind : {OpKind::kAttention, OpKind::kAttentionBackward}) {
+      for (const bool mask : {false, true}) Add(problem, kind, mask, cases);
+    }
   }
 }
 

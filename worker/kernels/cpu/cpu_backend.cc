@@ -156,6 +156,8 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
       return PlanSoftmaxBackward(own, op);
     case OpKind::kAttention:
       return PlanAttention(own, op);
+    case OpKind::kAttentionBackward:
+      return PlanAttentionBackward(own, op);
     case OpKind::kConcat:
     case OpKind::kSplit:
       return PlanConcat(own, op);

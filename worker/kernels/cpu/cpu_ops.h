@@ -43,6 +43,7 @@ KernelOr PlanReduceSum(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxForward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanSoftmaxBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanAttention(const CpuContext& context, const OpDescription& op);
+KernelOr PlanAttentionBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanConcat(const CpuContext& context, const OpDescription& op);  // And kSplit.
 KernelOr PlanGather(const CpuContext& context, const OpDescription& op);
 KernelOr PlanGatherBackward(const CpuContext& context, const OpDescription& op);

@@ -53,8 +53,12 @@ void StridedSoftmax(bool log, int64_t n, int64_t stride, const float* src, float
 }
 
 // softmax: d_src = dst * (d_dst - <dst, d_dst>); log: d_src = d_dst - exp(dst) * sum d_dst.
-void SoftmaxGradient(bool log, int64_t n, int64_t stride, const float* dst, const float* d_dst,
-                     float* d_src) {
+void SoftmaxGradient(const SimdKernels& simd, bool log, int64_t n, int64_t stride, const float* dst,
+                     const float* d_dst, float* d_src) {
+  if (stride == 1 && !log) {
+    simd.softmax_backward(n, dst, d_dst, d_src);
+    return;
+  }
   double sum = 0;
   for (int64_t i = 0; i < n * stride; i += stride) sum += log ? d_dst[i] : dst[i] * d_dst[i];
   const float total = static_cast<float>(sum);
@@ -203,8 +207,8 @@ KernelOr PlanSoftmaxBackward(const CpuContext& context, const OpDescription& op)
                       for (int64_t row = begin; row < end; ++row) {
                         for (int64_t i = 0; i < shape.inner; ++i) {
                           const int64_t at = row * size + i;
-                          SoftmaxGradient(log, shape.classes, shape.inner, memory.At(0) + at,
-                                          memory.At(1) + at, memory.At(2) + at);
+                          SoftmaxGradient(*context.simd, log, shape.classes, shape.inner,
+                                          memory.At(0) + at, memory.At(1) + at, memory.At(2) + at);
                         }
                       }
                     });

@@ -130,6 +130,8 @@ struct SimdKernels {
   float (*max)(int64_t n, const float* src);  // n >= 1.
   // dst = exp(src - shift); returns the sum of dst. dst may be null.
   float (*exp_shifted)(int64_t n, const float* src, float shift, float* dst);
+  // d_src = dst * (d_dst - <dst, d_dst>), of one row. d_dst may be d_src.
+  void (*softmax_backward)(int64_t n, const float* dst, const float* d_dst, float* d_src);
 
   // --- Parameters. `blocks` may be null.
   void (*sgd)(const SgdStep& step, const BlockStep* blocks, int64_t n, float* value,

@@ -205,6 +205,20 @@ TEST_P(SimdKernelsTest, SumOfExponentialsLeavesOutWhatIsNotThere) {
   }
 }
 
+TEST_P(SimdKernelsTest, SoftmaxIsFollowedBack) {
+  for (const int64_t n : kLengths) {
+    const GuardedFloats dst(n, 3), d_dst(n, 4), d_src(n);
+    double product = 0;
+    for (int64_t i = 0; i < n; ++i) product += static_cast<double>(dst[i]) * d_dst[i];
+    std::vector<double> expected(n);
+    for (int64_t i = 0; i < n; ++i) expected[i] = dst[i] * (d_dst[i] - product);
+    simd_.softmax_backward(n, dst.data(), d_dst.data(), d_src.data());
+    ExpectNear(d_src, expected, 2e-6);
+    simd_.softmax_backward(n, dst.data(), d_dst.data(), d_dst.data());
+    ExpectNear(d_dst, expected, 2e-6);
+  }
+}
+
 // Panels of BatchNorm: channel blocks, tails, rows of many channels, single rows.
 const Panel kPanels[] = {{49, 16, 16}, {5, 8, 8}, {1, 3, 3}, {9, 70, 70}, {3, 16, 40}, {2, 1, 1}};
 

@@ -55,6 +55,8 @@ Function FunctionOf(OpKind kind) {
       return reference::SoftmaxBackward;
     case OpKind::kAttention:
       return reference::Attention;
+    case OpKind::kAttentionBackward:
+      return reference::AttentionBackward;
     case OpKind::kTranspose:
       return reference::Transpose;
     case OpKind::kConcat:

@@ -42,6 +42,7 @@ void Dropout(const OpDescription& op, Buffers buffers);
 void SoftmaxForward(const OpDescription& op, Buffers buffers);
 void SoftmaxBackward(const OpDescription& op, Buffers buffers);
 void Attention(const OpDescription& op, Buffers buffers);
+void AttentionBackward(const OpDescription& op, Buffers buffers);
 // reference_loss.cc
 void SoftmaxCrossEntropy(const OpDescription& op, Buffers buffers);
 void BinaryCrossEntropyWithLogits(const OpDescription& op, Buffers buffers);
