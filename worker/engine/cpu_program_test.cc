@@ -392,7 +392,7 @@ TEST(CpuProgram, KeepsTheLayoutOfConvolutionsAcrossLayers) {
                                     NewCpuBackend()));
   int reorders = 0;
   for (const std::string& step : fixture.program->statistics().forward_steps) {
-    if (step.rfind("Reorder", 0) == 0) ++reorders;
+    if (step.rfind("Reorder ", 0) == 0) ++reorders;
   }
   EXPECT_LE(reorders, 1) << testing::PrintToString(fixture.program->statistics().forward_steps);
   EXPECT_THAT(fixture.program->statistics().forward_steps,

@@ -24,8 +24,10 @@ bool IsStatistic(const InferredGraph& inferred, const std::string& name) {
 
 // Whether the backward pass of `node` reads value `name` itself, not by Lowering::ForBackward().
 bool ReadsInBackwardPass(const Node& node, const std::string& name) {
-  const bool product = node.op_type == "MatMul" || node.op_type == "Gemm";
-  if (node.op_type == "Add") return false;
+  for (const char* op_type : {"Add", "AveragePool", "GlobalAveragePool", "MaxPool"}) {
+    if (node.op_type == op_type) return false;
+  }
+  const bool product = node.op_type == "MatMul" || node.op_type == "Gemm" || node.op_type == "Conv";
   for (size_t i = product ? 1 : 0; i < node.inputs.size(); ++i) {
     if (node.input(i) == name) return true;
   }
@@ -41,7 +43,7 @@ Lowering::Lowering(const Graph& graph, const InferredGraph& inferred, ParameterS
       store_(store),
       backend_(backend),
       options_(options),
-      emitter_(backend, list),
+      emitter_(backend, list, /*weights_change=*/options.gradients),
       tape_(&emitter_) {}
 
 void Lowering::DefineInput(const std::string& name, const TensorDescription& description,

@@ -67,8 +67,8 @@ struct ProgramOptions {
   // not read. Their gradients are not written: zero them before. A weight that is used more than
   // once, or otherwise, is multiplied as if it were dense.
   SparseWeights sparse_weights;
-  // Results of Gelu of so many elements and more are not kept for the backward pass, which computes
-  // them again: memory for a few percent of time.
+  // Results of Gelu and BatchNormalization of so many elements and more are not kept for the
+  // backward pass, which computes them again: memory for a few percent of time.
   int64_t recompute_from = int64_t{1} << 18;
 };
 

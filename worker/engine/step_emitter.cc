@@ -80,7 +80,8 @@ void StepEmitter::Push(OpDescription op, std::unique_ptr<Kernel> kernel, std::ve
                        bool weights) {
   std::vector<Step>& steps =
       weights ? list_->weights : (backward_ ? list_->backward : list_->forward);
-  std::string label = absl::StrCat(std::string(OpKindName(op.kind)),
+  const bool of_weights = op.kind == OpKind::kReorder && list_->buffers[buffers[0]].weights;
+  std::string label = absl::StrCat(std::string(OpKindName(op.kind)), of_weights ? "+weights" : "",
                                    std::visit(FusionNames(), op.parameters), " ", label_);
   steps.push_back({std::move(op), std::move(kernel), std::move(buffers), std::move(label)});
 }
@@ -131,7 +132,7 @@ absl::StatusOr<TensorRef> StepEmitter::InLayout(const TensorRef& ref, const Layo
   OpDescription op{OpKind::kReorder, {}, {ref.description, description}};
   ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Plan(op));
   const TensorRef copy = NewBuffer(description);
-  const bool weights = list_->buffers[ref.buffer].weights;
+  const bool weights = list_->buffers[ref.buffer].weights && !weights_change_;
   list_->buffers[copy.buffer].weights = weights;
   list_->buffers[copy.buffer].pinned = weights;
   Push(std::move(op), std::move(kernel), {ref.buffer, copy.buffer}, weights);

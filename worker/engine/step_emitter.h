@@ -50,7 +50,10 @@ inline OperationOutput NewTensor(const Shape& shape, Layout layout) {
 // Thread-compatible. Backend and list must outlive it.
 class StepEmitter {
  public:
-  StepEmitter(Backend* backend, StepList* list) : backend_(backend), list_(list) {}
+  // `weights_change`: between any two runs, so that copies of weights are made when they are used,
+  // and hold memory no longer.
+  StepEmitter(Backend* backend, StepList* list, bool weights_change)
+      : backend_(backend), list_(list), weights_change_(weights_change) {}
 
   // Steps go to the backward list from now on.
   void BeginBackward() { backward_ = true; }
@@ -67,7 +70,7 @@ class StepEmitter {
   absl::StatusOr<std::vector<TensorRef>> Emit(const Operation& operation);
 
   // `ref` in another layout: itself, an earlier copy, or a reorder that is appended. Copies of
-  // weights are made by the weights list and pinned.
+  // weights are made by the weights list and pinned, unless weights change.
   absl::StatusOr<TensorRef> InLayout(const TensorRef& ref, const Layout& layout);
 
   // The same elements under another shape of equal element count, in plain layout.
@@ -87,6 +90,7 @@ class StepEmitter {
 
   Backend* backend_;
   StepList* list_;
+  const bool weights_change_;
   bool backward_ = false;
   std::string label_;
   std::map<int, std::vector<TensorRef>> copies_;  // Of a buffer, in other layouts.

@@ -113,6 +113,8 @@ absl::string_view OpKindName(OpKind kind) {
       return "BatchNormForwardTraining";
     case OpKind::kBatchNormForwardInference:
       return "BatchNormForwardInference";
+    case OpKind::kBatchNormForwardAgain:
+      return "BatchNormForwardAgain";
     case OpKind::kBatchNormBackward:
       return "BatchNormBackward";
     case OpKind::kLayerNormForward:
@@ -203,6 +205,9 @@ OperandAccess AccessOf(const OpDescription& op, int index) {
       return WrittenFrom(LayerNormForwardOrder(LayerNormOf(op)).dst, index);
     case OpKind::kLayerNormBackward:
       return WrittenFrom(5, index);
+    case OpKind::kAttentionBackward:
+      return WrittenFrom(
+          AttentionBackwardOrder(std::get<AttentionParameters>(op.parameters)).d_query, index);
     case OpKind::kEmbeddingBackward:
       return OperandAccess::kRead;
     case OpKind::kPoolForward:

@@ -40,6 +40,9 @@
 //      StepScalars::running_momentum, when >= 0, replaces momentum.
 //  kBatchNormForwardInference  src, scale, bias, mean, variance,      BatchNormParameters
 //                            [residual: fused_add], dst
+//  kBatchNormForwardAgain    src, scale, bias, saved_mean,            BatchNormParameters
+//                            saved_inverse_std, dst
+//      dst of kBatchNormForwardTraining without a residual, bit for bit, from what it saved.
 //  kBatchNormBackward        src, [dst: fused_relu], d_dst, [d_dst_2: sum_d_dst],
 //  BatchNormParameters
 //                            scale, saved_mean, saved_inverse_std, d_src, d_scale, d_bias,
@@ -155,6 +158,7 @@ enum class OpKind {
   kConvolutionBackwardWeights,
   kBatchNormForwardTraining,
   kBatchNormForwardInference,
+  kBatchNormForwardAgain,
   kBatchNormBackward,
   kLayerNormForward,
   kLayerNormBackward,

@@ -53,6 +53,18 @@ TEST(OpDescription, RunningStatisticsAreReadAndWritten) {
   EXPECT_EQ(AccessOf(op, order.saved_inverse_std), OperandAccess::kWrite);
 }
 
+TEST(OpDescription, AttentionBackwardWritesThreeGradients) {
+  AttentionParameters p;
+  p.has_mask = true;
+  OpDescription op{OpKind::kAttentionBackward, p, {}};
+  op.operands.assign(8, Plain({4}));
+  const AttentionBackwardOrder order(p);
+  EXPECT_EQ(AccessOf(op, order.d_dst), OperandAccess::kRead);
+  for (const int written : {order.d_query, order.d_key, order.d_value}) {
+    EXPECT_EQ(AccessOf(op, written), OperandAccess::kWrite);
+  }
+}
+
 TEST(OpDescription, AnAccumulatingProductReadsItsDst) {
   MatMulParameters p;
   OpDescription op{OpKind::kMatMul, p, {Plain({2, 3}), Plain({3, 4}), Plain({2, 4})}};

@@ -41,6 +41,14 @@ struct BatchNormForwardOrder {
     saved_mean = dst + 1;
     saved_inverse_std = dst + 2;
   }
+  // Of kBatchNormForwardAgain.
+  static BatchNormForwardOrder Again() {
+    BatchNormForwardOrder order{BatchNormParameters()};
+    order.mean = order.variance = -1;
+    order.saved_mean = 3;
+    order.saved_inverse_std = 4;
+    return order;
+  }
   int src = 0;
   int scale = 1;
   int bias = 2;
@@ -48,8 +56,8 @@ struct BatchNormForwardOrder {
   int variance = 4;
   int residual;
   int dst;
-  int saved_mean;         // Training only.
-  int saved_inverse_std;  // Training only.
+  int saved_mean;         // Not of inference.
+  int saved_inverse_std;  // Not of inference.
 };
 
 struct BatchNormBackwardOrder {

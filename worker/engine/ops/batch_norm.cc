@@ -90,6 +90,12 @@ absl::Status EmitForward(Lowering& l, const FusedNode& fused, BatchNormParameter
   }
   if (refused) {
     ASSIGN_OR_RETURN(t->dst, AddAndRectify(l, t->dst, *t, fused));
+  } else if (training && !p.fused_add) {
+    l.AllowRecomputation(fused.result, {OpKind::kBatchNormForwardAgain,
+                                        p,
+                                        {Keep(t->src), Plain(t->scale), Plain(t->bias),
+                                         Plain(t->saved_mean), Plain(t->saved_inverse_std)},
+                                        {{t->dst.description, std::nullopt}}});
   }
   return absl::OkStatus();
 }
@@ -142,8 +148,11 @@ absl::StatusOr<TensorRef> Rectified(Lowering& l, const BatchNormTensors& t,
 }
 
 absl::Status EmitBackward(Lowering& l, const FusedNode& fused, BatchNormParameters p,
-                          const BatchNormTensors& t) {
+                          BatchNormTensors t) {
   const Node& node = l.node(fused);
+  if (fused.relu) {
+    ASSIGN_OR_RETURN(t.dst, l.ForBackward(fused.result, t.dst));
+  }
   ASSIGN_OR_RETURN(const std::vector<TensorRef> gradients,
                    l.tape().Terms(fused.result, t.src.layout()));
   p.fused_relu = fused.relu;

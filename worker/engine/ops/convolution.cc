@@ -19,7 +19,8 @@ absl::Status EmitBackwardWeights(Lowering& l, const Node& node, ConvolutionParam
   const bool bias = t.has_bias && tape.Requires(node.input(2));
   if (!tape.Requires(node.input(1)) && !bias) return absl::OkStatus();
   p.has_bias = bias;
-  Operation operation{OpKind::kConvolutionBackwardWeights, p, {Free(t.src), Free(d_dst)}, {}};
+  ASSIGN_OR_RETURN(const TensorRef src, l.ForBackward(node.input(0), t.src));
+  Operation operation{OpKind::kConvolutionBackwardWeights, p, {Free(src), Free(d_dst)}, {}};
   operation.outputs.push_back(
       tape.Output(node.input(1), {t.weights.shape(), DType::kFloat32, Layout::Any()}));
   if (bias) {

@@ -30,12 +30,13 @@ void Add(const Problem& problem, OpKind kind, bool mask, ConformanceCases* cases
     builder.Read(dst).Write(q).Write(key).Write(value);
   }
   if (mask) {
-    // No query sees a later key.
+    // Query i sees the keys up to i + 1: with one key alone, gradients of scores are nothing but
+    // rounding.
     builder.Prepare([](std::vector<Tensor>* tensors) {
       Tensor& of = (*tensors)[3];
       const int64_t keys = of.shape()[1];
       for (int64_t i = 0; i < of.element_count(); ++i) {
-        if (i % keys > i / keys) of.data<float>()[i] = -std::numeric_limits<float>::infinity();
+        if (i % keys > i / keys + 1) of.data<float>()[i] = -std::numeric_limits<float>::infinity();
       }
     });
   }

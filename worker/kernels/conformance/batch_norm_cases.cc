@@ -62,6 +62,15 @@ void AddInference(const Problem& problem, const Fusion& fusion, ConformanceCases
   cases->push_back(builder.MayRefuse(fusion.relu || fusion.add).Build());
 }
 
+void AddAgain(const Problem& problem, const Fusion& fusion, ConformanceCases* cases) {
+  const Shape vector({problem.src[1]});
+  CaseBuilder builder(NameOf("Again", problem, fusion), OpKind::kBatchNormForwardAgain,
+                      ParametersOf(fusion));
+  builder.ReadFree(problem.src).Read(vector).Read(vector);
+  builder.Read(vector).Read(vector, Fill::kPositive).WriteFree(problem.src);
+  cases->push_back(builder.MayRefuse(fusion.relu).Build());
+}
+
 // Replaces mean, inverse standard deviation and dst by what a forward pass over src gives: the
 // backward pass may count on it.
 void MakeConsistent(const BatchNormParameters& parameters, std::vector<Tensor>* tensors) {
@@ -130,6 +139,7 @@ void AddBatchNormCases(ConformanceCases* cases) {
       AddTraining(problem, fusion, -1, cases);
       AddInference(problem, fusion, cases);
       AddBackward(problem, fusion, false, cases);
+      if (!fusion.add) AddAgain(problem, fusion, cases);
     }
   }
   AddTraining(problems[0], fusions[0], 0.0f, cases);

@@ -135,6 +135,7 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
       return PlanPoolBackward(onednn, op);
     case OpKind::kBatchNormForwardTraining:
     case OpKind::kBatchNormForwardInference:
+    case OpKind::kBatchNormForwardAgain:
       return PlanBatchNormForward(own, op);
     case OpKind::kBatchNormBackward:
       return PlanBatchNormBackward(own, op);

@@ -32,7 +32,7 @@ KernelOr PlanPoolForward(const OneDnnContext& context, const OpDescription& op);
 KernelOr PlanPoolBackward(const OneDnnContext& context, const OpDescription& op);
 
 // By own kernels.
-KernelOr PlanBatchNormForward(const CpuContext& context, const OpDescription& op);  // Both kinds.
+KernelOr PlanBatchNormForward(const CpuContext& context, const OpDescription& op);  // All kinds.
 KernelOr PlanBatchNormBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanLayerNormForward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanLayerNormBackward(const CpuContext& context, const OpDescription& op);

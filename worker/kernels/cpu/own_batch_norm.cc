@@ -142,13 +142,13 @@ struct ForwardKernel {
   BatchNormParameters p;
   BatchNormForwardOrder order;
   ChannelTiles tiles;
-  bool training;
+  OpKind kind;
 
   enum { kFactor, kOffset, kShift, kArrays };
 
   void operator()(const KernelMemory& memory) const {
     const Scratch scratch(tiles, kArrays, context.threads, memory.Scratch<void>());
-    if (training) ComputeStatistics(memory, scratch);
+    if (kind == OpKind::kBatchNormForwardTraining) ComputeStatistics(memory, scratch);
     FillFactors(memory, scratch);
     const float* src = memory.At(order.src);
     const float* residual = p.fused_add ? memory.At(order.residual) : nullptr;
@@ -212,11 +212,12 @@ struct ForwardKernel {
   void FillFactors(const KernelMemory& memory, const Scratch& scratch) const {
     const float* scale = memory.At(order.scale);
     const float* bias = memory.At(order.bias);
-    const float* mean = memory.At(training ? order.saved_mean : order.mean);
+    const bool saved = kind != OpKind::kBatchNormForwardInference;
+    const float* mean = memory.At(saved ? order.saved_mean : order.mean);
     const auto factor = [&](int64_t c) {
       const double inverse_std =
-          training ? memory.At(order.saved_inverse_std)[c]
-                   : 1 / std::sqrt(static_cast<double>(memory.At(order.variance)[c]) + p.epsilon);
+          saved ? memory.At(order.saved_inverse_std)[c]
+                : 1 / std::sqrt(static_cast<double>(memory.At(order.variance)[c]) + p.epsilon);
       return scale[c] * inverse_std;
     };
     FillColumns(tiles, scratch.Array(kFactor), factor);
@@ -293,12 +294,13 @@ struct BackwardKernel {
 
 KernelOr PlanBatchNormForward(const CpuContext& context, const OpDescription& op) {
   const auto& p = std::get<BatchNormParameters>(op.parameters);
-  const BatchNormForwardOrder order(p);
+  const BatchNormForwardOrder order = op.kind == OpKind::kBatchNormForwardAgain
+                                          ? BatchNormForwardOrder::Again()
+                                          : BatchNormForwardOrder(p);
   std::vector<TensorDescription> operands = op.operands;
   ASSIGN_OR_RETURN(const ChannelTiles tiles,
                    SettleActivations({order.src, order.residual, order.dst}, &operands));
-  const ForwardKernel kernel{context, p, order, tiles,
-                             op.kind == OpKind::kBatchNormForwardTraining};
+  const ForwardKernel kernel{context, p, order, tiles, op.kind};
   const size_t bytes = Scratch(tiles, ForwardKernel::kArrays, context.threads, nullptr).bytes();
   return MakeOwnKernel(std::move(operands), bytes, kernel);
 }

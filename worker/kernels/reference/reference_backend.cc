@@ -31,6 +31,8 @@ Function FunctionOf(OpKind kind) {
       return reference::BatchNormForwardTraining;
     case OpKind::kBatchNormForwardInference:
       return reference::BatchNormForwardInference;
+    case OpKind::kBatchNormForwardAgain:
+      return reference::BatchNormForwardAgain;
     case OpKind::kBatchNormBackward:
       return reference::BatchNormBackward;
     case OpKind::kLayerNormForward:

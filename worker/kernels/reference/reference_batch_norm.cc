@@ -52,7 +52,8 @@ void UpdateRunning(const BatchNormParameters& p, double count, const Moments& m,
   }
 }
 
-void Normalize(const BatchNormParameters& p, const Channels& channels, const Moments& m,
+void Normalize(const BatchNormParameters& p, const Channels& channels,
+               const std::vector<double>& mean, const std::vector<double>& inverse_std,
                const BatchNormForwardOrder& order, Buffers buffers) {
   const float* src = F32(buffers, order.src);
   const float* scale = F32(buffers, order.scale);
@@ -61,11 +62,20 @@ void Normalize(const BatchNormParameters& p, const Channels& channels, const Mom
   float* dst = F32(buffers, order.dst);
   for (int64_t i = 0; i < channels.total; ++i) {
     const int64_t c = channels.Of(i);
-    double value = (src[i] - m.mean[c]) / std::sqrt(m.variance[c] + p.epsilon) * scale[c] + bias[c];
+    double value = (src[i] - mean[c]) * inverse_std[c] * scale[c] + bias[c];
     if (residual != nullptr) value += residual[i];
     if (p.fused_relu) value = std::max(value, 0.0);
     dst[i] = static_cast<float>(value);
   }
+}
+
+// By what is saved for the backward pass.
+void NormalizeBySaved(const BatchNormParameters& p, const Channels& channels,
+                      const BatchNormForwardOrder& order, Buffers buffers) {
+  const float* mean = F32(buffers, order.saved_mean);
+  const float* inverse_std = F32(buffers, order.saved_inverse_std);
+  Normalize(p, channels, {mean, mean + channels.count}, {inverse_std, inverse_std + channels.count},
+            order, buffers);
 }
 
 }  // namespace
@@ -75,7 +85,6 @@ void BatchNormForwardTraining(const OpDescription& op, Buffers buffers) {
   const BatchNormForwardOrder order(p);
   const Channels channels(op.operands[order.src].shape);
   const Moments m = MomentsOf(channels, F32(buffers, order.src));
-  Normalize(p, channels, m, order, buffers);
   UpdateRunning(p, static_cast<double>(channels.per_channel()), m, F32(buffers, order.mean),
                 F32(buffers, order.variance));
   for (int64_t c = 0; c < channels.count; ++c) {
@@ -83,16 +92,25 @@ void BatchNormForwardTraining(const OpDescription& op, Buffers buffers) {
     F32(buffers, order.saved_inverse_std)
     [c] = static_cast<float>(1 / std::sqrt(m.variance[c] + p.epsilon));
   }
+  NormalizeBySaved(p, channels, order, buffers);
 }
 
 void BatchNormForwardInference(const OpDescription& op, Buffers buffers) {
   const auto& p = std::get<BatchNormParameters>(op.parameters);
   const BatchNormForwardOrder order(p);
   const Channels channels(op.operands[order.src].shape);
-  Moments m;
-  m.mean.assign(F32(buffers, order.mean), F32(buffers, order.mean) + channels.count);
-  m.variance.assign(F32(buffers, order.variance), F32(buffers, order.variance) + channels.count);
-  Normalize(p, channels, m, order, buffers);
+  const float* mean = F32(buffers, order.mean);
+  std::vector<double> inverse_std;
+  for (int64_t c = 0; c < channels.count; ++c) {
+    inverse_std.push_back(1 / std::sqrt(double{F32(buffers, order.variance)[c]} + p.epsilon));
+  }
+  Normalize(p, channels, {mean, mean + channels.count}, inverse_std, order, buffers);
+}
+
+void BatchNormForwardAgain(const OpDescription& op, Buffers buffers) {
+  const BatchNormForwardOrder order = BatchNormForwardOrder::Again();
+  NormalizeBySaved(std::get<BatchNormParameters>(op.parameters),
+                   Channels(op.operands[order.src].shape), order, buffers);
 }
 
 // With x^ = (src - mean) * inverse_std and g the gradient that arrives (Ioffe & Szegedy 2015,

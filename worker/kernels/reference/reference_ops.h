@@ -22,6 +22,7 @@ void ConvolutionBackwardWeights(const OpDescription& op, Buffers buffers);
 // reference_batch_norm.cc
 void BatchNormForwardTraining(const OpDescription& op, Buffers buffers);
 void BatchNormForwardInference(const OpDescription& op, Buffers buffers);
+void BatchNormForwardAgain(const OpDescription& op, Buffers buffers);
 void BatchNormBackward(const OpDescription& op, Buffers buffers);
 // reference_layer_norm.cc
 void LayerNormForward(const OpDescription& op, Buffers buffers);
