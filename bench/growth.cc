@@ -134,12 +134,9 @@ absl::StatusOr<GrowthCost> MeasureGrowthPoint(const GrowthPoint& point) {
     options.block = point.block;
     options.exclude_layers = {"classes"};
   }
-  std::unique_ptr<TrainStepper> stepper;
-  {
-    const Graph graph = NetworkOf(point);
-    ASSIGN_OR_RETURN(stepper, TrainStepper::Create(graph, backend.get(), options));
-  }
-  stepper->ZeroBatch();
+  ASSIGN_OR_RETURN(const std::unique_ptr<TrainStepper> stepper,
+                   TrainStepper::Create(NetworkOf(point), backend.get(), options));
+  stepper->FillBatch();
   stepper->Step();
   std::vector<double> seconds;
   for (int i = 0; i < kSteps; ++i) {

@@ -11,6 +11,7 @@
 #include "bench/training_step.h"
 #include "bench/whole_model.h"
 #include "common/file.h"
+#include "common/large_memory.h"
 
 namespace {
 
@@ -52,6 +53,7 @@ int PrintGrowth(int threads, const std::string& svg) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  topiary::ReturnLargeMemory();
   topiary::TrainingStepOptions options;
   topiary::BlockSparseLayerOptions layer_options;
   topiary::WholeModelOptions model_options;

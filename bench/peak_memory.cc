@@ -73,14 +73,10 @@ absl::StatusOr<int64_t> StepMemory(const std::string& path, int64_t batch, LossK
   TrainStepper::Options options;
   options.batch = batch;
   options.loss = loss;
-  std::unique_ptr<TrainStepper> stepper;
-  {
-    // Of the step alone: the weights as they were read, which a job keeps beside its own, are not
-    // counted.
-    ASSIGN_OR_RETURN(const Graph graph, ImportOnnx(path));
-    ASSIGN_OR_RETURN(stepper, TrainStepper::Create(graph, backend.get(), options));
-  }
-  stepper->ZeroBatch();
+  ASSIGN_OR_RETURN(Graph graph, ImportOnnx(path));
+  ASSIGN_OR_RETURN(const std::unique_ptr<TrainStepper> stepper,
+                   TrainStepper::Create(std::move(graph), backend.get(), options));
+  stepper->FillBatch();
   for (int i = 0; i < kSteps; ++i) stepper->Step();
   ASSIGN_OR_RETURN(const int64_t after, PeakResidentSize());
   return after - before;

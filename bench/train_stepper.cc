@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "common/status_macros.h"
 #include "worker/engine/embedding_tables.h"
 #include "worker/engine/layer_cost.h"
+#include "worker/model/id_limits.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_skipping.h"
 #include "worker/prune/budget.h"
@@ -61,13 +61,14 @@ absl::Status CopyInto(absl::Span<const StagedTensor> tensors, absl::string_view 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(const Graph& graph,
-                                                                   Backend* backend,
+absl::StatusOr<std::unique_ptr<TrainStepper>> TrainStepper::Create(Graph graph, Backend* backend,
                                                                    const Options& options) {
   std::unique_ptr<TrainStepper> stepper(new TrainStepper);
   // SGD without decay, as a job of such a task does.
   ASSIGN_OR_RETURN(const std::set<std::string> tables, FindEmbeddingTables(graph));
   ASSIGN_OR_RETURN(stepper->store_, ParameterStore::CreateWithTables(graph, tables, backend));
+  RETURN_IF_ERROR(stepper->store_->DropWeightsOf(&graph));
+  ASSIGN_OR_RETURN(stepper->id_limits_, FindIdLimits(graph));
   std::vector<AuxiliaryParameter> auxiliary;
   const bool with_method = options.method != Options::Method::kNone;
   const bool sparse = options.method == Options::Method::kSparsePhase;
@@ -153,9 +154,17 @@ absl::Status TrainStepper::SetBatch(const std::string& inputs, const std::string
   return CopyInto(absl::MakeConstSpan(&program_->labels(), 1), labels);
 }
 
-void TrainStepper::ZeroBatch() {
+void TrainStepper::FillBatch() {
+  Random random(1, kStreamTest, 0);
   for (const StagedTensor& input : program_->inputs()) {
     std::memset(input.data, 0, input.bytes());
+    const auto limits = id_limits_.find(input.name);
+    if (limits == id_limits_.end() || input.dtype != DType::kInt64) continue;
+    auto* ids = static_cast<int64_t*>(input.data);
+    const size_t per_example = limits->second.size(), count = input.bytes() / sizeof(int64_t);
+    for (size_t i = 0; i < count; ++i) {
+      ids[i] = static_cast<int64_t>(random.Below(limits->second[i % per_example]));
+    }
   }
   std::memset(program_->labels().data, 0, program_->labels().bytes());
 }

@@ -3,6 +3,7 @@
 #define TOPIARY_BENCH_TRAIN_STEPPER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,15 +39,15 @@ class TrainStepper {
     int64_t block = 0;
     std::vector<std::string> exclude_layers;
   };
-  static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(const Graph& graph, Backend* backend,
+  static absl::StatusOr<std::unique_ptr<TrainStepper>> Create(Graph graph, Backend* backend,
                                                               const Options& options);
 
   // Copies raw bytes into the inputs, one after the other, and the labels.
   // INVALID_ARGUMENT where their sizes differ.
   absl::Status SetBatch(const std::string& inputs, const std::string& labels);
 
-  // Inputs and labels become 0.
-  void ZeroBatch();
+  // Ids become random, other inputs and labels 0.
+  void FillBatch();
 
   void Step();
   float loss() const { return program_->loss(); }
@@ -67,6 +68,7 @@ class TrainStepper {
   std::unique_ptr<BlockScaling> scaling_;
   std::unique_ptr<WeightReader> weights_;
   std::vector<const Parameter*> layers_;
+  std::map<std::string, std::vector<int64_t>> id_limits_;  // FindIdLimits().
   int64_t step_ = 0;
 };
 

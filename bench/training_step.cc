@@ -77,7 +77,7 @@ absl::StatusOr<std::unique_ptr<TrainStepper>> StartOurs(const Graph& graph, Back
   options.batch = peer.batch;
   options.method = method;
   options.loss = peer.loss;
-  ASSIGN_OR_RETURN(auto stepper, TrainStepper::Create(graph, backend, options));
+  ASSIGN_OR_RETURN(auto stepper, TrainStepper::Create(graph.Clone(), backend, options));
   ASSIGN_OR_RETURN(const std::string inputs, ReadFile(absl::StrCat(files, ".inputs")));
   ASSIGN_OR_RETURN(const std::string labels, ReadFile(absl::StrCat(files, ".labels")));
   RETURN_IF_ERROR(stepper->SetBatch(inputs, labels));

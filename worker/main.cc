@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/large_memory.h"
 #include "common/logging.h"
 #include "common/metrics_exposer.h"
 #include "common/notification.h"
@@ -156,6 +157,7 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "topiary-worker: %s\n", std::string(config.status().message()).c_str());
     return 2;
   }
+  ReturnLargeMemory();
   LogInit(config->log);
   const absl::Status status = Serve(*config);
   if (status.ok()) return 0;

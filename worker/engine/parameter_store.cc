@@ -195,6 +195,10 @@ absl::Status ParameterStore::LoadFrom(const Graph& graph) {
   std::vector<const Initializer*> initializers;
   for (const Parameter& parameter : parameters_) {
     ASSIGN_OR_RETURN(const Initializer* initializer, MatchingInitializer(graph, parameter));
+    if (!initializer->value.has_elements()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the elements of initializer '", parameter.name, "' were dropped"));
+    }
     initializers.push_back(initializer);
   }
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -206,6 +210,28 @@ absl::Status ParameterStore::LoadFrom(const Graph& graph) {
     std::fill_n(parameter.block_scale, parameter.runs->block_count, 1.0f);
   }
   MarkChanged();
+  return absl::OkStatus();
+}
+
+absl::Status ParameterStore::DropWeightsOf(Graph* graph) const {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(*graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(*graph, shapes));
+  const std::set<int> live(inferred.live_nodes.begin(), inferred.live_nodes.end());
+  // Other nodes may be folded, for which their operands are read whenever shapes are inferred.
+  std::set<std::string> read;
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    const Node& node = graph->nodes[i];
+    const bool product = node.op_type == "Gemm" || node.op_type == "MatMul" ||
+                         node.op_type == "Conv" || node.op_type == "Gather";
+    if (product && live.count(static_cast<int>(i)) > 0) continue;
+    read.insert(node.inputs.begin(), node.inputs.end());
+  }
+  for (const ValueInfo& output : graph->outputs) read.insert(output.name);
+  for (Initializer& initializer : graph->initializers) {
+    const Parameter* parameter = Find(initializer.name);
+    if (parameter == nullptr || !parameter->trainable || read.count(initializer.name) > 0) continue;
+    initializer.value.DropElements();
+  }
   return absl::OkStatus();
 }
 

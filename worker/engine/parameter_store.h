@@ -86,8 +86,14 @@ class ParameterStore {
 
   // Copies the values of `graph`'s initializers of the same names: `value`, and
   // `effective` with all block scales reset to 1. NOT_FOUND, INVALID_ARGUMENT for a
-  // missing one or another shape; nothing is changed then.
+  // missing one or another shape, FAILED_PRECONDITION for one without elements; nothing is changed
+  // then.
   absl::Status LoadFrom(const Graph& graph);
+
+  // Drops the elements of those weights of `graph` that this store has (Tensor::DropElements()) and
+  // that nothing but a Gemm, MatMul, Conv or Gather that runs on each batch reads: programs can
+  // still be built from `graph`, and WriteTo() brings the weights back. Errors as InferShapes().
+  absl::Status DropWeightsOf(Graph* graph) const;
 
   // Writes effective weights and running statistics into the initializers of `graph`.
   absl::Status WriteTo(Graph* graph) const;

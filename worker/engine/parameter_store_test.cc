@@ -49,6 +49,49 @@ class ParameterStoreTest : public testing::Test {
   std::unique_ptr<ParameterStore> store_;
 };
 
+// What only a product reads goes; programs are built without it, and it can be brought back.
+TEST_F(ParameterStoreTest, WeightsThatItHasNeedNotBeInTheGraph) {
+  Graph graph = model_.graph.Clone();
+  ASSERT_OK(store_->DropWeightsOf(&graph));
+  for (const Initializer& initializer : graph.initializers) {
+    const bool dropped = initializer.name == "w" || initializer.name == "c";
+    EXPECT_EQ(initializer.value.has_elements(), !dropped) << initializer.name;
+  }
+  ProgramOptions options;
+  options.batch = 4;
+  options.loss = LossKind::kMeanSquaredError;
+  EXPECT_OK(Program::Build(graph, store_.get(), &backend_, options).status());
+  ASSERT_OK(store_->WriteTo(&graph));
+  for (size_t i = 0; i < graph.initializers.size(); ++i) {
+    EXPECT_TRUE(BitwiseEqual(graph.initializers[i].value, model_.graph.initializers[i].value));
+  }
+}
+
+// A node that need not run on each batch may read its operands whenever shapes are inferred.
+TEST(ParameterStore, AWeightThatIsReadOtherwiseStaysInTheGraph) {
+  const GradientCase model = GradientGraph()
+                                 .Input("x", {GraphBuilder::kBatch, 3})
+                                 .Weight("w", {3, 3})
+                                 .Node("MatMul", {"x", "w"}, "z")
+                                 .Node("Shape", {"w"}, "shape")
+                                 .Node("Reshape", {"w", "shape"}, "same")
+                                 .Node("MatMul", {"z", "same"}, "y")
+                                 .Output("y")
+                                 .Finish("", LossKind::kMeanSquaredError, 4);
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const auto store, ParameterStore::Create(model.graph, &backend));
+  Graph graph = model.graph.Clone();
+  ASSERT_OK(store->DropWeightsOf(&graph));
+  EXPECT_TRUE(graph.FindInitializer("w")->value.has_elements());
+}
+
+TEST_F(ParameterStoreTest, WeightsThatWereDroppedCannotBeLoaded) {
+  Graph graph = model_.graph.Clone();
+  ASSERT_OK(store_->DropWeightsOf(&graph));
+  EXPECT_THAT(store_->LoadFrom(graph),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("'w'")));
+}
+
 TEST_F(ParameterStoreTest, HoldsWeightsFirstThenStatisticsAndNoLiterals) {
   std::vector<std::string> names;
   for (const Parameter& parameter : store_->parameters()) names.push_back(parameter.name);

@@ -164,6 +164,8 @@ class JobRun {
                      TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
                                           std::move(method), TrainingPlan().break_evens));
     TrainingLoop& loop = *trained.loop;
+    // A comparison leaves them for the training after it.
+    if (!dense_comparison) RETURN_IF_ERROR(loop.store()->DropWeightsOf(&job_.graph));
     FindKey(loop.program());
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
     if (resume_.has_value() && resume_->dense_comparison == dense_comparison) {

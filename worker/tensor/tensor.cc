@@ -27,8 +27,14 @@ Tensor::Tensor(DType dtype, const Shape& shape)
 void Tensor::Free::operator()(void* p) const { std::free(p); }
 
 Tensor Tensor::Clone() const {
-  Tensor copy(dtype_, shape_);
-  std::memcpy(copy.raw_data(), raw_data(), byte_size());
+  Tensor copy(dtype_, has_elements() ? shape_ : Shape({0}));
+  if (has_elements()) {
+    std::memcpy(copy.raw_data(), raw_data(), byte_size());
+    return copy;
+  }
+  copy.DropElements();
+  copy.shape_ = shape_;
+  copy.element_count_ = element_count_;
   return copy;
 }
 

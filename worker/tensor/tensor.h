@@ -79,8 +79,17 @@ class Tensor {
     return absl::Span<const T>(data<T>(), static_cast<size_t>(element_count_));
   }
 
-  void* raw_data() { return memory_.get(); }
-  const void* raw_data() const { return memory_.get(); }
+  // CHECK-fails after DropElements().
+  void* raw_data() {
+    CHECK(has_elements()) << "the elements of a tensor were dropped";
+    return memory_.get();
+  }
+  const void* raw_data() const { return const_cast<Tensor*>(this)->raw_data(); }
+
+  // Frees the memory and leaves dtype and shape: for a weight of which something else has the
+  // values.
+  void DropElements() { memory_.reset(); }
+  bool has_elements() const { return memory_ != nullptr; }
 
  private:
   struct Free {

@@ -33,6 +33,17 @@ TEST(Tensor, ACloneSharesNothing) {
   EXPECT_EQ(b.data<float>()[0], 1);
 }
 
+TEST(Tensor, WithoutElementsItKeepsItsShape) {
+  Tensor a = Tensor::FromVector<float>(Shape({2}), {1, 2});
+  a.DropElements();
+  for (const Tensor& tensor : {a.Clone(), a.Clone().Clone()}) {
+    EXPECT_FALSE(tensor.has_elements());
+    EXPECT_EQ(tensor.shape(), Shape({2}));
+    EXPECT_EQ(tensor.byte_size(), 8u);
+  }
+  EXPECT_DEATH(a.data<float>(), "dropped");
+}
+
 TEST(Tensor, ReshapingMovesTheElementsInOrder) {
   Tensor a = Tensor::FromVector<int32_t>(Shape({2, 3}), {1, 2, 3, 4, 5, 6});
   const Tensor b = std::move(a).Reshaped(Shape({3, 2}));

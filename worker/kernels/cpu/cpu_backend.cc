@@ -3,8 +3,9 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -223,14 +224,17 @@ BackendInfo CpuBackend::info() const {
 }
 
 absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
+  // Large memory comes zeroed from the system, and takes none before it is touched.
   constexpr size_t kAlignment = 64;
-  const size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  const size_t rounded =
+      std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment) + kAlignment;
+  std::shared_ptr<void> memory(rounded < bytes ? nullptr : std::calloc(rounded, 1), std::free);
   if (memory == nullptr) {
     return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", bytes, " bytes"));
   }
-  std::memset(memory, 0, rounded);
-  return Buffer(std::shared_ptr<void>(memory, std::free), bytes);
+  const auto address = reinterpret_cast<uintptr_t>(memory.get());
+  char* const aligned = static_cast<char*>(memory.get()) + (kAlignment - address % kAlignment);
+  return Buffer(std::shared_ptr<void>(std::move(memory), aligned), bytes);
 }
 
 absl::StatusOr<std::unique_ptr<Kernel>> CpuBackend::Plan(const OpDescription& op) {
