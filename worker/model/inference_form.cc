@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/model/unused.h"
 
 namespace topiary {
 namespace {
@@ -32,12 +33,12 @@ class Converter {
         EraseAttribute(node, "training_mode");
       } else if (node.op_type == "Dropout") {
         RETURN_IF_ERROR(KeepFirstOutput(node, static_cast<int>(i)));
-        if (node.inputs.size() > 2) DropUse(node.inputs[2]);
+        if (node.inputs.size() > 2) gone_.insert(node.inputs[2]);
         if (node.inputs.size() > 2) node.inputs.resize(2);
         while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
       }
     }
-    RemoveUnused();
+    RemoveUnused(gone_, &graph_);
     return std::move(graph_);
   }
 
@@ -64,37 +65,9 @@ class Converter {
                list.end());
   }
 
-  void DropUse(const std::string& name) {
-    if (!name.empty() && --uses_[name] == 0) gone_.insert(name);
-  }
-
-  // Takes away what only served names in gone_: from the last node to the first, so that a node
-  // goes after those that read it.
-  void RemoveUnused() {
-    std::vector<Node> kept;
-    for (size_t i = graph_.nodes.size(); i-- > 0;) {
-      Node& node = graph_.nodes[i];
-      const bool unused = std::all_of(
-          node.outputs.begin(), node.outputs.end(),
-          [this](const std::string& name) { return name.empty() || gone_.count(name) > 0; });
-      if (!unused) {
-        kept.push_back(std::move(node));
-        continue;
-      }
-      for (const std::string& input : node.inputs) DropUse(input);
-    }
-    std::reverse(kept.begin(), kept.end());
-    graph_.nodes = std::move(kept);
-    const auto is_gone = [this](const auto& named) { return gone_.count(named.name) > 0; };
-    auto& weights = graph_.initializers;
-    weights.erase(std::remove_if(weights.begin(), weights.end(), is_gone), weights.end());
-    auto& infos = graph_.value_infos;
-    infos.erase(std::remove_if(infos.begin(), infos.end(), is_gone), infos.end());
-  }
-
   Graph graph_;
   std::map<std::string, int> uses_;
-  std::set<std::string> gone_;  // Values that nothing reads any more.
+  std::set<std::string> gone_;  // Values that nothing may read any more.
 };
 
 }  // namespace
