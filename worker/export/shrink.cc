@@ -9,10 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/export/constant_channels.h"
+#include "worker/export/reshape_targets.h"
 #include "worker/model/channel_coupling.h"
 #include "worker/model/inference_form.h"
 #include "worker/model/op_params.h"
 #include "worker/model/shape_inference.h"
+#include "worker/model/unused.h"
+#include "worker/model/weight_operands.h"
 
 namespace topiary {
 namespace {
@@ -41,8 +44,13 @@ struct Contribution {
 // One round over a graph in inference form: finds what can go, and takes it away.
 class Round {
  public:
-  Round(Graph* graph, const InferredGraph& inferred)
-      : graph_(*graph), inferred_(inferred), coupling_(*graph, inferred) {
+  // `other` is the inference for another batch, null where the graph allows only one.
+  Round(Graph* graph, const InferredGraph& inferred, const InferredGraph* other)
+      : graph_(*graph),
+        inferred_(inferred),
+        other_(other),
+        operands_(*graph, inferred),
+        coupling_(*graph, inferred) {
     for (const Node& node : graph_.nodes) {
       for (const std::string& input : node.inputs) ++uses_[input];
     }
@@ -54,6 +62,7 @@ class Round {
   bool Run() {
     FindReaders();
     Decide();
+    KeepWhatReshapesNeed();
     KeepOneOfEach();
     if (MoveConstants()) return true;
     return TakeAway();
@@ -69,15 +78,21 @@ class Round {
   void FindBias(Reader* reader) const;
   bool CanHoldBias(const std::string& name, int64_t outputs) const;
   void Decide();
+  void KeepWhatReshapesNeed();
   void KeepOneOfEach();
   bool MoveConstants();
   void AddToBias(const Reader& reader, const std::vector<double>& sums);
   bool TakeAway();
   bool Goes(int group) const { return group != ChannelCoupling::kFixed && goes_[group]; }
   void NarrowGroups(Node* node) const;
+  absl::optional<std::vector<int64_t>> TargetOf(const ReshapedChannels& reshape) const;
+  void NarrowReshapes();
+  std::string FreshName(std::string name) const;
 
   Graph& graph_;
   const InferredGraph& inferred_;
+  const InferredGraph* const other_;
+  const WeightOperands operands_;
   const ChannelCoupling coupling_;
   std::map<std::string, int> uses_;
   std::vector<Reader> readers_;
@@ -87,24 +102,14 @@ class Round {
 
 void Round::FindReaders() {
   for (const int index : inferred_.live_nodes) {
-    const Node& node = graph_.nodes[index];
+    const absl::optional<WeightOperand> operand = operands_.Of(graph_.nodes[index]);
+    if (!operand.has_value()) continue;
     Reader reader;
     reader.node = index;
-    if (node.op_type == "Conv") {
-      reader.in_axis = 1;
-      reader.out_axis = 0;
-    } else if (node.op_type == "Gemm") {
-      const bool transposed = ReadGemm(node).value().trans_b;
-      reader.in_axis = transposed ? 1 : 0;
-      reader.out_axis = transposed ? 0 : 1;
-    } else if (node.op_type == "MatMul") {
-      reader.in_axis = 0;
-      reader.out_axis = 1;
-    } else {
-      continue;
-    }
-    reader.weight = node.input(1);
-    // Grouped convolutions and products of two values have no channels there.
+    reader.weight = operand->weight;
+    reader.in_axis = operand->in_axis;
+    reader.out_axis = operand->out_axis;
+    // Grouped convolutions have no channels there.
     if (coupling_.ChannelsOf(reader.weight, reader.in_axis).empty()) continue;
     FindBias(&reader);
     readers_.push_back(reader);
@@ -177,6 +182,25 @@ void Round::Decide() {
   }
 }
 
+// The operand of a Reshape as it must be; empty for a Flatten. nullopt: there is none.
+absl::optional<std::vector<int64_t>> Round::TargetOf(const ReshapedChannels& reshape) const {
+  const std::string& result = graph_.nodes[reshape.node].output(0);
+  const absl::Span<const int> groups = coupling_.ChannelsOf(result);
+  const auto left = std::count_if(groups.begin(), groups.end(), [&](int g) { return !Goes(g); });
+  return NarrowedTarget(graph_, inferred_, other_, reshape, left);
+}
+
+void Round::KeepWhatReshapesNeed() {
+  for (const ReshapedChannels& reshape : coupling_.reshapes()) {
+    const absl::Span<const int> groups = coupling_.ChannelsOf(graph_.nodes[reshape.node].output(0));
+    const bool narrows = std::any_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
+    if (!narrows || TargetOf(reshape).has_value()) continue;
+    for (const int group : groups) {
+      if (group != ChannelCoupling::kFixed) goes_[group] = false;
+    }
+  }
+}
+
 void Round::KeepOneOfEach() {
   for (const auto& [key, groups] : coupling_.weights()) {
     const bool all = std::all_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
@@ -220,6 +244,11 @@ bool Round::MoveConstants() {
   return !cleared.empty();
 }
 
+std::string Round::FreshName(std::string name) const {
+  while (uses_.count(name) > 0 || inferred_.values.count(name) > 0) name += '_';
+  return name;
+}
+
 void Round::AddToBias(const Reader& reader, const std::vector<double>& sums) {
   Node& node = graph_.nodes[reader.bias_node];
   const auto outputs = static_cast<int64_t>(sums.size());
@@ -237,8 +266,7 @@ void Round::AddToBias(const Reader& reader, const std::vector<double>& sums) {
     return;
   }
   // There was none, another node reads it too, or it was one number for all outputs.
-  std::string fresh = absl::StrCat(node.output(0), ".bias");
-  while (uses_.count(fresh) > 0 || inferred_.values.count(fresh) > 0) fresh += '_';
+  const std::string fresh = FreshName(absl::StrCat(node.output(0), ".bias"));
   const std::string left = std::exchange(name, fresh);
   ++uses_[fresh];
   graph_.initializers.push_back({fresh, std::move(bias), ""});
@@ -277,21 +305,66 @@ bool Round::TakeAway() {
   for (const int index : inferred_.live_nodes) {
     if (graph_.nodes[index].op_type == "Conv") NarrowGroups(&graph_.nodes[index]);
   }
-  bool changed = false;
+  std::set<std::string> changed;
   for (const auto& [key, channels] : coupling_.weights()) {
     const auto& groups = channels;  // C++17 captures no structured binding.
     if (std::none_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); })) continue;
     Tensor& weight = graph_.FindInitializer(key.first)->value;
     weight = Narrowed(weight, key.second, [&](int64_t i) { return !Goes(groups[i]); });
-    changed = true;
+    changed.insert(key.first);
   }
   const auto narrower = [&](const ValueInfo& value) {
+    if (changed.count(operands_.Behind(value.name)) > 0) return true;
     const absl::Span<const int> groups = coupling_.ChannelsOf(value.name);
     return std::any_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
   };
   auto& infos = graph_.value_infos;
   infos.erase(std::remove_if(infos.begin(), infos.end(), narrower), infos.end());
-  return changed;
+  NarrowReshapes();
+  return !changed.empty();
+}
+
+// The operand of the last Reshape that reads it is changed where it lies, if it is an initializer
+// that all of them need changed alike; others get one of their own.
+void Round::NarrowReshapes() {
+  std::map<std::pair<std::string, std::vector<int64_t>>, std::vector<int>> wanted;
+  for (const ReshapedChannels& reshape : coupling_.reshapes()) {
+    const Node& node = graph_.nodes[reshape.node];
+    const absl::Span<const int> groups = coupling_.ChannelsOf(node.output(0));
+    if (std::none_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); })) continue;
+    const auto target = TargetOf(reshape);
+    if (node.op_type != "Reshape" || !target.has_value()) continue;
+    const Tensor* old = ConstantValue(graph_, inferred_, node.input(1));
+    if (IntegerValues(*old).value() == *target) continue;
+    wanted[{node.input(1), *target}].push_back(reshape.node);
+  }
+  std::set<std::string> left;
+  for (const auto& [key, nodes] : wanted) {
+    const auto& [name, target] = key;
+    Tensor value =
+        Tensor::FromVector<int64_t>(Shape({static_cast<int64_t>(target.size())}), target);
+    Initializer* old = graph_.FindInitializer(name);
+    if (old != nullptr && uses_.at(name) == static_cast<int>(nodes.size())) {
+      old->value = std::move(value);
+      continue;
+    }
+    const std::string fresh =
+        FreshName(absl::StrCat(graph_.nodes[nodes.front()].output(0), ".shape"));
+    uses_[fresh] = static_cast<int>(nodes.size());
+    graph_.initializers.push_back({fresh, std::move(value), ""});
+    left.insert(name);
+    for (const int index : nodes) {
+      Node& node = graph_.nodes[index];
+      node.inputs[1] = fresh;
+      auto& attributes = node.attributes;
+      const auto is_allowzero = [](const Attribute& a) { return a.name == "allowzero"; };
+      // A 0 that is written here copies an extent.
+      if (std::count(target.begin(), target.end(), 0) == 0) continue;
+      attributes.erase(std::remove_if(attributes.begin(), attributes.end(), is_allowzero),
+                       attributes.end());
+    }
+  }
+  RemoveUnused(left, &graph_);
 }
 
 // A grouped convolution loses whole groups.
@@ -307,6 +380,17 @@ void Round::NarrowGroups(Node* node) const {
   }
 }
 
+// `shapes` with one example more where the graph leaves that open.
+std::map<std::string, Shape> ForAnotherBatch(const Graph& graph,
+                                             std::map<std::string, Shape> shapes) {
+  for (const ValueInfo& input : graph.inputs) {
+    const auto shape = shapes.find(input.name);
+    if (input.dims.empty() || input.dims[0].fixed() || shape == shapes.end()) continue;
+    shape->second = shape->second.WithDim(0, shape->second[0] + 1);
+  }
+  return shapes;
+}
+
 }  // namespace
 
 absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
@@ -317,9 +401,12 @@ absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
   for (const Initializer& initializer : model.graph.initializers) {
     before[initializer.name] = initializer.value.shape();
   }
+  const std::map<std::string, Shape> other_shapes = ForAnotherBatch(graph, input_shapes);
   for (bool changed = true; changed;) {
     ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model.graph, input_shapes));
-    changed = Round(&model.graph, inferred).Run();
+    // Some graphs say in shapes what their batch is.
+    const absl::StatusOr<InferredGraph> other = InferShapes(model.graph, other_shapes);
+    changed = Round(&model.graph, inferred, other.ok() ? &*other : nullptr).Run();
   }
   for (const Initializer& initializer : model.graph.initializers) {
     const auto old = before.find(initializer.name);

@@ -1,5 +1,5 @@
-// Takes the channels, neurons and rows of embeddings that pruning emptied out of a network, so that
-// any runtime computes less: a smaller dense network that computes the same.
+// Takes the channels, neurons, heads and rows of embeddings that pruning emptied out of a network,
+// so that any runtime computes less: a smaller dense network that computes the same.
 #ifndef TOPIARY_WORKER_EXPORT_SHRINK_H_
 #define TOPIARY_WORKER_EXPORT_SHRINK_H_
 
@@ -33,8 +33,13 @@ struct ShrunkModel {
 // cannot be added to a bias: before a padded convolution, whose edges do not see it, or a product
 // of stacked matrices without a bias. One channel of every axis stays in any case.
 //
+// A head of attention is such a channel: queries, keys and values of it go when nothing reads what
+// it gives, or when its values are all their bias, which the rows of a softmax, as they sum to 1,
+// pass on. Heads that share a key go together.
+//
 // Outputs equal those of `graph` but for rounding where a constant was added to a bias. Names and
-// order stay; a layer without a bias may get one ("NODE_OUTPUT.bias"). Declared shapes of values
+// order stay; a layer without a bias may get one ("NODE_OUTPUT.bias"), and a Reshape a new operand
+// ("NODE_OUTPUT.shape") in place of nodes that computed it, which go. Declared shapes of values
 // that became narrower are left out.
 //
 // Errors: those of InferenceForm() and InferShapes(). `input_shapes` as for InferShapes(); the
