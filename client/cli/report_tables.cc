@@ -177,6 +177,24 @@ std::string FilesText(const Json& files) {
   return absl::StrCat("\n", table.Render());
 }
 
+// The narrower dense model.
+std::string ShrunkText(const Json& shrunk) {
+  if (!shrunk.is_object()) return "";
+  const Json& parameters = Get(shrunk, "parameters");
+  const std::string text =
+      absl::StrCat("\n", Text(Get(shrunk, "file")), ": ", Count(Get(parameters, "after")), " of ",
+                   Count(Get(parameters, "before")), " parameters, ", Bytes(Get(shrunk, "bytes")),
+                   ", without what pruning emptied\n");
+  const Json& tensors = Get(shrunk, "tensors");
+  if (!tensors.is_array() || tensors.empty()) return text;
+  Table table({{"narrower"}, {"before"}, {"after"}});
+  for (const Json& tensor : tensors) {
+    table.AddRow({Text(Get(tensor, "name")), ShapeText(Get(tensor, "before")),
+                  ShapeText(Get(tensor, "after"))});
+  }
+  return absl::StrCat(text, table.Render(48));
+}
+
 std::string Milliseconds(const Json& seconds) {
   const double ms = 1e3 * Number(seconds);
   if (!std::isfinite(ms)) return "-";
@@ -306,7 +324,8 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
                       SparsityText(Get(report, "sparsity")), LayersText(Get(report, "layers")),
                       PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
-                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
+                      ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
+                      NodesText(Get(report, "latency")),
                       BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }

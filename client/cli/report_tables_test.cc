@@ -85,6 +85,16 @@ TEST(ReportText, ShowsWhereTheTimeOfABenchmarkGoes) {
   EXPECT_THAT(text, HasSubstr("  800  "));
 }
 
+TEST(ReportText, ShowsWhatTheNarrowerModelLost) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "magnitude", "shrunk": {"file": "model.shrunk.onnx",
+                     "bytes": 2048, "parameters": {"before": 12345, "after": 1234},
+                     "tensors": [{"name": "fc1.weight", "before": [32, 8], "after": [8, 8]}]}})"));
+  EXPECT_THAT(text, HasSubstr("\nmodel.shrunk.onnx: 1,234 of 12,345 parameters, 2.0 KiB, without "
+                              "what pruning emptied\n"));
+  EXPECT_THAT(text, HasSubstr("fc1.weight  32x8    8x8\n"));
+}
+
 TEST(ReportText, ADenseJobHasNoSparsityLine) {
   ASSERT_OK_AND_ASSIGN(const std::string text,
                        ReportText(R"({"method": "dense", "sparsity": {"reached": 0.0}})"));
@@ -121,6 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"method": "m", "sparsity": {"requested": 0.5, "block": ["a", {}]}})",
         R"({"method": "m", "latency": [7, {"batch": "x", "dense": 1, "speedup": null}]})",
         R"({"method": "m", "latency": [{"break_even_sparsity": {"a": "x"}}], "layers": [7]})",
+        R"({"method": "m", "shrunk": {"tensors": [1, {"name": 2, "before": "x"}]}})",
         R"({"method": "m", "layers": [{"dense_bytes": 1e300, "blocks_total": -1e300}]})"));
 
 }  // namespace

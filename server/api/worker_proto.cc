@@ -48,6 +48,8 @@ std::string RoleOf(v1::ResultFile::Kind kind) {
       return "predictions";
     case v1::ResultFile::CHECKPOINT:
       return "checkpoint";
+    case v1::ResultFile::SHRUNK_ONNX:
+      return "shrunk_onnx";
     default:
       return "other";
   }

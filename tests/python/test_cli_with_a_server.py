@@ -128,8 +128,8 @@ def test_a_job_from_its_submission_to_its_end_and_out_of_the_list(topiary, submi
 def test_submit_can_wait_for_the_end_and_fetch_the_result(submit, tmp_path):
     done = submit(*prune("--wait", "--download", tmp_path))
     assert "succeeded" in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.safetensors",
-                                                          "report.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.shrunk.onnx",
+                                                          "model.safetensors", "report.json"}
 
 
 def test_a_result_that_could_not_be_written_is_said_before_anything_is_submitted(topiary, submit, files):

@@ -173,6 +173,22 @@ def test_a_shrunk_model_is_narrower_and_computes_the_same_in_onnx_runtime(pruned
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
 
+def test_the_job_leaves_a_narrower_model_that_computes_the_same_in_onnx_runtime(pruned):
+    shrunk = report_of(pruned)["shrunk"]
+    path = pruned / "result" / shrunk["file"]
+    assert shrunk["bytes"] == path.stat().st_size < (pruned / "result/model.onnx").stat().st_size
+    onnx.checker.check_model(str(path), full_check=True)
+    narrow, wide = (onnx.load(str(pruned / "result" / name)) for name in (shrunk["file"], "model.onnx"))
+    shapes = [{item.name: list(item.dims) for item in model.graph.initializer} for model in (wide, narrow)]
+    lost = {tensor["name"]: [tensor["before"], tensor["after"]] for tensor in shrunk["tensors"]}
+    assert lost and lost == {name: [shape, shapes[1][name]] for name, shape in shapes[0].items()
+                             if shape != shapes[1][name]}
+    images = {"input": np.load(pruned / "eval.npz")["x"]}
+    got, wanted = (onnxruntime.InferenceSession(str(pruned / "result" / name), providers=["CPUExecutionProvider"])
+                   .run(None, images)[0] for name in (shrunk["file"], "model.onnx"))
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_the_sparsity_reported_is_that_of_the_file(pruned):
     report = report_of(pruned)
     dense = {item.name: onnx.numpy_helper.to_array(item)

@@ -60,6 +60,8 @@ v1::ResultFile::Kind KindOf(JobFile::Kind kind) {
       return v1::ResultFile::PREDICTIONS;
     case JobFile::Kind::kCheckpoint:
       return v1::ResultFile::CHECKPOINT;
+    case JobFile::Kind::kShrunkOnnx:
+      return v1::ResultFile::SHRUNK_ONNX;
   }
   return v1::ResultFile::KIND_UNSPECIFIED;
 }

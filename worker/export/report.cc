@@ -13,11 +13,13 @@ Json ToJson(const std::map<std::string, double>& values) {
   return json;
 }
 
+Json ToJson(const Shape& shape) {
+  return std::vector<int64_t>(shape.dims().begin(), shape.dims().end());
+}
+
 Json ToJson(const LayerReport& layer) {
   Json json = {{"name", layer.name}, {"node", layer.node}, {"kind", layer.kind}};
-  Json shape = Json::array();
-  for (const int64_t extent : layer.shape.dims()) shape.push_back(extent);
-  json["shape"] = shape;
+  json["shape"] = ToJson(layer.shape);
   json["groups"] = layer.groups;
   json["rows"] = layer.rows;
   json["cols"] = layer.cols;
@@ -97,6 +99,20 @@ Json ToJson(const LatencyReport& latency) {
   return json;
 }
 
+Json ToJson(const ShrunkReport& shrunk) {
+  Json json = {
+      {"file", shrunk.file},
+      {"bytes", shrunk.bytes},
+      {"parameters", {{"before", shrunk.parameters_before}, {"after", shrunk.parameters_after}}},
+      {"tensors", Json::array()}};
+  for (const ShrunkReport::Tensor& tensor : shrunk.tensors) {
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"before", ToJson(tensor.before)},
+                               {"after", ToJson(tensor.after)}});
+  }
+  return json;
+}
+
 Json CostsJson(const CostReport& costs) {
   Json json = {{"steps", costs.steps},
                {"samples", costs.samples},
@@ -162,6 +178,7 @@ std::string ReportJson(const JobReport& report) {
     json["files"].push_back(
         {{"name", file.name}, {"kind", file.kind}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
+  if (report.shrunk.has_value()) json["shrunk"] = ToJson(*report.shrunk);
   json["bit_exact"] = report.bit_exact;
   json["latency"] = Json::array();
   for (const LatencyReport& latency : report.latency) json["latency"].push_back(ToJson(latency));

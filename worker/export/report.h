@@ -93,6 +93,20 @@ struct LatencyReport {
   std::string warning = {};  // About pruned layers that are no faster for it; empty: none.
 };
 
+// The narrower dense model that the job also left behind.
+struct ShrunkReport {
+  struct Tensor {
+    std::string name;
+    Shape before;
+    Shape after;
+  };
+  std::string file;
+  int64_t bytes = 0;
+  int64_t parameters_before = 0;  // Numbers in weights, biases and statistics.
+  int64_t parameters_after = 0;
+  std::vector<Tensor> tensors;  // Those that lost elements.
+};
+
 // What it took; differs from run to run.
 struct CostReport {
   int64_t steps = 0;
@@ -148,6 +162,7 @@ struct JobReport {
   std::vector<HistoryEntry> history;
   std::vector<std::string> warnings;
   std::vector<FileReport> files;
+  std::optional<ShrunkReport> shrunk;  // None where nothing could be taken away.
   std::vector<LatencyReport> latency;
   bool bit_exact = true;
 

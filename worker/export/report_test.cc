@@ -82,6 +82,19 @@ TEST(Report, GivesTheSpeedupOfTheMedians) {
   EXPECT_EQ(json[1]["sparse_weights"][0], "fc1.weight");
 }
 
+TEST(Report, SaysWhatTheNarrowerModelLost) {
+  JobReport report = SampleReport();
+  EXPECT_FALSE(nlohmann::json::parse(ReportJson(report)).contains("shrunk"));
+  report.shrunk = {"model.shrunk.onnx", 512, 1000, 100, {{"fc1.weight", {8, 4}, {2, 4}}}};
+  const nlohmann::json json = nlohmann::json::parse(ReportJson(report))["shrunk"];
+  EXPECT_EQ(json["file"], "model.shrunk.onnx");
+  EXPECT_EQ(json["bytes"], 512);
+  EXPECT_EQ(json["parameters"]["before"], 1000);
+  EXPECT_EQ(json["parameters"]["after"], 100);
+  EXPECT_EQ(json["tensors"][0]["name"], "fc1.weight");
+  EXPECT_EQ(json["tensors"][0]["after"][0], 2);
+}
+
 TEST(Report, WritesNaNAsNull) {
   const nlohmann::json json = nlohmann::json::parse(ReportJson(SampleReport()));
   EXPECT_TRUE(json["metrics"]["pruned"]["auc"].is_null());

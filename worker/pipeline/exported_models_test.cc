@@ -133,6 +133,27 @@ TEST_P(ExportedModels, ADecoderIsTrainedPrunedAndExported) {
   ExpectWhole(spec, outcome);
 }
 
+// A block is all that makes the values of one of two heads.
+TEST_P(ExportedModels, ADecoderLosesTheHeadThatPruningEmptied) {
+  JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);
+  spec.target->block_rows = 8;
+  spec.target->block_cols = 4;
+  spec.target->min_blocks = 2;
+  spec.target->exclude_layers = {"*.o.*", "*.up.*", "*.down.*", "head*"};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  JobSpec again = spec;
+  again.model_path = PathOf(outcome, JobFile::Kind::kShrunkOnnx);
+  again.method = EvaluateSpec();
+  again.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(again));
+  for (const auto& [name, value] : outcome.pruned_metrics) {
+    EXPECT_NEAR(measured.given_metrics.at(name), value, 1e-5) << name;
+  }
+  ASSERT_OK_AND_ASSIGN(const Graph graph, ImportOnnx(again.model_path));
+  EXPECT_EQ(graph.FindInitializer("block.v.weight")->value.shape(), Shape({4, 8}));
+  EXPECT_EQ(graph.FindInitializer("block.o.weight")->value.shape(), Shape({8, 4}));
+}
+
 // Rows of the last batch that are only padding count nowhere.
 TEST_P(ExportedModels, TheSizeOfABatchDoesNotChangeWhatIsMeasured) {
   JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);

@@ -64,7 +64,7 @@ class JobObserver {
 };
 
 struct JobFile {
-  enum class Kind { kOnnx, kBlockSparse, kReport, kPredictions, kCheckpoint };
+  enum class Kind { kOnnx, kBlockSparse, kReport, kPredictions, kCheckpoint, kShrunkOnnx };
   Kind kind = Kind::kReport;
   std::string filename;  // Suggested name, without a folder.
   std::string path;      // In the attempt's work folder.

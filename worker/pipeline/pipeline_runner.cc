@@ -19,6 +19,7 @@
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/planning.h"
 #include "worker/pipeline/result_files.h"
+#include "worker/pipeline/shrunk_model.h"
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/pipeline/training_stage.h"
@@ -226,6 +227,7 @@ class JobRun {
     ASSIGN_OR_RETURN(const Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
     trained.loop.reset();  // What comes needs its memory.
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
+    if (spec_.outputs.onnx && !pruned.empty()) RETURN_IF_ERROR(AddShrunk(model, files));
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
@@ -233,6 +235,27 @@ class JobRun {
     job_.graph = model.Clone();
     RETURN_IF_ERROR(MeasureLatencies(kept));
     return Finish(files, pruned, trained.metrics);
+  }
+
+  // The narrower model, where pruning left room for one and it computes the same.
+  absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
+    constexpr int64_t kCompared = 256;  // Examples, at most.
+    const absl::StatusOr<std::optional<ShrunkModel>> shrunk =
+        ShrinkAndCompare(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
+                         backend_.get(), reporter_.checker());
+    if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
+      return shrunk.status();
+    }
+    if (!shrunk.ok()) {
+      // The pruned model is what the job is for.
+      LogWarning("no shrunk model", {{"error", shrunk.status().ToString()}});
+      warnings_.push_back(
+          absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message()));
+      return absl::OkStatus();
+    }
+    if (!shrunk->has_value()) return absl::OkStatus();
+    shrunk_ = DescribeShrunk(model, **shrunk);
+    return files->AddShrunkOnnx((*shrunk)->graph);
   }
 
   // What the job would do, with blocks drawn by chance in place of those that training chooses.
@@ -314,6 +337,7 @@ class JobRun {
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
     input.latency = latencies_;
+    input.shrunk = shrunk_;
     input.warnings = warnings_;
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
@@ -342,6 +366,7 @@ class JobRun {
   std::vector<Phase> phases_;
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
   std::vector<LatencyReport> latencies_;
+  std::optional<ShrunkReport> shrunk_;
   std::vector<std::string> warnings_;
 };
 

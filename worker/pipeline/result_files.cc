@@ -31,6 +31,8 @@ std::string KindName(JobFile::Kind kind) {
       return "predictions";
     case JobFile::Kind::kCheckpoint:
       return "checkpoint";
+    case JobFile::Kind::kShrunkOnnx:
+      return "shrunk_onnx";
   }
   return "";
 }
@@ -138,6 +140,16 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   report->environment.plan_digest = input.plan_digest;
 }
 
+void DescribeShrunkFile(const ReportInput& input, JobReport* report) {
+  report->shrunk = input.shrunk;
+  if (!report->shrunk.has_value()) return;
+  for (const FileReport& file : report->files) {
+    if (file.kind != KindName(JobFile::Kind::kShrunkOnnx)) continue;
+    report->shrunk->file = file.name;
+    report->shrunk->bytes = file.bytes;
+  }
+}
+
 // Bit for bit.
 absl::StatusOr<bool> SameModel(const Graph& a, const Graph& b) {
   const auto same = [](const Initializer& left, const Initializer& right) {
@@ -163,6 +175,10 @@ std::string ResultFiles::Add(JobFile::Kind kind, const std::string& filename) {
 
 absl::Status ResultFiles::AddOnnx(const Graph& model) {
   return ExportOnnx(model, Add(JobFile::Kind::kOnnx, "model.onnx"));
+}
+
+absl::Status ResultFiles::AddShrunkOnnx(const Graph& model) {
+  return ExportOnnx(model, Add(JobFile::Kind::kShrunkOnnx, "model.shrunk.onnx"));
 }
 
 absl::Status ResultFiles::AddBlockSparse(const Graph& model,
@@ -213,6 +229,7 @@ absl::StatusOr<JobOutcome> WriteReport(const ReportInput& input, ResultFiles* fi
   DescribeMetrics(input, &report);
   DescribeRun(input, &report);
   ASSIGN_OR_RETURN(report.files, files->Describe());
+  DescribeShrunkFile(input, &report);
   RETURN_IF_ERROR(files->AddReport(ReportJson(report)));
 
   JobOutcome outcome;

@@ -28,6 +28,7 @@ class ResultFiles {
   explicit ResultFiles(std::string folder) : folder_(std::move(folder)) {}
 
   absl::Status AddOnnx(const Graph& model);        // model.onnx
+  absl::Status AddShrunkOnnx(const Graph& model);  // model.shrunk.onnx
   absl::Status AddBlockSparse(const Graph& model,  // model.safetensors
                               const std::vector<PrunedWeight>& pruned);
   absl::Status AddPredictions(const Tensor& predictions);  // predictions.npz
@@ -54,7 +55,8 @@ struct ReportInput {
   MetricValues trained_metrics;  // Of the trained model; empty where nothing was trained.
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;
-  std::vector<std::string> warnings;  // Besides those about the layers.
+  std::optional<ShrunkReport> shrunk;  // Of the file that AddShrunkOnnx() wrote.
+  std::vector<std::string> warnings;   // Besides those about the layers.
   BackendInfo backend;
   std::string plan_digest;
   double total_seconds = 0;

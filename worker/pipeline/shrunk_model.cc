@@ -1,0 +1,108 @@
+#include "worker/pipeline/shrunk_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/data/loader.h"
+#include "worker/engine/parameter_store.h"
+#include "worker/engine/program.h"
+#include "worker/pipeline/batch_feed.h"
+
+namespace topiary {
+namespace {
+
+constexpr float kTolerance = 1e-5F;
+
+using Outputs = std::vector<std::vector<float>>;
+
+// With a store of its own, which is gone afterwards: the two models need not fit into memory
+// together.
+absl::StatusOr<Outputs> OutputsOf(const Graph& model, const Batch& examples, Backend* backend) {
+  ASSIGN_OR_RETURN(const auto store,
+                   ParameterStore::Create(model, backend, StorePurpose::kInference));
+  ProgramOptions options;
+  options.batch = examples.size;
+  options.mode = ProgramMode::kInference;
+  ASSIGN_OR_RETURN(const auto program, Program::Build(model, store.get(), backend, options));
+  FeedInputs(examples, program->inputs());
+  program->Forward();
+  Outputs outputs;
+  for (const StagedTensor& output : program->outputs()) {
+    if (output.dtype != DType::kFloat32) continue;
+    const auto* values = static_cast<const float*>(output.data);
+    outputs.emplace_back(values, values + output.shape.element_count());
+  }
+  return outputs;
+}
+
+// The largest difference over the largest number; NaN where only one of two numbers is finite.
+float Difference(const std::vector<float>& wanted, const std::vector<float>& got) {
+  float largest = 0;
+  float difference = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (std::isfinite(wanted[i]) != std::isfinite(got[i])) return std::nanf("");
+    if (!std::isfinite(wanted[i])) continue;
+    largest = std::max(largest, std::fabs(wanted[i]));
+    difference = std::max(difference, std::fabs(wanted[i] - got[i]));
+  }
+  return difference == 0 ? 0 : difference / largest;
+}
+
+absl::Status Compare(const Outputs& wanted, const Outputs& got) {
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const bool alike = i < got.size() && got[i].size() == wanted[i].size();
+    const float difference = alike ? Difference(wanted[i], got[i]) : std::nanf("");
+    if (difference <= kTolerance) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "output ", i, " is off by ", difference, " of its largest number, more than ", kTolerance));
+  }
+  return absl::OkStatus();
+}
+
+int64_t ParametersOf(const Graph& graph) {
+  int64_t count = 0;
+  for (const Initializer& initializer : graph.initializers) {
+    if (initializer.value.dtype() == DType::kFloat32) count += initializer.value.element_count();
+  }
+  return count;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
+    const Graph& model, const Dataset& data, int64_t batch, Backend* backend,
+    const std::function<absl::Status()>& check) {
+  LoaderOptions options;
+  options.batch_size = std::min(batch, data.size());
+  options.shuffle = false;
+  options.drop_remainder = false;
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(model, options.batch_size));
+  RETURN_IF_ERROR(check());
+  ASSIGN_OR_RETURN(ShrunkModel shrunk, Shrink(model, shapes));
+  if (shrunk.tensors.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, options));
+  const Batch& examples = loader->Next();
+  RETURN_IF_ERROR(check());
+  ASSIGN_OR_RETURN(const Outputs wanted, OutputsOf(model, examples, backend));
+  RETURN_IF_ERROR(check());
+  ASSIGN_OR_RETURN(const Outputs got, OutputsOf(shrunk.graph, examples, backend));
+  RETURN_IF_ERROR(Compare(wanted, got));
+  return shrunk;
+}
+
+ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk) {
+  ShrunkReport report;
+  report.parameters_before = ParametersOf(model);
+  report.parameters_after = ParametersOf(shrunk.graph);
+  for (const ShrunkTensor& tensor : shrunk.tensors) {
+    report.tensors.push_back({tensor.name, tensor.before, tensor.after});
+  }
+  return report;
+}
+
+}  // namespace topiary

@@ -1,0 +1,32 @@
+// The narrower dense network that a pruned one allows, as a result of a job.
+#ifndef TOPIARY_WORKER_PIPELINE_SHRUNK_MODEL_H_
+#define TOPIARY_WORKER_PIPELINE_SHRUNK_MODEL_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/data/dataset.h"
+#include "worker/export/report.h"
+#include "worker/export/shrink.h"
+#include "worker/kernels/backend.h"
+#include "worker/model/graph.h"
+
+namespace topiary {
+
+// Shrinks `model`; nullopt where nothing can be taken away. The result computes the same on the
+// first `batch` examples of `data`, which is not empty, up to 1e-5 of the largest number of each
+// output: FAILED_PRECONDITION, with how much it is off, where it does not. `check` is asked between
+// passes; an error from it ends the work. Other errors as Shrink() and Program::Build().
+absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
+    const Graph& model, const Dataset& data, int64_t batch, Backend* backend,
+    const std::function<absl::Status()>& check);
+
+// What was taken out of `model` to make `shrunk`; the file is not named.
+ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PIPELINE_SHRUNK_MODEL_H_
