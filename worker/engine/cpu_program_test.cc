@@ -216,6 +216,38 @@ SparseProgram TwoLayers() {
           3};
 }
 
+// A residual branch of two layers with Gelu, as exporters write it.
+SparseProgram FeedForward() {
+  return {GradientGraph()
+              .Input("x", {GraphBuilder::kBatch, 24})
+              .Weight("v", {24, 32}, 0.3f)
+              .Weight("c", {32})
+              .Weight("w", {32, 24}, 0.3f)
+              .Weight("d", {24})
+              .Constant("root", Tensor::Scalar(1.41421356f))
+              .Constant("one", Tensor::Scalar(1.0f))
+              .Constant("half", Tensor::Scalar(0.5f))
+              .Node("Tanh", {"x"}, "t")
+              .Node("MatMul", {"t", "v"}, "p")
+              .Node("Add", {"p", "c"}, "g")
+              .Node("Div", {"g", "root"}, "s")
+              .Node("Erf", {"s"}, "e")
+              .Node("Add", {"e", "one"}, "a")
+              .Node("Mul", {"g", "a"}, "m")
+              .Node("Mul", {"m", "half"}, "h")
+              .Node("MatMul", {"h", "w"}, "q")
+              .Node("Add", {"d", "q"}, "r")
+              .Node("Add", {"t", "r"}, "y")
+              .Output("y")
+              .Finish("", LossKind::kSoftmaxCrossEntropy, 70),
+          {{"v", Pattern(24, 32, 8, 16, {1, 0, 0, 1, 1, 1}),
+            [](int64_t, int64_t row, int64_t col) { return row * 32 + col; }},
+           {"w", Pattern(32, 24, 16, 4, {0, 1, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0}),
+            [](int64_t, int64_t row, int64_t col) { return row * 24 + col; }}},
+          "MatMul+sparse+",
+          3};
+}
+
 // A dense convolution, one with a bias and a stride, and one of two groups, before a layer.
 SparseProgram ThreeConvolutions() {
   const auto kept = [](int64_t blocks) {
@@ -340,6 +372,12 @@ TEST(CpuProgram, SparseMatricesServeAsMaskedOnesDo) {
 }
 TEST(CpuProgram, SparseConvolutionsServeAsMaskedOnesDo) {
   SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), true);
+}
+TEST(CpuProgram, SparseFeedForwardServesAsTheMaskedOneDoes) {
+  SparseWeightsServeAsMaskedOnesDo(FeedForward(), true);
+}
+TEST(ReferenceProgram, SparseFeedForwardServesAsTheMaskedOneDoes) {
+  SparseWeightsServeAsMaskedOnesDo(FeedForward(), false);
 }
 TEST(ReferenceProgram, SparseMatricesServeAsMaskedOnesDo) {
   SparseWeightsServeAsMaskedOnesDo(TwoLayers(), false);

@@ -235,7 +235,58 @@ class Fuser {
     if (weight != transposed_.end()) fused->transposed_weight = weight->second;
     int last = ExtendByFactor(index, fused);
     if (const int next = ExtendByBias(index, fused); next != index) last = next;
-    return last;
+    const Shape& matrix = inferred_.values.at(graph_.nodes[index].input(1)).shape;
+    if (differentiates_ || matrix.rank() != 2) return last;
+    // A gradient would need what the Gelu is of.
+    if (const int gelu = ExtendByGelu(fused); gelu >= 0) return gelu;
+    return ExtendByResidual(last, fused);
+  }
+
+  // Takes the Gelu of the result, and of nothing else, into the product.
+  int ExtendByGelu(FusedNode* fused) {
+    const auto users = users_.find(fused->result);
+    if (kept_.count(fused->result) != 0 || users == users_.end()) return -1;
+    const std::vector<int> all = users->second;
+    for (const int user : all) {
+      if (absorbed_.count(user) != 0) return -1;
+    }
+    if (all.size() == 1 && graph_.nodes[all[0]].op_type == "Gelu") {
+      absorbed_.insert(all[0]);
+      fused->gelu_of_product = true;
+      fused->result = graph_.nodes[all[0]].output(0);
+      return all[0];
+    }
+    if (all.size() != 2) return -1;
+    // As exporters write it, it begins with one of its two uses of the value and has the other.
+    for (const int user : all) {
+      const std::set<int> before = absorbed_;
+      FusedNode gelu;
+      const int last = ExtendGelu(user, &gelu);
+      if (last < 0) continue;
+      absorbed_.insert(user);
+      if (absorbed_.count(all[0]) != 0 && absorbed_.count(all[1]) != 0) {
+        fused->gelu_of_product = true;
+        fused->result = gelu.result;
+        return last;
+      }
+      absorbed_ = before;
+    }
+    return -1;
+  }
+
+  // Takes the sum with an activation of the same shape into the product.
+  int ExtendByResidual(int index, FusedNode* fused) {
+    std::string other;
+    int next;
+    const Node* node = Next(fused->result, "Add", &other, &next);
+    if (node == nullptr || other == fused->result || !SameShape(other, fused->result) ||
+        makers_.count(other) == 0) {
+      return index;
+    }
+    absorbed_.insert(next);
+    fused->residual = other;
+    fused->result = node->output(0);
+    return next;
   }
 
   // Recognizes the steps in which exporters write a Gelu, from its Div on; -1 if it is none.
@@ -270,7 +321,8 @@ class Fuser {
     const std::string& op_type = graph_.nodes[index].op_type;
     if (const int gelu = ExtendGelu(index, fused); gelu >= 0) return gelu;
     const int last = op_type == "MatMul" ? ExtendMatMul(index, fused) : index;
-    return CanRectify(op_type) ? ExtendByRelu(last, op_type, fused) : last;
+    if (fused->gelu_of_product || !CanRectify(op_type)) return last;
+    return ExtendByRelu(last, op_type, fused);
   }
 
   int ExtendByRelu(int index, const std::string& op_type, FusedNode* fused) {

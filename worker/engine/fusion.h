@@ -16,6 +16,7 @@ namespace topiary {
 //   Conv | Gemm | MatMul | BatchNormalization | Add  ->  Relu
 //   BatchNormalization -> Add (of an equal shape) -> Relu
 //   [Transpose of a weight ->] MatMul -> Mul or Div by a number -> Add of a vector -> Relu
+//   the same -> Add (of an equal shape) or Gelu, where nothing is differentiated
 //   Transposes of query, key and value -> MatMul -> Mul or Div by a number -> Add of a mask ->
 //       Softmax -> MatMul -> Transpose, where no gradient of the mask is wanted
 //   x / sqrt(2) -> Erf -> Add 1 -> Mul x -> Mul 1/2, which is the Gelu of x
@@ -31,7 +32,7 @@ struct FusedAttention {
 struct FusedNode {
   int index = 0;         // Of the first node (after a Transpose), in Graph::nodes.
   bool relu = false;     // The result is rectified.
-  std::string residual;  // Added before that; empty: nothing.
+  std::string residual;  // Added before that, or before a Gelu; empty: nothing.
   std::string result;    // Name of the last node's output.
 
   // Of a MatMul. The right operand is this weight, transposed; empty: as the node says.
@@ -41,6 +42,9 @@ struct FusedNode {
 
   // The nodes are the Gelu of the first one's first operand.
   bool gelu = false;
+
+  // Of a MatMul: the result is the Gelu of what the nodes before it make.
+  bool gelu_of_product = false;
 
   // The nodes are attention, `factor` its scale; the first is the first product.
   std::optional<FusedAttention> attention;

@@ -32,7 +32,8 @@ std::vector<std::string> Fused(const GradientCase& test_case,
     names.push_back((fused.gelu ? "Gelu" : graph.nodes[fused.index].op_type) +
                     (fused.transposed_weight.empty() ? "" : "+transpose") +
                     (fused.factor == 1 ? "" : "+factor") + (fused.bias.empty() ? "" : "+bias") +
-                    (fused.residual.empty() ? "" : "+add") + (fused.relu ? "+relu" : ""));
+                    (fused.residual.empty() ? "" : "+add") + (fused.relu ? "+relu" : "") +
+                    (fused.gelu_of_product ? "+gelu" : ""));
   }
   return names;
 }
@@ -179,6 +180,45 @@ TEST(Fusion, AGeluInFiveStepsIsOne) {
   GradientGraph graph = Erf(1.41421356f);
   graph.Node("Mul", {"x", "a"}, "m").Node("Mul", {"m", "half"}, "y").Output("y");
   EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)), (Names{"Gelu"}));
+}
+
+// x -> MatMul -> Add -> Gelu -> MatMul -> Add of what came in.
+GradientGraph ResidualBranch() {
+  GradientGraph graph;
+  graph.Input("i", {GraphBuilder::kBatch, 4})
+      .Weight("v", {4, 4})
+      .Weight("c", {4})
+      .Weight("w", {4, 4})
+      .Constant("root", Tensor::Scalar(1.41421356f))
+      .Constant("one", Tensor::Scalar(1.0f))
+      .Constant("half", Tensor::Scalar(0.5f))
+      .Node("Tanh", {"i"}, "x")
+      .Node("MatMul", {"x", "v"}, "p")
+      .Node("Add", {"p", "c"}, "g")
+      .Node("Div", {"g", "root"}, "s")
+      .Node("Erf", {"s"}, "e")
+      .Node("Add", {"one", "e"}, "a")
+      .Node("Mul", {"g", "a"}, "m")
+      .Node("Mul", {"m", "half"}, "h")
+      .Node("MatMul", {"h", "w"}, "q");
+  return graph;
+}
+
+TEST(Fusion, ProductsThatNeedNoGradientTakeGeluAndResidualSum) {
+  GradientGraph graph = ResidualBranch();
+  graph.Node("Add", {"x", "q"}, "y").Output("y");
+  const GradientCase test_case = graph.Finish("", LossKind::kNone, 2);
+  EXPECT_EQ(Fused(test_case), (Names{"Tanh", "MatMul+bias+gelu", "MatMul+add"}));
+  EXPECT_EQ(Fused(test_case, {"y"}, /*differentiates=*/true),
+            (Names{"Tanh", "MatMul+bias", "Gelu", "MatMul", "Add"}));
+}
+
+// The Gelu takes no value that something else reads, nor the sum of a value with itself.
+TEST(Fusion, ProductsThatAreReadOtherwiseStay) {
+  GradientGraph graph = ResidualBranch();
+  graph.Node("Add", {"g", "q"}, "z").Node("Add", {"z", "z"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"Tanh", "MatMul+bias", "Gelu", "MatMul+add", "Add"}));
 }
 
 TEST(Fusion, WhatOnlyLooksLikeAGeluIsLeftAlone) {

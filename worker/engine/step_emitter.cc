@@ -35,7 +35,8 @@ bool MakePlain(OpDescription* op) {
 struct FusionNames {
   std::string operator()(const MatMulParameters& p) const {
     const bool sparse = p.b_pattern != nullptr || p.dst_pattern != nullptr;
-    return absl::StrCat(sparse ? "+sparse" : "", p.fused_relu ? "+relu" : "",
+    return absl::StrCat(sparse ? "+sparse" : "", p.has_residual ? "+add" : "",
+                        p.fused_relu ? "+relu" : "", p.fused_gelu ? "+gelu" : "",
                         p.accumulate ? "+accumulate" : "");
   }
   std::string operator()(const ConvolutionParameters& p) const {

@@ -11,10 +11,12 @@
 //  ------------------------  ---------------------------------------  -------------------------
 //  kReorder                  src, dst                                 none
 //      Same shape and dtype, any two layouts. Plain to plain is a copy.
-//  kMatMul                   a, b, [bias], dst                        MatMulParameters
-//      dst[.., i, j] = relu?(alpha * sum_k op(a)[.., i, k] * op(b)[.., k, j] + bias[j]).
+//  kMatMul                   a, b, [bias], [residual: has_residual],  MatMulParameters
+//                            dst
+//      dst[.., i, j] = relu?(alpha * sum_k op(a)[.., i, k] * op(b)[.., k, j] + bias[j] +
+//      residual[.., i, j]), or gelu() of that; residual has dst's shape.
 //      Rank >= 2, equal ranks; leading extents are equal or 1 in a or b (broadcast).
-//      bias is [columns of dst]. With accumulate: dst += (no bias, no relu).
+//      bias is [columns of dst]. With accumulate: dst += (no bias, relu, gelu or residual).
 //      With patterns, of rank 2: of op(b) only the kept blocks count, and what lies elsewhere is
 //      not read; of dst only the kept blocks are written (no bias, relu, accumulate or pattern
 //      of b; transpose_a and not transpose_b: it is the gradient of a weight).
@@ -217,7 +219,9 @@ struct MatMulParameters {
   bool transpose_b = false;
   float alpha = 1;
   bool has_bias = false;
+  bool has_residual = false;
   bool fused_relu = false;
+  bool fused_gelu = false;  // Not with fused_relu.
   bool accumulate = false;
   std::shared_ptr<const BlockSparsePattern> b_pattern;    // Of op(b). May be null.
   std::shared_ptr<const BlockSparsePattern> dst_pattern;  // May be null.

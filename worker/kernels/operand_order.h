@@ -9,10 +9,13 @@ namespace topiary {
 
 struct MatMulOrder {
   explicit MatMulOrder(const MatMulParameters& p)
-      : bias(p.has_bias ? 2 : -1), dst(p.has_bias ? 3 : 2) {}
+      : bias(p.has_bias ? 2 : -1),
+        residual(p.has_residual ? 2 + p.has_bias : -1),
+        dst(2 + p.has_bias + p.has_residual) {}
   int a = 0;
   int b = 1;
   int bias;
+  int residual;
   int dst;
 };
 

@@ -175,10 +175,16 @@ class JobRun {
     }
     TrainingStage stage(StageOptions(dense_comparison, loop.total_steps()), &loop, evaluator.get(),
                         &reporter_, observer_, clock_, &record_);
-    // What was measured is kept before anybody is told of a key that depends on it.
-    if (std::exchange(planned_now_, false)) RETURN_IF_ERROR(stage.SaveCheckpoint());
-    AnnounceKey();
+    // Nobody is told of a key that depends on what was measured here before that is stored: an
+    // attempt without it would measure anew.
+    bool lasts = true;
+    if (std::exchange(planned_now_, false)) {
+      RETURN_IF_ERROR(stage.SaveCheckpoint());
+      lasts = stage.has_stored_checkpoint();
+    }
+    if (lasts) AnnounceKey();
     RETURN_IF_ERROR(stage.Run());
+    AnnounceKey();
     loop.RefreshEffectiveWeights();
     RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
     if (!dense_comparison && spec_.target.has_value()) {
@@ -279,7 +285,6 @@ class JobRun {
                      TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
                                           std::move(method), TrainingPlan().break_evens));
     FindKey(loop->program());
-    AnnounceKey();
     absl::Duration fastest = absl::InfiniteDuration();
     while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
       RETURN_IF_ERROR(reporter_.Check());

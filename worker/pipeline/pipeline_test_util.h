@@ -175,7 +175,10 @@ inline JobSpec SmallJob(const std::string& folder, const Graph& graph) {
 class RecordingObserver : public JobObserver {
  public:
   void OnProgress(const JobProgress& p) override { progress.push_back(p); }
-  void OnDeterminismKey(const DeterminismKey& k) override { keys.push_back(k); }
+  void OnDeterminismKey(const DeterminismKey& k) override {
+    keys.push_back(k);
+    checkpoints_before_key = checkpoint_steps.size();
+  }
   absl::Status OnCheckpoint(const std::string& path, int64_t step) override {
     checkpoint_steps.push_back(step);
     if (!checkpoint_folder.empty()) {
@@ -195,6 +198,7 @@ class RecordingObserver : public JobObserver {
   std::vector<JobProgress> progress;
   std::vector<DeterminismKey> keys;
   std::vector<int64_t> checkpoint_steps;
+  size_t checkpoints_before_key = 0;
   std::string checkpoint_folder;
   absl::Status checkpoint_status;
   int controls_seen = 0;

@@ -119,6 +119,19 @@ TEST_F(Planning, LaterAttemptsObeyTheAllotmentOfTheFirst) {
   }
 }
 
+// Who begins anew measures anew, and must not be held to what was measured before.
+TEST_F(Planning, AKeyIsAnnouncedOnceThePlanIsStored) {
+  const JobSpec spec = JobWithLatencyBudget(0.85);
+  ASSERT_OK(Run(spec, &observer_).status());
+  EXPECT_THAT(observer_.keys, SizeIs(1));
+  EXPECT_EQ(observer_.checkpoints_before_key, 1u);
+  RecordingObserver forgets;
+  forgets.checkpoint_status = absl::UnavailableError("no store");
+  ASSERT_OK(Run(spec, &forgets).status());
+  EXPECT_THAT(forgets.keys, SizeIs(1));
+  EXPECT_EQ(forgets.checkpoints_before_key, forgets.checkpoint_steps.size());
+}
+
 TEST_F(Planning, ALatencyThatCannotBeReachedFailsBeforeAnythingTrains) {
   EXPECT_THAT(Run(JobWithLatencyBudget(0.001), &observer_).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition,

@@ -129,7 +129,8 @@ absl::Status TrainingStage::SaveCheckpoint() {
   RETURN_IF_ERROR(WriteCheckpoint(std::move(checkpoint), path));
   // The observer logs it if it was not stored. The next one may get through; until then a lost
   // worker costs more steps.
-  observer_->OnCheckpoint(path, options_.steps_before + loop_->next_step()).IgnoreError();
+  const int64_t steps = options_.steps_before + loop_->next_step();
+  if (observer_->OnCheckpoint(path, steps).ok()) has_stored_checkpoint_ = true;
   if (!options_.keep_last_checkpoint) {
     std::error_code ignored;
     std::filesystem::remove(path, ignored);

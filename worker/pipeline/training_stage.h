@@ -48,6 +48,8 @@ class TrainingStage {
 
   // Besides the checkpoints of Run().
   absl::Status SaveCheckpoint();
+  // Whether the observer has stored one.
+  bool has_stored_checkpoint() const { return has_stored_checkpoint_; }
 
   std::string LastCheckpointPath() const;
 
@@ -70,6 +72,7 @@ class TrainingStage {
   JobRecord* const record_;
   absl::Time last_checkpoint_;
   absl::Time accounted_;
+  bool has_stored_checkpoint_ = false;
 };
 
 }  // namespace topiary

@@ -151,6 +151,51 @@ absl::Status EmitBiasGradient(Lowering& l, const GemmBias& bias, const TensorRef
                            bias.ref.description);
 }
 
+// relu?(product + residual), or the Gelu of that, in one operation where the backend has it.
+absl::StatusOr<TensorRef> EmitProduct(Lowering& l, const FusedNode& fused,
+                                      const Operation& operation, const OpParameters& without) {
+  if (fused.residual.empty() && !fused.gelu_of_product) return l.EmitWithRelu(operation, without);
+  const Shape& shape = operation.outputs[0].description.shape;
+  TensorRef residual;
+  Operation whole = operation;
+  MatMulParameters p = std::get<MatMulParameters>(operation.parameters);
+  p.fused_gelu = fused.gelu_of_product;
+  p.has_residual = !fused.residual.empty();
+  if (p.has_residual) {
+    ASSIGN_OR_RETURN(residual, l.PlainValue(fused.residual));
+    ASSIGN_OR_RETURN(residual, l.emitter().View(residual, shape));
+    whole.inputs.push_back(Plain(residual));
+  }
+  whole.parameters = p;
+  const absl::StatusOr<std::vector<TensorRef>> results = l.emitter().Emit(whole);
+  if (results.ok()) return (*results)[0];
+  if (!absl::IsUnimplemented(results.status())) return results.status();
+
+  Operation plain = operation;
+  plain.parameters = without;
+  ASSIGN_OR_RETURN(const std::vector<TensorRef> product, l.emitter().Emit(plain));
+  TensorRef dst = product[0];
+  if (p.has_residual) {
+    BinaryParameters add;
+    const BinaryParameters without_relu = add;
+    add.fused_relu = p.fused_relu;
+    ASSIGN_OR_RETURN(dst, l.EmitWithRelu({OpKind::kBinary,
+                                          add,
+                                          {Plain(dst), Plain(residual)},
+                                          {NewTensor(shape, Layout::Plain())}},
+                                         without_relu));
+  }
+  if (p.fused_gelu) {
+    ASSIGN_OR_RETURN(const std::vector<TensorRef> gelu,
+                     l.emitter().Emit({OpKind::kUnaryForward,
+                                       UnaryParameters{UnaryFunction::kGelu, 0, 0},
+                                       {Plain(dst)},
+                                       {NewTensor(shape, Layout::Plain())}}));
+    dst = gelu[0];
+  }
+  return dst;
+}
+
 // MatMul's operand as a matrix or a stack of them, of `rank` axes.
 Shape PaddedToRank(const Shape& shape, int rank) {
   Shape::Dims dims(rank - shape.rank(), 1);
@@ -268,7 +313,7 @@ absl::Status LowerMatMul(Lowering& l, const FusedNode& fused) {
       {MatrixInput(l, product.a_name, product.a), MatrixInput(l, product.b_name, product.b)},
       {NewTensor(shapes.dst, Layout::Plain())}};
   if (p.has_bias) operation.inputs.push_back(Plain(bias.ref));
-  ASSIGN_OR_RETURN(const TensorRef dst, l.EmitWithRelu(operation, without));
+  ASSIGN_OR_RETURN(const TensorRef dst, EmitProduct(l, fused, operation, without));
   ASSIGN_OR_RETURN(const TensorRef result, l.emitter().View(dst, dst_shape));
 
   l.Finish(fused, result, [&l, fused, product, bias, result, shapes]() -> absl::Status {

@@ -42,8 +42,8 @@ class BlockSparseMatMul {
   // before does not matter.
   int64_t scratch_floats() const { return product_.scratch_floats(); }
   void Run(const float* x, const float* packed, const float* bias, bool relu, float* scratch,
-           float* y) const {
-    product_.Run(x, packed, bias, relu, scratch, y);
+           float* y, const FinishRows& finish = {}) const {
+    product_.Run(x, packed, bias, relu, scratch, y, finish);
   }
 
  private:

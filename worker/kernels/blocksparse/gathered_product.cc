@@ -97,6 +97,7 @@ void GatheredProduct::MultiplyAlongColumns(const Product& product, int64_t first
                                     {workspace.x, chunk_, workspace.y, count}, columns_.output(j));
       }
     }
+    if (product.finish) product.finish(row, count);
   }
 }
 
@@ -133,27 +134,31 @@ void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, i
     } else {
       kernels_->unpack_gathered_panel(workspace.y_panel, units, count, shape_.outputs, workspace.y);
     }
+    if (product.finish) product.finish(first, count);
     first += count;
   }
 }
 
 void GatheredProduct::Run(const float* x, const float* packed, const float* bias, bool relu,
-                          float* scratch, float* y) const {
+                          float* scratch, float* y, const FinishRows& finish) const {
   if (!gathers_nothing_) std::fill_n(scratch, shape_.inputs, 0.0f);
-  const Product product = {x, packed, bias, relu, scratch, y};
   const int64_t rows = shape_.rows();
   const int64_t cost = rows * columns_.cost();
   // Few rows are not split: each thread takes columns of about the same cost instead.
   if (along_columns_ && rows < threads_ * kChunkUnit) {
     const int64_t grain = GrainOf(columns_.size(), cost);
+    const FinishRows later;
+    const Product product = {x, packed, bias, relu, scratch, y, later};
     ParallelFor(threads_, columns_.size(), grain, 1, [&](int64_t begin, int64_t end, int part) {
       const bool alone = end - begin == columns_.size();
       MultiplyAlongColumns(product, 0, rows,
                            alone ? ColumnRange{begin, end} : columns_.Share(part, threads_),
                            WorkspaceOf(scratch, part));
     });
+    if (finish) finish(0, rows);
     return;
   }
+  const Product product = {x, packed, bias, relu, scratch, y, finish};
   const int64_t unit = along_columns_ ? kChunkUnit / 2 : kernels_->lanes;
   ParallelFor(threads_, rows, GrainOf(rows, cost), unit, [&](int64_t begin, int64_t end, int part) {
     const Workspace workspace = WorkspaceOf(scratch, part);

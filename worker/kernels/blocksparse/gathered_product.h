@@ -5,12 +5,17 @@
 #define TOPIARY_WORKER_KERNELS_BLOCKSPARSE_GATHERED_PRODUCT_H_
 
 #include <cstdint>
+#include <functional>
 
 #include "worker/kernels/blocksparse/block_columns.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
 #include "worker/kernels/blocksparse/gather.h"
 
 namespace topiary {
+
+// What is still to be done to rows [first, first + count) of the result, which one core has just
+// made. May be empty.
+using FinishRows = std::function<void(int64_t first, int64_t count)>;
 
 // A plan: all memory is the caller's. Thread-safe.
 class GatheredProduct {
@@ -31,7 +36,7 @@ class GatheredProduct {
   // aligned to 64 bytes; what it holds before does not matter.
   int64_t scratch_floats() const;
   void Run(const float* x, const float* packed, const float* bias, bool relu, float* scratch,
-           float* y) const;
+           float* y, const FinishRows& finish = {}) const;
 
  private:
   struct Product {
@@ -41,6 +46,7 @@ class GatheredProduct {
     bool relu;
     const float* zeros;
     float* y;
+    const FinishRows& finish;
   };
   // What a thread works in.
   struct Workspace {

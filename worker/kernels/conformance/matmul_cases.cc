@@ -46,10 +46,11 @@ ConformanceCase CaseOf(const Problem& problem) {
   CaseBuilder builder(absl::StrCat("MatMul", problem.name), OpKind::kMatMul, p);
   builder.ReadFree(problem.a).ReadFree(problem.b);
   if (p.has_bias) builder.Read(Shape({problem.dst[problem.dst.rank() - 1]}));
+  if (p.has_residual) builder.Read(problem.dst);
   const bool kept = p.accumulate || p.dst_pattern != nullptr;  // What dst holds counts.
   const Fill fill = kept ? Fill::kNormal : Fill::kGarbage;
   builder.Add(problem.dst, DType::kFloat32, fill, true);
-  return builder.MayRefuse(p.fused_relu || p.accumulate).Build();
+  return builder.MayRefuse(p.fused_relu || p.fused_gelu || p.has_residual || p.accumulate).Build();
 }
 
 }  // namespace
@@ -87,15 +88,30 @@ void AddMatMulCases(ConformanceCases* cases) {
   sparse.b_pattern = std::make_shared<const BlockSparsePattern>(
       *BlockSparsePattern::Create(40, 24, 16, 8, {1, 0, 0, 0, 1, 1, 0, 0, 1}));
   cases->push_back(CaseOf({"SparseB", {33, 40}, {40, 24}, {33, 24}, sparse}));
+  const auto first = sparse.b_pattern;
   sparse.transpose_b = true;
   sparse.alpha = 0.5f;
   sparse.has_bias = true;
   cases->push_back(CaseOf({"SparseTransposedB", {33, 40}, {24, 40}, {33, 24}, sparse}));
   sparse.fused_relu = true;
   cases->push_back(CaseOf({"SparseRelu", {5, 40}, {24, 40}, {5, 24}, sparse}));
+  for (const bool residual : {false, true}) {
+    sparse.has_residual = residual;
+    sparse.fused_relu = false;
+    sparse.fused_gelu = true;
+    const char* gelu = residual ? "SparseResidualGelu" : "SparseGelu";
+    cases->push_back(CaseOf({gelu, {333, 40}, {24, 40}, {333, 24}, sparse}));
+    sparse.fused_gelu = false;
+    const char* plain = residual ? "SparseResidualFewRows" : "SparseFewRows";
+    cases->push_back(CaseOf({plain, {9, 40}, {24, 40}, {9, 24}, sparse}));
+  }
+  sparse.has_bias = false;
+  sparse.b_pattern = std::make_shared<const BlockSparsePattern>(
+      *BlockSparsePattern::Create(40, 64, 8, 32, {1, 0, 0, 1, 1, 0, 0, 0, 1, 1}));
+  cases->push_back(CaseOf({"SparseWideResidual", {777, 40}, {64, 40}, {777, 64}, sparse}));
   MatMulParameters gradient = Transposed(true, false);
   gradient.alpha = -2;
-  gradient.dst_pattern = sparse.b_pattern;
+  gradient.dst_pattern = first;
   cases->push_back(CaseOf({"SparseDst", {33, 40}, {33, 24}, {40, 24}, gradient}));
 }
 

@@ -94,7 +94,7 @@ bool HasPattern(const OpDescription& op) {
 // What the caller may do without, and should rather than have it done by plain loops.
 bool AsksForFusion(const OpDescription& op) {
   if (const auto* p = std::get_if<MatMulParameters>(&op.parameters)) {
-    return p->accumulate || p->fused_relu;
+    return p->accumulate || p->fused_relu || p->fused_gelu || p->has_residual;
   }
   if (const auto* p = std::get_if<ConvolutionParameters>(&op.parameters)) {
     return p->accumulate || p->fused_relu;

@@ -79,6 +79,9 @@ dnnl::memory::desc WithPaddedRows(const Shape& matrix) {
 KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
   const auto& p = std::get<MatMulParameters>(op.parameters);
   const MatMulOrder order(p);
+  if (p.has_residual || p.fused_gelu) {
+    return absl::UnimplementedError("a dense product with a residual or Gelu");
+  }
   std::vector<TensorDescription> operands = op.operands;
   for (TensorDescription& operand : operands) {
     if (operand.layout.is_any()) operand.layout = Layout::Plain();

@@ -105,6 +105,15 @@ class BlockWeights {
   bool is_plain_;
 };
 
+// What the kernels of the product do not do themselves.
+void Finish(const SimdKernels& simd, const MatMulParameters& p, const float* residual, int64_t n,
+            float* dst) {
+  if (residual != nullptr) {
+    simd.binary({BinaryFunction::kAdd, p.fused_relu}, n, dst, 1, residual, 1, dst);
+  }
+  if (p.fused_gelu) simd.unary_forward({UnaryFunction::kGelu, 0, 0}, n, dst, dst);
+}
+
 KernelOr PlanSparseProduct(const CpuContext& context, const MatMulParameters& p,
                            std::vector<TensorDescription> operands) {
   const MatMulOrder order(p);
@@ -119,10 +128,23 @@ KernelOr PlanSparseProduct(const CpuContext& context, const MatMulParameters& p,
   // The copy comes after the panels, which fill whole cache lines.
   const int64_t panels = shared->scratch_floats();
   const size_t scratch = panels * sizeof(float) + weights.scratch_bytes();
+  const int64_t columns = operands[order.dst].shape[1];
+  const SimdKernels* const simd = context.simd;
+  const bool has_rest = p.has_residual || p.fused_gelu;
   return MakeOwnKernel(std::move(operands), scratch, [=](const KernelMemory& m) {
     float* work = m.Scratch();
+    float* const dst = m.At(order.dst);
+    FinishRows finish;
+    if (has_rest) {
+      const float* residual = p.has_residual ? m.At(order.residual) : nullptr;
+      finish = [=, &p](int64_t first, int64_t count) {
+        Finish(*simd, p, residual == nullptr ? nullptr : residual + first * columns,
+               count * columns, dst + first * columns);
+      };
+    }
     shared->Run(m.At(order.a), weights.Packed(m.At(order.b), work + panels),
-                order.bias < 0 ? nullptr : m.At(order.bias), p.fused_relu, work, m.At(order.dst));
+                order.bias < 0 ? nullptr : m.At(order.bias), p.fused_relu && !has_rest, work, dst,
+                finish);
   });
 }
 

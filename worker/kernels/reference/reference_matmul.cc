@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "common/check.h"
@@ -36,8 +37,12 @@ int64_t BatchOffset(const Shape& shape, const Shape& dst, int64_t index) {
   return offset;
 }
 
+double Gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
+
+// `residual` and `dst` are the row's; bias and residual may be null.
 void MultiplyRow(const MatMulParameters& p, const Matrix& a, const Matrix& b, const float* bias,
-                 int64_t depth, int64_t row, std::vector<double>* sums, float* dst) {
+                 const float* residual, int64_t depth, int64_t row, std::vector<double>* sums,
+                 float* dst) {
   std::fill(sums->begin(), sums->end(), 0.0);
   const int64_t columns = static_cast<int64_t>(sums->size());
   for (int64_t k = 0; k < depth; ++k) {
@@ -52,7 +57,9 @@ void MultiplyRow(const MatMulParameters& p, const Matrix& a, const Matrix& b, co
     if (p.dst_pattern != nullptr && !p.dst_pattern->Keeps(row, j)) continue;
     double value = p.alpha * (*sums)[j];
     if (bias != nullptr) value += bias[j];
+    if (residual != nullptr) value += residual[j];
     if (p.fused_relu) value = std::max(value, 0.0);
+    if (p.fused_gelu) value = Gelu(value);
     dst[j] = static_cast<float>(p.accumulate ? dst[j] + value : value);
   }
 }
@@ -81,8 +88,11 @@ void MatMul(const OpDescription& op, Buffers buffers) {
     const Matrix b = View(F32(buffers, order.b) + BatchOffset(b_shape, dst_shape, batch), b_shape,
                           p.transpose_b);
     float* dst = F32(buffers, order.dst) + batch * rows * columns;
+    const float* residual =
+        order.residual < 0 ? nullptr : F32(buffers, order.residual) + batch * rows * columns;
     for (int64_t i = 0; i < rows; ++i) {
-      MultiplyRow(p, a, b, bias, depth, i, &sums, dst + i * columns);
+      MultiplyRow(p, a, b, bias, residual == nullptr ? nullptr : residual + i * columns, depth, i,
+                  &sums, dst + i * columns);
     }
   }
 }
