@@ -59,9 +59,9 @@ class LayerCostSource {
 };
 
 // Measures what it has not measured before and keeps it in a file of `folder` for this processor,
-// instruction set and these versions, so that every job, worker and restart of the same machine
-// finds the same costs and comes to the same decisions. Without a folder it remembers for itself
-// alone. One process at a time measures; others wait for what it finds.
+// instruction set, precision and these versions, so that every job, worker and restart of the same
+// machine finds the same costs and comes to the same decisions. Without a folder it remembers for
+// itself alone. One process at a time measures; others wait for what it finds.
 //
 // A folder that cannot be read or written costs measurements, not jobs: a warning is logged. So is
 // one for a layer that cannot be measured, which is then taken for one that never pays.

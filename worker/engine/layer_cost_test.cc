@@ -219,6 +219,27 @@ TEST_F(KeptCosts, AreTheSameForThoseWhoAskAtTheSameTime) {
   for (const std::vector<LayerCost>& mine : costs) EXPECT_EQ(Numbers(mine), Numbers(costs[0]));
 }
 
+TEST_F(KeptCosts, AreOfOnePrecision) {
+  class Bfloat16Backend : public CountingBackend {
+   public:
+    BackendInfo info() const override {
+      BackendInfo info = CountingBackend::info();
+      info.precision = Precision::kBfloat16;
+      return info;
+    }
+  };
+  ASSERT_OK(CostsFrom(folder_, {one_}).status());
+  ASSERT_OK_AND_ASSIGN(const std::string table, ReadFile(TableIn(folder_)));
+  EXPECT_THAT(table, testing::HasSubstr("precision float32"));
+  const std::unique_ptr<LayerCostSource> costs = NewMeasuredLayerCosts(folder_);
+  Bfloat16Backend backend;
+  ASSERT_OK(costs->Costs({one_}, &backend, GoOn).status());
+  const int plans = backend.plans();
+  EXPECT_GT(plans, 0) << "those of float32 were taken for its own";
+  ASSERT_OK(NewMeasuredLayerCosts(folder_)->Costs({one_}, &backend, GoOn).status());
+  EXPECT_EQ(backend.plans(), plans) << "they are kept beside the others";
+}
+
 TEST_F(KeptCosts, ADamagedTableIsWrittenAnew) {
   ASSERT_OK(CostsFrom(folder_, {one_}).status());
   const std::string path = TableIn(folder_);

@@ -63,7 +63,8 @@ std::string Processor() {
 // Whatever decides how long a kernel takes.
 std::string SignatureOf(const BackendInfo& info) {
   std::string text = absl::StrCat(Processor(), "topiary ", kVersion, " ", kBuild, "\nbackend ",
-                                  info.name, " ", info.isa, "\nthreads ", info.threads, "\n");
+                                  info.name, " ", info.isa, "\nthreads ", info.threads,
+                                  "\nprecision ", PrecisionName(info.precision), "\n");
   for (const auto& [name, version] : info.versions)
     absl::StrAppend(&text, name, " ", version, "\n");
   return text;

@@ -17,10 +17,20 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "worker/kernels/op_description.h"
 
 namespace topiary {
+
+// Of kMatMul and the convolutions without a pattern: operands as they are, or rounded to bfloat16,
+// to nearest even. Sums, results and all other operations are float32 either way.
+enum class Precision { kFloat32, kBfloat16 };
+
+// "float32", "bfloat16".
+constexpr absl::string_view PrecisionName(Precision precision) {
+  return precision == Precision::kBfloat16 ? "bfloat16" : "float32";
+}
 
 // What two runs must share to give the same bits (design: "determinism key").
 struct BackendInfo {
@@ -28,6 +38,7 @@ struct BackendInfo {
   std::string isa;   // Effective instruction set: "avx512_core"; "portable" where none matters.
   int threads = 1;
   std::vector<std::pair<std::string, std::string>> versions;  // {"onednn", "3.2.0"}.
+  Precision precision = Precision::kFloat32;
 };
 
 // Device memory, zeroed when allocated, aligned to 64 bytes and freed by the

@@ -25,19 +25,22 @@ struct IsaName {
   dnnl::cpu_isa onednn;
   const char* name;
   CpuIsa own;
+  // Whether oneDNN multiplies bfloat16, forward and backward, with instructions for it. It also
+  // does so with AVX-512 alone, but slower than float32, and with avx2_vnni_2 forward only.
+  bool bfloat16;
 };
 constexpr IsaName kIsaNames[] = {
-    {dnnl::cpu_isa::avx512_core_amx_fp16, "avx512_core_amx_fp16", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx512_core_amx, "avx512_core_amx", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx512_core_fp16, "avx512_core_fp16", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx512_core_bf16, "avx512_core_bf16", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx512_core_vnni, "avx512_core_vnni", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx512_core, "avx512_core", CpuIsa::kAvx512},
-    {dnnl::cpu_isa::avx2_vnni_2, "avx2_vnni_2", CpuIsa::kAvx2},
-    {dnnl::cpu_isa::avx2_vnni, "avx2_vnni", CpuIsa::kAvx2},
-    {dnnl::cpu_isa::avx2, "avx2", CpuIsa::kAvx2},
-    {dnnl::cpu_isa::avx, "avx", CpuIsa::kPortable},
-    {dnnl::cpu_isa::sse41, "sse41", CpuIsa::kPortable},
+    {dnnl::cpu_isa::avx512_core_amx_fp16, "avx512_core_amx_fp16", CpuIsa::kAvx512, true},
+    {dnnl::cpu_isa::avx512_core_amx, "avx512_core_amx", CpuIsa::kAvx512, true},
+    {dnnl::cpu_isa::avx512_core_fp16, "avx512_core_fp16", CpuIsa::kAvx512, true},
+    {dnnl::cpu_isa::avx512_core_bf16, "avx512_core_bf16", CpuIsa::kAvx512, true},
+    {dnnl::cpu_isa::avx512_core_vnni, "avx512_core_vnni", CpuIsa::kAvx512, false},
+    {dnnl::cpu_isa::avx512_core, "avx512_core", CpuIsa::kAvx512, false},
+    {dnnl::cpu_isa::avx2_vnni_2, "avx2_vnni_2", CpuIsa::kAvx2, false},
+    {dnnl::cpu_isa::avx2_vnni, "avx2_vnni", CpuIsa::kAvx2, false},
+    {dnnl::cpu_isa::avx2, "avx2", CpuIsa::kAvx2, false},
+    {dnnl::cpu_isa::avx, "avx", CpuIsa::kPortable, false},
+    {dnnl::cpu_isa::sse41, "sse41", CpuIsa::kPortable, false},
 };
 
 IsaName EffectiveIsa() {
@@ -45,7 +48,7 @@ IsaName EffectiveIsa() {
   for (const IsaName& isa : kIsaNames) {
     if (isa.onednn == effective) return isa;
   }
-  return {effective, "portable", CpuIsa::kPortable};
+  return {effective, "portable", CpuIsa::kPortable, false};
 }
 
 dnnl::cpu_isa OneDnnLimit(CpuIsa isa) {
@@ -71,6 +74,15 @@ absl::Status LimitIsa(CpuIsa limit) {
                                                     "; set ONEDNN_MAX_CPU_ISA before it starts"));
 }
 
+absl::Status CheckPrecision(Precision precision, const IsaName& isa) {
+  if (precision == Precision::kFloat32 || isa.bfloat16) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "products of ", PrecisionName(precision),
+      " need oneDNN to run with avx512_core_bf16 or above, but in this process it runs with ",
+      isa.name, ": use ", PrecisionName(Precision::kFloat32),
+      ", or a processor with AVX512_BF16 that nothing limits (ONEDNN_MAX_CPU_ISA, --isa)"));
+}
+
 bool HasNoElements(const OpDescription& op) {
   const auto empty = [](const TensorDescription& t) {
     return t.layout.opaque() == nullptr && t.dtype != DType::kUint8 && t.shape.element_count() == 0;
@@ -91,6 +103,19 @@ bool HasPattern(const OpDescription& op) {
   return p.b_pattern != nullptr || p.dst_pattern != nullptr;
 }
 
+// Whether `op` is computed in the precision of the backend.
+bool HasPrecision(const OpDescription& op) {
+  switch (op.kind) {
+    case OpKind::kMatMul:
+    case OpKind::kConvolutionForward:
+    case OpKind::kConvolutionBackwardData:
+    case OpKind::kConvolutionBackwardWeights:
+      return !HasPattern(op);
+    default:
+      return false;
+  }
+}
+
 // What the caller may do without, and should rather than have it done by plain loops.
 bool AsksForFusion(const OpDescription& op) {
   if (const auto* p = std::get_if<MatMulParameters>(&op.parameters)) {
@@ -108,6 +133,7 @@ struct CpuBackend::State {
   OneDnnContext onednn;
   CpuContext own;
   IsaName isa;
+  Precision precision = Precision::kFloat32;
   ReferenceBackend reference;
 
   KernelOr Plan(const OpDescription& op);
@@ -205,12 +231,17 @@ absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const CpuBackendO
     auto state = std::make_unique<State>();
     const int threads = options.threads > 0 ? options.threads : omp_get_num_procs();
     state->isa = EffectiveIsa();
+    RETURN_IF_ERROR(CheckPrecision(options.precision, state->isa));
+    state->precision = options.precision;
     const CpuIsa isa = std::min(state->isa.own, DetectedIsa());
     state->own = {threads, &SimdKernelsFor(isa)};
     state->onednn.engine = dnnl::engine(dnnl::engine::kind::cpu, 0);
     state->onednn.stream = dnnl::stream(state->onednn.engine);
     state->onednn.threads = threads;
     state->onednn.channel_block = isa == CpuIsa::kAvx512 ? 16 : 8;
+    if (options.precision == Precision::kBfloat16) {
+      state->onednn.factor_type = dnnl::memory::data_type::bf16;
+    }
     return std::unique_ptr<CpuBackend>(new CpuBackend(std::move(state)));
   });
 }
@@ -220,7 +251,8 @@ BackendInfo CpuBackend::info() const {
   return {"onednn",
           state_->isa.name,
           state_->own.threads,
-          {{"onednn", absl::StrCat(version->major, ".", version->minor, ".", version->patch)}}};
+          {{"onednn", absl::StrCat(version->major, ".", version->minor, ".", version->patch)}},
+          state_->precision};
 }
 
 absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
@@ -243,8 +275,10 @@ absl::StatusOr<std::unique_ptr<Kernel>> CpuBackend::Plan(const OpDescription& op
   KernelOr kernel =
       OneDnnTry(absl::StrCat("planning ", OpKindName(op.kind)), [&] { return state_->Plan(op); });
   // Plain operands without a fusion must work; the reference has fusions as well, but slowly,
-  // so that a caller who can do without one should.
-  if (absl::IsUnimplemented(kernel.status()) && IsPlainOrAny(op) && !AsksForFusion(op)) {
+  // so that a caller who can do without one should. It has no precision but float32.
+  const bool same_precision = state_->precision == Precision::kFloat32 || !HasPrecision(op);
+  if (absl::IsUnimplemented(kernel.status()) && IsPlainOrAny(op) && !AsksForFusion(op) &&
+      same_precision) {
     return state_->reference.Plan(op);
   }
   return kernel;

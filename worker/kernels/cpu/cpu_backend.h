@@ -19,10 +19,14 @@ struct CpuBackendOptions {
   // oneDNN takes such a limit only once in a process, before its first use; the environment
   // variable ONEDNN_MAX_CPU_ISA sets it too, and own kernels never use more than oneDNN does.
   absl::optional<CpuIsa> max_isa;
+  // bfloat16 needs a processor that multiplies it: in oneDNN's words avx512_core_bf16 or above.
+  Precision precision = Precision::kFloat32;
 };
 
 // Layouts: activations of convolutions in blocks of 16 channels (8 without AVX-512) where the
-// channels divide by that, weights as oneDNN likes them or plain, all else plain.
+// channels divide by that, weights as oneDNN likes them or plain, all else plain. With bfloat16
+// products read rounded copies, made by each run in the kernel's scratch area in whatever layout
+// oneDNN likes; weights that are given as any are plain then.
 //
 // Each run of a kernel uses exactly the given number of OpenMP threads, started by the thread that
 // calls Run(); call it from one thread, since every calling thread gets a team of its own.
@@ -32,7 +36,8 @@ struct CpuBackendOptions {
 class CpuBackend : public Backend {
  public:
   // INVALID_ARGUMENT for a negative number of threads, FAILED_PRECONDITION where
-  // oneDNN already runs with more than max_isa.
+  // oneDNN already runs with more than max_isa, or with an instruction set that has no bfloat16
+  // where that is the precision.
   static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const CpuBackendOptions& options);
   ~CpuBackend() override;
 
@@ -40,7 +45,7 @@ class CpuBackend : public Backend {
   bool host_accessible() const override { return true; }
   absl::StatusOr<Buffer> Allocate(size_t bytes) override;
   // What neither oneDNN nor an own kernel can do, such as tensors without elements,
-  // is done by the reference backend's loops.
+  // is done by the reference backend's loops; but not a product of another precision than theirs.
   absl::StatusOr<std::unique_ptr<Kernel>> Plan(const OpDescription& op) override;
 
  private:

@@ -1,5 +1,9 @@
 // The conformance suite with oneDNN and own kernels held to TEST_ISA, which BUILD defines. A
 // process of its own, because oneDNN takes such a limit once.
+#include <gmock/gmock.h>
+
+#include <string>
+
 #include "common/check.h"
 #include "worker/kernels/backend_conformance.h"
 #include "worker/kernels/cpu/cpu_backend.h"
@@ -7,10 +11,12 @@
 namespace topiary {
 namespace {
 
-absl::StatusOr<std::unique_ptr<CpuBackend>> Create(CpuIsa isa) {
+absl::StatusOr<std::unique_ptr<CpuBackend>> Create(CpuIsa isa,
+                                                   Precision precision = Precision::kFloat32) {
   CpuBackendOptions options;
   options.threads = 2;
   options.max_isa = isa;
+  options.precision = precision;
   return CpuBackend::Create(options);
 }
 
@@ -25,6 +31,14 @@ INSTANTIATE_TEST_SUITE_P(Limited, BackendConformance,
 
 TEST(LimitedCpuBackend, SaysWhatItIsHeldTo) {
   EXPECT_EQ(NewLimited()->info().isa, TEST_ISA == CpuIsa::kAvx2 ? "avx2" : "sse41");
+}
+
+TEST(LimitedCpuBackend, RefusesBfloat16RatherThanComputeInFloat32) {
+  const absl::Status status = Create(TEST_ISA, Precision::kBfloat16).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(testing::HasSubstr("it runs with " + NewLimited()->info().isa),
+                             testing::HasSubstr("use float32")));
 }
 
 TEST(LimitedCpuBackend, CannotBeLimitedFurtherOnceOneDnnRuns) {

@@ -2,6 +2,9 @@
 //
 // Weights that the caller wants plain are laid out anew inside the kernel: it is the
 // same pass over memory that a reorder outside would be.
+//
+// Factors of another type are copies (see onednn_matmul.cc) in layouts of oneDNN's choice; so is
+// the result, before it is laid out as the caller has it.
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -112,16 +115,49 @@ TensorDescription Settled(const TensorDescription& given, const Desc& desc) {
   return given.layout.is_any() ? DescribedBy(given.shape, given.dtype, desc) : given;
 }
 
+// Settles what is left open where oneDNN reads and writes copies: activations in the layouts that
+// own kernels are fast on too, weights plain.
+void SettleForCopies(const OneDnnContext& context, const ConvolutionParameters& p,
+                     TensorDescription* src, TensorDescription* weights, TensorDescription* dst) {
+  if (!context.rounds_factors()) return;
+  for (TensorDescription* activation : {src, dst}) {
+    if (!activation->layout.is_any()) continue;
+    const Desc wished = ActivationDesc(context, p, *activation, src->shape);
+    *activation = wished.get_format_kind() == dnnl::memory::format_kind::any
+                      ? TensorDescription{activation->shape, activation->dtype, Layout::Plain()}
+                      : DescribedBy(activation->shape, activation->dtype, wished);
+  }
+  if (weights->layout.is_any()) weights->layout = Layout::Plain();
+}
+
+// `c` as it is asked of oneDNN for the pass that writes `result` and multiplies the two others.
+Convolution Asked(const OneDnnContext& context, Convolution c, Desc Convolution::*result) {
+  if (!context.rounds_factors()) return c;
+  for (Desc Convolution::*tensor : {&Convolution::src, &Convolution::weights, &Convolution::dst}) {
+    const auto type = tensor == result ? kF32 : context.factor_type;
+    c.*tensor = Desc((c.*tensor).get_dims(), type, Tag::any);
+  }
+  return c;
+}
+
+// The forward pass that a backward one is described by.
+dnnl::convolution_forward::primitive_desc ForwardHint(const OneDnnContext& context,
+                                                      const Convolution& c) {
+  return ForwardDescription(context, Asked(context, c, &Convolution::dst), ScratchpadFromUser());
+}
+
 // What `make` describes, with plain activations where oneDNN would have only its reference for the
 // layouts of `c`: on AVX2 that is hundreds of times slower for the gradient of the weights of a
 // first layer that sees one channel.
 template <typename Make>
-auto DescribeFast(const Convolution& c, const Shape& src, const Shape& dst, const Make& make) {
+auto DescribeFast(const OneDnnContext& context, const Convolution& c, const Shape& src,
+                  const Shape& dst, const Make& make) {
   const auto is_reference = [](const auto& description) {
     return absl::StartsWith(description.impl_info_str(), "ref");
   };
   auto description = make(c);
-  if (!is_reference(description)) return description;
+  // The layouts of copies were for it to choose.
+  if (context.rounds_factors() || !is_reference(description)) return description;
   Convolution plain = c;
   plain.src = PlainDesc(src);
   plain.dst = PlainDesc(dst);
@@ -156,6 +192,7 @@ KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescriptio
   const auto& p = std::get<ConvolutionParameters>(op.parameters);
   const ConvolutionForwardOrder order(p);
   std::vector<TensorDescription> operands = op.operands;
+  SettleForCopies(context, p, &operands[order.src], &operands[order.weights], &operands[order.dst]);
   const Convolution c =
       Describe(context, p, operands[order.src], operands[order.weights].shape, operands[order.dst]);
   if (p.accumulate) return absl::UnimplementedError("a convolution that adds to its result");
@@ -164,9 +201,9 @@ KernelOr PlanConvolutionForward(const OneDnnContext& context, const OpDescriptio
   if (p.fused_relu) post.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
   with.set_post_ops(post);
   const TensorDescription src = operands[order.src], dst = operands[order.dst];
-  const auto description = DescribeFast(c, src.shape, dst.shape, [&](const Convolution& layouts) {
-    return ForwardDescription(context, layouts, with);
-  });
+  const auto description = DescribeFast(
+      context, Asked(context, c, &Convolution::dst), src.shape, dst.shape,
+      [&](const Convolution& asked) { return ForwardDescription(context, asked, with); });
 
   operands[order.src] = Settled(operands[order.src], description.src_desc());
   operands[order.dst] = Settled(operands[order.dst], description.dst_desc());
@@ -191,16 +228,17 @@ KernelOr PlanConvolutionBackwardData(const OneDnnContext& context, const OpDescr
   p.has_bias = false;
   enum { kDDst, kWeights, kDSrc };
   std::vector<TensorDescription> operands = op.operands;
+  SettleForCopies(context, p, &operands[kDSrc], &operands[kWeights], &operands[kDDst]);
   const Convolution c =
       Describe(context, p, operands[kDSrc], operands[kWeights].shape, operands[kDDst]);
   const TensorDescription d_dst = operands[kDDst], d_src = operands[kDSrc];
+  const auto make = [&](const Convolution& asked) {
+    return dnnl::convolution_backward_data::primitive_desc(
+        context.engine, kDirect, asked.src, asked.weights, asked.dst, c.strides, c.dilations,
+        c.pads_begin, c.pads_end, ForwardHint(context, asked), ScratchpadFromUser());
+  };
   const auto description =
-      DescribeFast(c, d_src.shape, d_dst.shape, [&](const Convolution& layouts) {
-        return dnnl::convolution_backward_data::primitive_desc(
-            context.engine, kDirect, layouts.src, c.weights, layouts.dst, c.strides, c.dilations,
-            c.pads_begin, c.pads_end, ForwardDescription(context, layouts, ScratchpadFromUser()),
-            ScratchpadFromUser());
-      });
+      DescribeFast(context, Asked(context, c, &Convolution::src), d_src.shape, d_dst.shape, make);
 
   operands[kDDst] = Settled(operands[kDDst], description.diff_dst_desc());
   operands[kDSrc] = Settled(operands[kDSrc], description.diff_src_desc());
@@ -224,20 +262,23 @@ KernelOr PlanConvolutionBackwardWeights(const OneDnnContext& context, const OpDe
     return absl::UnimplementedError("a convolution's gradient that adds to d_weights");
   const ConvolutionBackwardWeightsOrder order(p);
   std::vector<TensorDescription> operands = op.operands;
+  SettleForCopies(context, p, &operands[order.src], &operands[order.d_weights],
+                  &operands[order.d_dst]);
   const Convolution c = Describe(context, p, operands[order.src], operands[order.d_weights].shape,
                                  operands[order.d_dst]);
   const TensorDescription src = operands[order.src], d_dst = operands[order.d_dst];
   using Description = dnnl::convolution_backward_weights::primitive_desc;
-  const auto make = [&](const Convolution& layouts) {
-    const auto forward = ForwardDescription(context, layouts, ScratchpadFromUser());
-    return p.has_bias ? Description(context.engine, kDirect, layouts.src, c.weights, c.bias,
-                                    layouts.dst, c.strides, c.dilations, c.pads_begin, c.pads_end,
+  const auto make = [&](const Convolution& asked) {
+    const auto forward = ForwardHint(context, asked);
+    return p.has_bias ? Description(context.engine, kDirect, asked.src, asked.weights, c.bias,
+                                    asked.dst, c.strides, c.dilations, c.pads_begin, c.pads_end,
                                     forward, ScratchpadFromUser())
-                      : Description(context.engine, kDirect, layouts.src, c.weights, layouts.dst,
+                      : Description(context.engine, kDirect, asked.src, asked.weights, asked.dst,
                                     c.strides, c.dilations, c.pads_begin, c.pads_end, forward,
                                     ScratchpadFromUser());
   };
-  const Description description = DescribeFast(c, src.shape, d_dst.shape, make);
+  const Description description =
+      DescribeFast(context, Asked(context, c, &Convolution::weights), src.shape, d_dst.shape, make);
 
   operands[order.src] = Settled(operands[order.src], description.src_desc());
   operands[order.d_dst] = Settled(operands[order.d_dst], description.diff_dst_desc());

@@ -1,5 +1,8 @@
 // kMatMul by oneDNN's matmul. Operands are plain: on row-major operands it is
 // within a few percent of blocked ones, and nothing has to be laid out anew.
+//
+// Factors of another type are copies in the same layout. oneDNN has a mode that rounds float32
+// itself (fpmath), but takes it as a permission: without AMX it multiplies float32 all the same.
 #include "absl/strings/str_cat.h"
 #include "worker/kernels/cpu/cpu_ops.h"
 #include "worker/kernels/cpu/onednn_kernel.h"
@@ -74,6 +77,12 @@ dnnl::memory::desc WithPaddedRows(const Shape& matrix) {
                             dnnl::memory::dims{matrix[1] + kPadding, 1});
 }
 
+// `desc`, which has no blocks, with elements of `type`.
+dnnl::memory::desc WithType(const dnnl::memory::desc& desc, dnnl::memory::data_type type) {
+  if (desc.get_data_type() == type) return desc;
+  return dnnl::memory::desc(desc.get_dims(), type, desc.get_strides());
+}
+
 }  // namespace
 
 KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
@@ -94,12 +103,14 @@ KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
   context.threads =
       ThreadsFor(p, operands[order.a].shape, operands[order.dst].shape, shared.threads);
   UseThreads(context.threads);
-  const auto a = MatrixDesc(operands[order.a].shape, p.transpose_a);
+  const auto given_a = MatrixDesc(operands[order.a].shape, p.transpose_a);
+  const auto a = WithType(given_a, context.factor_type);
   const Shape& b_shape = operands[order.b].shape;
   const auto given_b = MatrixDesc(b_shape, p.transpose_b);
-  const auto b = WantsPaddedRows(context, p, b_shape, operands[order.dst].shape)
-                     ? WithPaddedRows(b_shape)
-                     : given_b;
+  const auto b = WithType(WantsPaddedRows(context, p, b_shape, operands[order.dst].shape)
+                              ? WithPaddedRows(b_shape)
+                              : given_b,
+                          context.factor_type);
   const auto dst = PlainDesc(operands[order.dst].shape);
   const auto bias = BiasDesc(operands[order.dst].shape);
   const Attributes with = AttributesFor(p, bias);
@@ -110,7 +121,7 @@ KernelOr PlanMatMul(const OneDnnContext& shared, const OpDescription& op) {
 
   OneDnnKernelBuilder builder(context);
   std::map<int, int> arguments = {
-      {DNNL_ARG_SRC, builder.Operand(order.a, a)},
+      {DNNL_ARG_SRC, builder.Reordered(builder.Operand(order.a, given_a), given_a, a)},
       {DNNL_ARG_WEIGHTS, builder.Reordered(builder.Operand(order.b, given_b), given_b, b)},
       {DNNL_ARG_DST, builder.Operand(order.dst, dst)}};
   if (p.has_bias) arguments[with.bias_argument] = builder.Operand(order.bias, bias);

@@ -22,6 +22,10 @@ struct OneDnnContext {
   dnnl::stream stream;
   int threads = 1;
   int64_t channel_block = 16;  // Channels of a block in the layout that convolutions like best.
+  // What the factors of products and convolutions are rounded to before they are multiplied.
+  dnnl::memory::data_type factor_type = dnnl::memory::data_type::f32;
+
+  bool rounds_factors() const { return factor_type != dnnl::memory::data_type::f32; }
 };
 
 // What oneDNN's kernels read and write.
