@@ -36,9 +36,10 @@
 namespace topiary {
 namespace {
 
-absl::StatusOr<std::unique_ptr<Backend>> NewBackend(int threads) {
+absl::StatusOr<std::unique_ptr<Backend>> NewBackend(int threads, Precision precision) {
   CpuBackendOptions options;
   options.threads = threads;
+  options.precision = precision;
   ASSIGN_OR_RETURN(std::unique_ptr<CpuBackend> backend, CpuBackend::Create(options));
   return backend;
 }
@@ -101,7 +102,8 @@ absl::Status Serve(const WorkerConfig& config) {
   if (!config.isa.empty()) {
     setenv("ONEDNN_MAX_CPU_ISA", absl::AsciiStrToUpper(config.isa).c_str(), 1);
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewBackend(config.threads));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
+                   NewBackend(config.threads, Precision::kFloat32));
   const BackendInfo info = backend->info();
   auto registry = std::make_shared<prometheus::Registry>();
   std::map<std::string, std::string> labels(info.versions.begin(), info.versions.end());

@@ -294,8 +294,12 @@ std::string CostsText(const Json& report) {
   }
   if (environment.is_object()) {
     absl::StrAppend(&text, "backend ", Text(Get(environment, "backend")), ", isa ",
-                    Text(Get(environment, "isa")), ", threads ", Count(Get(environment, "threads")),
-                    "\n");
+                    Text(Get(environment, "isa")), ", threads ",
+                    Count(Get(environment, "threads")));
+    // Reports of before have none.
+    const Json& precision = Get(environment, "precision");
+    if (precision.is_string()) absl::StrAppend(&text, ", ", Text(precision), " products");
+    text += "\n";
   }
   const Json& exact = Get(report, "bit_exact");
   if (exact.is_boolean() && !exact.get<bool>()) {

@@ -36,7 +36,8 @@ constexpr char kReport[] = R"({
   "bit_exact": true,
   "costs": {"steps": 4680, "training_seconds": 93.5, "samples_per_second": 6400.0,
             "evaluation_seconds": 1.5},
-  "environment": {"backend": "onednn", "isa": "avx512_core", "threads": 1}
+  "environment": {"backend": "onednn", "isa": "avx512_core", "threads": 1,
+                  "precision": "bfloat16"}
 })";
 
 TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
@@ -54,7 +55,7 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("sparse pays from  sparsity  training  batch 64\n"));
   EXPECT_THAT(text, HasSubstr("fc1.weight         90.00 %     never   35.00 %\n"));
   EXPECT_THAT(text, HasSubstr("6400 samples per second"));
-  EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1"));
+  EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1, bfloat16 products\n"));
 }
 
 TEST(ReportText, ShowsADryRunAndALatencyBudget) {

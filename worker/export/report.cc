@@ -131,11 +131,9 @@ Json EnvironmentJson(const EnvironmentReport& environment) {
   Json versions = Json::object();
   versions["topiary"] = environment.topiary_version;
   for (const auto& [name, version] : environment.versions) versions[name] = version;
-  return {{"backend", environment.backend},
-          {"isa", environment.isa},
-          {"threads", environment.threads},
-          {"plan_digest", environment.plan_digest},
-          {"versions", versions}};
+  return {{"backend", environment.backend},         {"isa", environment.isa},
+          {"threads", environment.threads},         {"precision", environment.precision},
+          {"plan_digest", environment.plan_digest}, {"versions", versions}};
 }
 
 }  // namespace

@@ -129,6 +129,7 @@ struct EnvironmentReport {
   int threads = 0;
   std::vector<std::pair<std::string, std::string>> versions;
   std::string plan_digest;
+  std::string precision;  // Of dense products and convolutions: "float32" or "bfloat16".
 };
 
 // A budget of latency.

@@ -98,7 +98,13 @@ absl::StatusOr<JobOutcome> RunBenchmarkJob(const JobSpec& spec, const std::strin
   }
   report.costs.total_seconds = absl::ToDoubleSeconds(clock->Now() - began);
   const BackendInfo info = backend->info();
-  report.environment = {kVersion, info.name, info.isa, info.threads, info.versions, ""};
+  report.environment = {kVersion,
+                        info.name,
+                        info.isa,
+                        info.threads,
+                        info.versions,
+                        "",
+                        std::string(PrecisionName(info.precision))};
   ResultFiles files(work_folder);
   RETURN_IF_ERROR(files.AddReport(ReportJson(report)));
   JobOutcome outcome;

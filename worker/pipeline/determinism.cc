@@ -17,7 +17,8 @@ DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
   key.threads = backend.threads;
   // This program's version stands for what its own code decides: which steps are fused, which
   // products leave pruned blocks out, in which order its own kernels add.
-  std::string plan = absl::StrCat("topiary ", kVersion, "\n", backend.name, "\n");
+  std::string plan = absl::StrCat("topiary ", kVersion, "\n", backend.name, "\nprecision ",
+                                  PrecisionName(backend.precision), "\n");
   for (const auto& [name, version] : backend.versions) {
     if (name == "onednn") key.onednn_version = version;
     absl::StrAppend(&plan, name, " ", version, "\n");

@@ -10,8 +10,8 @@ namespace topiary {
 
 // What decides the bits of a job's result besides spec, data and seed, for a job that trains (or
 // evaluates) `program` on `backend`. The plan digest covers the steps of the program in order,
-// Topiary's own version, the backend's name and versions, and what was measured before the first
-// step.
+// Topiary's own version, the backend's name, precision and versions, and what was measured before
+// the first step.
 DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
                      const KernelPlan& measured);
 

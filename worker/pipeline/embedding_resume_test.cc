@@ -49,7 +49,7 @@ NpzSourceSpec WriteExamples(const std::string& path, int64_t count, uint64_t see
   return source;
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int) {
+absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int, Precision) {
   CpuBackendOptions options;
   options.threads = 2;
   return CpuBackend::Create(options);

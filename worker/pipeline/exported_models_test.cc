@@ -52,7 +52,7 @@ std::string ClickData() {
                 {"y.npy", NpyOf<int64_t>("<i8", "(48,)", labels)}});
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int threads) {
+absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int threads, Precision) {
   CpuBackendOptions options;
   options.threads = threads;
   return CpuBackend::Create(options);

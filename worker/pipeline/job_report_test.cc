@@ -17,11 +17,12 @@ namespace {
 
 class JobReports : public testing::Test {
  protected:
-  absl::StatusOr<JobOutcome> Run(const JobSpec& spec) {
+  absl::StatusOr<JobOutcome> Run(const JobSpec& spec,
+                                 const BackendFactory& backends = NewReferenceBackend) {
     JobAttempt attempt;
     attempt.spec = spec;
     attempt.work_folder = NewTestFolder();
-    return PipelineRunner(NewReferenceBackend, &costs_, &clock_).Run(attempt, &observer_);
+    return PipelineRunner(backends, &costs_, &clock_).Run(attempt, &observer_);
   }
   static nlohmann::json ReportOf(const JobOutcome& outcome) {
     for (const JobFile& file : outcome.files) {
@@ -54,6 +55,34 @@ TEST_F(JobReports, GiveTheSparsityRequestedOfEachLayerUnlessLayersCompete) {
   for (const nlohmann::json& layer : global_report["layers"]) {
     EXPECT_FALSE(layer.contains("sparsity_requested")) << layer;
   }
+}
+
+// The reference under the name of the precision that it was asked for.
+class NamedPrecision : public ReferenceBackend {
+ public:
+  explicit NamedPrecision(Precision precision) : precision_(precision) {}
+  BackendInfo info() const override {
+    BackendInfo info = ReferenceBackend::info();
+    info.precision = precision_;
+    return info;
+  }
+
+ private:
+  const Precision precision_;
+};
+
+TEST_F(JobReports, NameThePrecisionWhichIsPartOfTheKey) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  const BackendFactory backends = [](int, Precision precision) {
+    return std::make_unique<NamedPrecision>(precision);
+  };
+  ASSERT_OK_AND_ASSIGN(const JobOutcome float32, Run(spec, backends));
+  EXPECT_EQ(ReportOf(float32)["environment"]["precision"], "float32");
+  spec.task.precision = PrecisionSpec::kBfloat16;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome bfloat16, Run(spec, backends));
+  EXPECT_EQ(ReportOf(bfloat16)["environment"]["precision"], "bfloat16");
+  ASSERT_EQ(observer_.keys.size(), 2u);
+  EXPECT_NE(observer_.keys[0].plan_digest, observer_.keys[1].plan_digest);
 }
 
 TEST_F(JobReports, HoldTheLatencyOfWhatTheJobLeavesBehind) {

@@ -63,6 +63,9 @@ struct DataSpec {
 
 enum class LossSpec { kCrossEntropy, kBinaryCrossEntropy, kMeanSquaredError };
 
+// Of dense products and convolutions.
+enum class PrecisionSpec { kFloat32, kBfloat16 };
+
 enum class MetricSpec { kAccuracy, kTop5Accuracy, kLogLoss, kAuc, kMeanSquaredError, kR2 };
 
 struct OptimizerSpec {
@@ -97,6 +100,7 @@ struct TaskSpec {
   int64_t steps = 0;
   uint64_t seed = 0;
   std::vector<MetricSpec> metrics;
+  PrecisionSpec precision = PrecisionSpec::kFloat32;
 };
 
 // --- Method -----------------------------------------------------------------------------------

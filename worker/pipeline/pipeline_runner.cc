@@ -31,10 +31,11 @@ namespace {
 // One attempt, told as a story by Run(). Members are what one chapter leaves to the next.
 class JobRun {
  public:
-  JobRun(const JobAttempt& attempt, JobObserver* observer, LayerCostSource* costs, Clock* clock,
-         const PipelineOptions& options)
+  JobRun(const JobAttempt& attempt, JobObserver* observer, const BackendFactory& backends,
+         LayerCostSource* costs, Clock* clock, const PipelineOptions& options)
       : attempt_(attempt),
         spec_(attempt.spec),
+        backends_(backends),
         observer_(observer),
         costs_(costs),
         clock_(clock),
@@ -42,10 +43,10 @@ class JobRun {
         reporter_(observer, clock),
         began_(clock->Now()) {}
 
-  absl::StatusOr<JobOutcome> Run(const BackendFactory& backends) {
+  absl::StatusOr<JobOutcome> Run() {
     reporter_.EnterPhase("load");
     RETURN_IF_ERROR(reporter_.Check());
-    ASSIGN_OR_RETURN(backend_, backends(spec_.threads));
+    ASSIGN_OR_RETURN(backend_, backends_(spec_.threads, PrecisionOf(spec_.task.precision)));
     if (std::holds_alternative<BenchmarkSpec>(spec_.method)) {
       return RunBenchmarkJob(spec_, attempt_.work_folder, costs_, backend_.get(), clock_,
                              &reporter_);
@@ -243,12 +244,14 @@ class JobRun {
     return Finish(files, pruned, trained.metrics);
   }
 
-  // The narrower model, where pruning left room for one and it computes the same.
+  // The narrower model, where pruning left room for one and it computes the same: in float32, since
+  // roundings to less would hide whether it does.
   absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
     constexpr int64_t kCompared = 256;  // Examples, at most.
+    ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
     const absl::StatusOr<std::optional<ShrunkModel>> shrunk =
         ShrinkAndCompare(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
-                         backend_.get(), reporter_.checker());
+                         backend.get(), reporter_.checker());
     if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
       return shrunk.status();
     }
@@ -353,6 +356,7 @@ class JobRun {
 
   const JobAttempt& attempt_;
   const JobSpec& spec_;
+  const BackendFactory& backends_;
   JobObserver* const observer_;
   LayerCostSource* const costs_;
   Clock* const clock_;
@@ -382,7 +386,7 @@ PipelineRunner::PipelineRunner(BackendFactory backends, LayerCostSource* costs, 
     : backends_(std::move(backends)), costs_(costs), clock_(clock), options_(options) {}
 
 absl::StatusOr<JobOutcome> PipelineRunner::Run(const JobAttempt& attempt, JobObserver* observer) {
-  return JobRun(attempt, observer, costs_, clock_, options_).Run(backends_);
+  return JobRun(attempt, observer, backends_, costs_, clock_, options_).Run();
 }
 
 }  // namespace topiary

@@ -13,8 +13,9 @@
 
 namespace topiary {
 
-// Makes a backend of so many threads for one attempt.
-using BackendFactory = std::function<absl::StatusOr<std::unique_ptr<Backend>>(int threads)>;
+// Makes a backend of so many threads for one attempt, with products of `precision`.
+using BackendFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Backend>>(int threads, Precision precision)>;
 
 struct PipelineOptions {
   // Time between two checkpoints, besides those at phase ends.

@@ -206,7 +206,7 @@ class RecordingObserver : public JobObserver {
   JobControl action = JobControl::kStop;
 };
 
-inline absl::StatusOr<std::unique_ptr<Backend>> NewReferenceBackend(int) {
+inline absl::StatusOr<std::unique_ptr<Backend>> NewReferenceBackend(int, Precision) {
   return std::make_unique<ReferenceBackend>();
 }
 

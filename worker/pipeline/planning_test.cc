@@ -32,7 +32,7 @@ Graph WideMlp() {
   return b.Finish(b.Linear("head", v, 512, 3));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int) {
+absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int, Precision) {
   CpuBackendOptions options;
   options.threads = 2;
   return CpuBackend::Create(options);

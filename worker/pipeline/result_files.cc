@@ -138,6 +138,7 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   report->environment.threads = input.backend.threads;
   report->environment.versions = input.backend.versions;
   report->environment.plan_digest = input.plan_digest;
+  report->environment.precision = std::string(PrecisionName(input.backend.precision));
 }
 
 void DescribeShrunkFile(const ReportInput& input, JobReport* report) {

@@ -33,7 +33,7 @@ Graph NormalizedMlp() {
   return b.Finish(b.Linear("head", v, 32, 3));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int) {
+absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(int, Precision) {
   CpuBackendOptions options;
   options.threads = 2;
   return CpuBackend::Create(options);

@@ -97,6 +97,16 @@ LossKind LossKindOf(LossSpec loss) {
   return LossKind::kNone;
 }
 
+Precision PrecisionOf(PrecisionSpec precision) {
+  switch (precision) {
+    case PrecisionSpec::kFloat32:
+      return Precision::kFloat32;
+    case PrecisionSpec::kBfloat16:
+      return Precision::kBfloat16;
+  }
+  return Precision::kFloat32;
+}
+
 OptimizerOptions OptimizerOptionsOf(const OptimizerSpec& optimizer) {
   OptimizerOptions options;
   switch (optimizer.kind) {

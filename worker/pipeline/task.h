@@ -16,6 +16,7 @@
 #include "worker/engine/metrics.h"
 #include "worker/engine/optimizer.h"
 #include "worker/engine/program.h"
+#include "worker/kernels/backend.h"
 #include "worker/pipeline/job_spec.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/method_registry.h"
@@ -27,6 +28,8 @@ namespace topiary {
 using MetricValues = std::map<std::string, double>;
 
 LossKind LossKindOf(LossSpec loss);
+
+Precision PrecisionOf(PrecisionSpec precision);
 
 // Biases and the parameters of BatchNormalization do not decay.
 OptimizerOptions OptimizerOptionsOf(const OptimizerSpec& optimizer);
