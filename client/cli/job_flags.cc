@@ -105,6 +105,11 @@ void AddTrainingFlags(CLI::App* command, JobFlags* flags) {
   command->add_option("--weight-decay", flags->weight_decay, "[0; 0.01 for adamw]")->group(group);
   command->add_option("--clip-gradient-norm", flags->clip_gradient_norm, "Largest norm [none]")
       ->group(group);
+  command
+      ->add_option("--precision", flags->precision,
+                   "Of dense products and convolutions: float32, bfloat16 (on workers that have "
+                   "it) [float32]")
+      ->group(group);
 }
 
 void AddServiceFlags(CLI::App* command, JobFlags* flags) {

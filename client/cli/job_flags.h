@@ -54,6 +54,7 @@ struct JobFlags {
   std::optional<int32_t> epochs;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
+  std::string precision;  // float32, bfloat16
 
   std::optional<int32_t> threads;
   std::optional<int32_t> max_attempts;

@@ -193,6 +193,17 @@ absl::Status ApplyLossAndMetrics(const JobFlags& flags, v1::Task* task) {
   return absl::OkStatus();
 }
 
+absl::Status ApplyPrecision(const JobFlags& flags, v1::Task* task) {
+  if (flags.precision.empty()) return absl::OkStatus();
+  using Task = v1::Task;
+  ASSIGN_OR_RETURN(
+      const Task::Precision precision,
+      Choose<Task::Precision>("--precision", flags.precision,
+                              {{"float32", Task::FLOAT32}, {"bfloat16", Task::BFLOAT16}}));
+  task->set_precision(precision);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyTask(const JobFlags& flags, v1::Task* task) {
   if (flags.epochs.has_value() && flags.steps.has_value()) {
     return UsageError("--epochs and --steps exclude each other");
@@ -204,6 +215,7 @@ absl::Status ApplyTask(const JobFlags& flags, v1::Task* task) {
   IfGiven(flags.clip_gradient_norm, [&](double x) { task->set_clip_gradient_norm(x); });
   RETURN_IF_ERROR(ApplyOptimizer(flags, task));
   RETURN_IF_ERROR(ApplyLearningRate(flags, task));
+  RETURN_IF_ERROR(ApplyPrecision(flags, task));
   return ApplyLossAndMetrics(flags, task);
 }
 

@@ -99,6 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
         FlagCase{"NoLatency", [](JobFlags* f) { f->no_latency = true; },
                  "outputs { latency: false }"},
         FlagCase{"SeedZeroIsSaid", [](JobFlags* f) { f->seed = 0; }, "task { seed: 0 }"},
+        FlagCase{"Precision", [](JobFlags* f) { f->precision = "bfloat16"; },
+                 "task { precision: BFLOAT16 }"},
         FlagCase{"LengthBatchLossMetrics",
                  [](JobFlags* f) {
                    f->steps = 70;
@@ -187,6 +189,8 @@ INSTANTIATE_TEST_SUITE_P(
         MistakeCase{"Label", [](JobFlags* f) { f->labels = {"vision"}; }, "KEY=VALUE"},
         MistakeCase{"EmptyLabelKey", [](JobFlags* f) { f->labels = {"=v"}; }, "KEY=VALUE"},
         MistakeCase{"Metric", [](JobFlags* f) { f->metrics = {"f1"}; }, "--metric knows no"},
+        MistakeCase{"Precision", [](JobFlags* f) { f->precision = "float16"; },
+                    "--precision knows no \"float16\"; there are float32, bfloat16"},
         MistakeCase{"Schedule", [](JobFlags* f) { f->schedule = "step"; }, "--spec"},
         MistakeCase{"Deadline", [](JobFlags* f) { f->deadline_seconds = -1; }, "--deadline"},
         MistakeCase{"Predictions", [](JobFlags* f) { f->return_predictions = true; },

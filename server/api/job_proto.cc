@@ -13,11 +13,13 @@
 namespace topiary {
 namespace {
 
-Placement PlacementOf(const v1::Placement& proto) {
+Placement PlacementOf(const v1::CompressionSpec& spec) {
+  const v1::Placement& proto = spec.placement();
   Placement placement;
   placement.device = Device::kCpu;  // the only one that validation lets through
   placement.threads = proto.has_threads() ? proto.threads() : 0;
   placement.memory_bytes = proto.memory_bytes();
+  placement.bfloat16 = spec.task().precision() == v1::Task::BFLOAT16;
   return placement;
 }
 
@@ -110,7 +112,7 @@ Job JobFromSpec(const v1::CompressionSpec& spec, absl::Time now) {
   job.spec_digest = Sha256Hex(job.spec);
   job.labels.insert(spec.labels().begin(), spec.labels().end());
   job.priority = spec.priority();
-  job.placement = PlacementOf(spec.placement());
+  job.placement = PlacementOf(spec);
   job.retry = RetryOf(spec.retry());
   if (spec.has_deadline()) job.deadline = now + DurationFromProto(spec.deadline());
   job.keep_checkpoints = spec.outputs().keep_checkpoint();

@@ -40,6 +40,12 @@ TEST(JobProto, ASpecGivesWhatTheStoreAndTheSchedulerNeed) {
   EXPECT_EQ(job.retry.initial_backoff, absl::Milliseconds(500));
   EXPECT_EQ(job.retry.maximum_backoff, absl::Seconds(9));
   EXPECT_TRUE(job.keep_checkpoints);
+  EXPECT_FALSE(job.placement.bfloat16);
+}
+
+TEST(JobProto, APrecisionOfBfloat16IsADemandOnTheWorker) {
+  EXPECT_TRUE(JobFromSpec(SpecFrom("task { precision: BFLOAT16 }"), kNow).placement.bfloat16);
+  EXPECT_FALSE(JobFromSpec(SpecFrom("task { precision: FLOAT32 }"), kNow).placement.bfloat16);
 }
 
 TEST(JobProto, AJobWithoutDeadlineNeverExpires) {

@@ -85,6 +85,7 @@ void FillTask(bool trains, v1::Task* task) {
   }
   SET_IF_ZERO(task, batch_size, 128);
   SET_IF_ABSENT(task, seed, 0);
+  SET_IF_ZERO(task, precision, v1::Task::FLOAT32);
   FillMetrics(task);
 }
 

@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
                           digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } }
                         data { validation_fraction: 0.1 divide_by: 1
                                train { npz { input_array: "x" label_array: "y" } } }
-                        task { loss: CROSS_ENTROPY batch_size: 128 epochs: 10 seed: 0
+                        task { loss: CROSS_ENTROPY batch_size: 128 epochs: 10 seed: 0 precision: FLOAT32
                                optimizer { sgd { momentum: 0.9 } weight_decay: 0 }
                                learning_rate { base: 0.05 cosine { final_fraction: 0 } }
                                metrics: ACCURACY metrics: LOG_LOSS }
@@ -93,9 +93,11 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"Magnitude", "target { sparsity: 0.5 } magnitude {}",
                      "magnitude { gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},
-        DefaultsCase{
-            "Evaluate", "evaluate {}",
-            "evaluate {} outputs { onnx: false block_sparse: false } task { batch_size: 128 }"},
+        DefaultsCase{"Evaluate", "evaluate {}",
+                     "evaluate {} outputs { onnx: false block_sparse: false } "
+                     "task { batch_size: 128 precision: FLOAT32 }"},
+        DefaultsCase{"Bfloat16", "evaluate {} task { precision: BFLOAT16 }",
+                     "evaluate {} task { precision: BFLOAT16 }"},
         DefaultsCase{"SparseFromTheStart",
                      "target { sparsity: 0.5 } sequential_attention_pp { phases { phases { kind: "
                      "SPARSE fraction: 1 } } }",

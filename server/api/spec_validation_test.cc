@@ -143,6 +143,7 @@ const RefusedCase kDataCases[] = {
 
 const RefusedCase kTaskCases[] = {
     {"UnknownLoss", "task { loss: 17 }", "spec.task.loss"},
+    {"UnknownPrecision", "task { precision: 17 }", "spec.task.precision"},
     {"MomentumOfOne", "task { optimizer { sgd { momentum: 1 } } }",
      "spec.task.optimizer.sgd.momentum"},
     {"MomentumNotANumber", "task { optimizer { sgd { momentum: nan } } }",

@@ -57,6 +57,7 @@ struct Placement {
   Device device = Device::kAny;
   int threads = 0;           // per attempt; 0: the worker's choice, fixed at the first attempt
   int64_t memory_bytes = 0;  // resident size of one attempt
+  bool bfloat16 = false;     // products of bfloat16, which not every instruction set has
 };
 
 // When a failed or lost attempt is followed by another one.
@@ -72,7 +73,7 @@ struct DeterminismKey {
   std::string onednn_version;  // "3.2.0"
   std::string isa;             // effective instruction set in oneDNN's words, e.g. "avx512_core"
   int threads = 0;             // per attempt
-  std::string plan_digest;     // SHA-256 of the plan: which kernel runs which layer
+  std::string plan_digest;     // SHA-256 of the plan: which kernel runs which layer, how precisely
 
   friend bool operator==(const DeterminismKey& a, const DeterminismKey& b) {
     return a.onednn_version == b.onednn_version && a.isa == b.isa && a.threads == b.threads &&

@@ -33,7 +33,7 @@ TEST_P(JobStoreConformance, AnInsertedJobComesBackWhole) {
   job.spec_digest = "sd";
   job.labels = {{"team", "vision"}, {"run", "7"}};
   job.priority = -3;
-  job.placement = {Device::kCpu, 4, int64_t{1} << 40};
+  job.placement = {Device::kCpu, 4, int64_t{1} << 40, true};
   job.retry.max_attempts = 9;
   job.retry.initial_backoff = absl::Milliseconds(1500);
   job.retry.maximum_backoff = absl::Hours(5);
@@ -52,6 +52,7 @@ TEST_P(JobStoreConformance, AnInsertedJobComesBackWhole) {
   EXPECT_EQ(stored.placement.device, Device::kCpu);
   EXPECT_EQ(stored.placement.threads, 4);
   EXPECT_EQ(stored.placement.memory_bytes, int64_t{1} << 40);
+  EXPECT_TRUE(stored.placement.bfloat16);
   EXPECT_EQ(stored.retry.max_attempts, 9);
   EXPECT_EQ(stored.retry.initial_backoff, absl::Milliseconds(1500));
   EXPECT_EQ(stored.retry.maximum_backoff, absl::Hours(5));
@@ -283,10 +284,16 @@ TEST_P(JobStoreConformance, TheSnapshotHasTheBestOfEachKindOfDemand) {
   Job big = NewJob("big");
   big.placement.memory_bytes = int64_t{1} << 35;
   Insert(big);
+  clock_.Advance(absl::Seconds(1));
+  Job bfloat16 = NewJob("bfloat16");
+  bfloat16.placement.bfloat16 = true;
+  Insert(bfloat16);
   ASSERT_OK_AND_ASSIGN(const SchedulingSnapshot snapshot, store_->Snapshot(now(), 2));
   std::vector<std::string> ids;
   for (const QueuedJob& job : snapshot.queued) ids.push_back(job.name.job);
-  EXPECT_THAT(ids, ElementsAre("small3", "small0", "big"));
+  EXPECT_THAT(ids, ElementsAre("small3", "small0", "big", "bfloat16"));
+  EXPECT_FALSE(snapshot.queued[2].placement.bfloat16);
+  EXPECT_TRUE(snapshot.queued[3].placement.bfloat16);
 }
 
 TEST_P(JobStoreConformance, TheSnapshotCountsRunningJobsAndKnowsTheNextBackoff) {

@@ -48,7 +48,7 @@ QueuedJob ToQueued(const Job& job) {
 
 // Jobs with the same demand are interchangeable for a worker.
 using DemandClass =
-    std::tuple<std::string, Device, int, int64_t, bool, std::string, std::string, int, bool>;
+    std::tuple<std::string, Device, int, int64_t, bool, bool, std::string, std::string, int, bool>;
 
 DemandClass ClassOf(const Job& job) {
   const DeterminismKey key = job.determinism_key.value_or(DeterminismKey());
@@ -56,6 +56,7 @@ DemandClass ClassOf(const Job& job) {
           job.placement.device,
           job.placement.threads,
           job.placement.memory_bytes,
+          job.placement.bfloat16,
           job.determinism_key.has_value(),
           key.onednn_version,
           key.isa,

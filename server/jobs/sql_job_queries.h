@@ -8,14 +8,14 @@ namespace topiary {
 namespace sql {
 
 // Columns of a whole job, in the order in which sqlite_job_tables.cc decodes them.
-#define TOPIARY_JOB_COLUMNS                                                                      \
-  "jobs.project, jobs.id, uid, request_id, request_digest, state, reason, stop, failure_code, "  \
-  "failure_message, spec_digest, priority, device, threads, memory_bytes, max_attempts, "        \
-  "initial_backoff, maximum_backoff, deadline, keep_checkpoints, create_time, update_time, "     \
-  "queue_time, eligible_time, start_time, end_time, last_attempt, attempts_spent, bit_exact, "   \
-  "lease_worker, lease_token, lease_expires, lease_bit_exact, has_key, key_onednn, key_isa, "    \
-  "key_threads, key_plan, progress, last_sequence, progress_events, last_progress_event, spec, " \
-  "result"
+#define TOPIARY_JOB_COLUMNS                                                                     \
+  "jobs.project, jobs.id, uid, request_id, request_digest, state, reason, stop, failure_code, " \
+  "failure_message, spec_digest, priority, device, threads, memory_bytes, bfloat16, "           \
+  "max_attempts, initial_backoff, maximum_backoff, deadline, keep_checkpoints, create_time, "   \
+  "update_time, queue_time, eligible_time, start_time, end_time, last_attempt, "                \
+  "attempts_spent, bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact, "      \
+  "has_key, key_onednn, key_isa, key_threads, key_plan, progress, last_sequence, "              \
+  "progress_events, last_progress_event, spec, result"
 #define TOPIARY_SELECT_JOB                                            \
   "SELECT " TOPIARY_JOB_COLUMNS                                       \
   " FROM jobs JOIN job_content ON job_content.project = jobs.project" \
@@ -45,14 +45,14 @@ inline constexpr char kListJobsEnd[] = " ORDER BY create_time DESC, jobs.id LIMI
 
 inline constexpr char kInsertJob[] =
     "INSERT INTO jobs (project, id, uid, request_id, request_digest, spec_digest, priority, device,"
-    " threads, memory_bytes, max_attempts, initial_backoff, maximum_backoff, deadline,"
+    " threads, memory_bytes, bfloat16, max_attempts, initial_backoff, maximum_backoff, deadline,"
     " keep_checkpoints, create_time, state, reason, stop, failure_code, failure_message,"
     " update_time, queue_time, eligible_time, start_time, end_time, last_attempt, attempts_spent,"
     " bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact, has_key, key_onednn,"
     " key_isa, key_threads, key_plan, progress, last_sequence, progress_events,"
-    " last_progress_event) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-    "$15,"
-    " $16, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0, 1, '', '', 0, 1, 0, '', '', 0, '', '', 0, 0, 0)";
+    " last_progress_event) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+    " $15, $16, $17, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0, 1, '', '', 0, 1, 0, '', '', 0, '', '', 0,"
+    " 0, 0)";
 
 // What a transition may change.
 inline constexpr char kUpdateJob[] =
@@ -134,11 +134,11 @@ inline constexpr char kListOverdue[] =
 
 // The best $2 of each kind of demand.
 inline constexpr char kListQueued[] =
-    "SELECT project, id, priority, create_time, queue_time, device, threads, memory_bytes, has_key,"
-    " key_onednn, key_isa, key_threads, key_plan, bit_exact FROM ("
-    "SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY project, device, threads, memory_bytes, "
-    "has_key,"
-    " key_onednn, key_isa, key_threads, bit_exact ORDER BY priority DESC, create_time, id) AS place"
+    "SELECT project, id, priority, create_time, queue_time, device, threads, memory_bytes,"
+    " bfloat16, has_key, key_onednn, key_isa, key_threads, key_plan, bit_exact FROM ("
+    "SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY project, device, threads, memory_bytes,"
+    " bfloat16, has_key, key_onednn, key_isa, key_threads, bit_exact"
+    " ORDER BY priority DESC, create_time, id) AS place"
     " FROM jobs WHERE state = 1 AND eligible_time <= $1) AS numbered WHERE place <= $2"
     " ORDER BY priority DESC, create_time, id";
 inline constexpr char kRunningByProject[] =

@@ -22,6 +22,7 @@ void ReadDemand(const SqlRow& row, int column, Placement* placement) {
   placement->device = static_cast<Device>(row.Integer(column));
   placement->threads = static_cast<int>(row.Integer(column + 1));
   placement->memory_bytes = row.Integer(column + 2);
+  placement->bfloat16 = row.Boolean(column + 3);
 }
 
 std::optional<DeterminismKey> ReadKey(const SqlRow& row, int column) {
@@ -30,7 +31,7 @@ std::optional<DeterminismKey> ReadKey(const SqlRow& row, int column) {
                         static_cast<int>(row.Integer(column + 3)), row.Bytes(column + 4)};
 }
 
-// Columns 0 to 20: what is chosen when the job is created, and its state.
+// Columns 0 to 21: what is chosen when the job is created, and its state.
 void ReadIdentity(const SqlRow& row, Job* job) {
   job->project = row.Bytes(0);
   job->id = row.Bytes(1);
@@ -44,37 +45,37 @@ void ReadIdentity(const SqlRow& row, Job* job) {
   job->spec_digest = row.Bytes(10);
   job->priority = static_cast<int>(row.Integer(11));
   ReadDemand(row, 12, &job->placement);
-  job->retry.max_attempts = static_cast<int>(row.Integer(15));
-  job->retry.initial_backoff = row.Duration(16);
-  job->retry.maximum_backoff = row.Duration(17);
-  job->deadline = row.Time(18);
-  job->keep_checkpoints = row.Boolean(19);
-  job->create_time = row.Time(20);
+  job->retry.max_attempts = static_cast<int>(row.Integer(16));
+  job->retry.initial_backoff = row.Duration(17);
+  job->retry.maximum_backoff = row.Duration(18);
+  job->deadline = row.Time(19);
+  job->keep_checkpoints = row.Boolean(20);
+  job->create_time = row.Time(21);
 }
 
-// Columns 21 to 43: how it has fared.
+// Columns 22 to 44: how it has fared.
 void ReadProgress(const SqlRow& row, Job* job) {
-  job->update_time = row.Time(21);
-  job->queue_time = row.Time(22);
-  job->eligible_time = row.Time(23);
-  job->start_time = row.Time(24);
-  job->end_time = row.Time(25);
-  job->last_attempt = static_cast<int>(row.Integer(26));
-  job->attempts_spent = static_cast<int>(row.Integer(27));
-  job->bit_exact = row.Boolean(28);
+  job->update_time = row.Time(22);
+  job->queue_time = row.Time(23);
+  job->eligible_time = row.Time(24);
+  job->start_time = row.Time(25);
+  job->end_time = row.Time(26);
+  job->last_attempt = static_cast<int>(row.Integer(27));
+  job->attempts_spent = static_cast<int>(row.Integer(28));
+  job->bit_exact = row.Boolean(29);
   if (job->state == JobState::kRunning) {
-    job->lease = Lease{{job->project, job->id, job->last_attempt, row.Bytes(30)},
-                       row.Bytes(29),
-                       row.Time(31),
-                       row.Boolean(32)};
+    job->lease = Lease{{job->project, job->id, job->last_attempt, row.Bytes(31)},
+                       row.Bytes(30),
+                       row.Time(32),
+                       row.Boolean(33)};
   }
-  job->determinism_key = ReadKey(row, 33);
-  job->progress = row.Bytes(38);
-  job->last_sequence = row.Integer(39);
-  job->progress_events = static_cast<int>(row.Integer(40));
-  job->last_progress_event = row.Time(41);
-  job->spec = row.Bytes(42);
-  job->result = row.Bytes(43);
+  job->determinism_key = ReadKey(row, 34);
+  job->progress = row.Bytes(39);
+  job->last_sequence = row.Integer(40);
+  job->progress_events = static_cast<int>(row.Integer(41));
+  job->last_progress_event = row.Time(42);
+  job->spec = row.Bytes(43);
+  job->result = row.Bytes(44);
 }
 
 Job ReadJob(const SqlRow& row) {
@@ -118,8 +119,8 @@ QueuedJob ReadQueued(const SqlRow& row) {
   queued.create_time = row.Time(3);
   queued.queue_time = row.Time(4);
   ReadDemand(row, 5, &queued.placement);
-  queued.determinism_key = ReadKey(row, 8);
-  queued.bit_exact = row.Boolean(13);
+  queued.determinism_key = ReadKey(row, 9);
+  queued.bit_exact = row.Boolean(14);
   return queued;
 }
 
@@ -188,12 +189,13 @@ absl::Status SqliteTables::InsertReferences(const Job& job, int direction,
 }
 
 absl::Status SqliteTables::InsertJob(const Job& job) {
-  RETURN_IF_ERROR(db_->Execute(
-      sql::kInsertJob,
-      {job.project, job.id, job.uid, job.request_id, job.request_digest, job.spec_digest,
-       job.priority, Number(job.placement.device), job.placement.threads,
-       job.placement.memory_bytes, job.retry.max_attempts, job.retry.initial_backoff,
-       job.retry.maximum_backoff, job.deadline, job.keep_checkpoints, job.create_time}));
+  RETURN_IF_ERROR(
+      db_->Execute(sql::kInsertJob,
+                   {job.project, job.id, job.uid, job.request_id, job.request_digest,
+                    job.spec_digest, job.priority, Number(job.placement.device),
+                    job.placement.threads, job.placement.memory_bytes, job.placement.bfloat16,
+                    job.retry.max_attempts, job.retry.initial_backoff, job.retry.maximum_backoff,
+                    job.deadline, job.keep_checkpoints, job.create_time}));
   RETURN_IF_ERROR(
       db_->Execute(sql::kInsertContent, {job.project, job.id, SqlValue::Blob(job.spec)}));
   for (const auto& [name, value] : job.labels) {

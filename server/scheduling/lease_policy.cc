@@ -1,8 +1,11 @@
 #include "server/scheduling/lease_policy.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <tuple>
+
+#include "absl/strings/string_view.h"
 
 namespace topiary {
 namespace {
@@ -32,13 +35,20 @@ std::vector<Candidate> Candidates(const SchedulingSnapshot& snapshot,
   return candidates;
 }
 
+bool HasBfloat16(const WorkerCapabilities& worker) {
+  static constexpr absl::string_view kIsas[] = {"avx512_core_bf16", "avx512_core_fp16",
+                                                "avx512_core_amx", "avx512_core_amx_fp16"};
+  return std::find(std::begin(kIsas), std::end(kIsas), worker.isa) != std::end(kIsas);
+}
+
 }  // namespace
 
 bool CanRun(const WorkerCapabilities& worker, const Placement& demand) {
   const bool device = demand.device == Device::kAny ||
                       std::find(worker.devices.begin(), worker.devices.end(), demand.device) !=
                           worker.devices.end();
-  return device && demand.threads <= worker.threads && demand.memory_bytes <= worker.memory_bytes;
+  return device && demand.threads <= worker.threads && demand.memory_bytes <= worker.memory_bytes &&
+         (!demand.bfloat16 || HasBfloat16(worker));
 }
 
 bool MatchesKey(const WorkerCapabilities& worker, const DeterminismKey& key) {

@@ -12,7 +12,7 @@
 namespace topiary {
 
 // Whether a worker has what a job demands. A demand for memory is not met by a worker that does not
-// know how much it has.
+// know how much it has, one for bfloat16 only by instruction sets known to have it.
 bool CanRun(const WorkerCapabilities& worker, const Placement& demand);
 
 // Whether a worker can give the same bits as the attempts before: it has the same oneDNN and

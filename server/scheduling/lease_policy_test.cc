@@ -66,6 +66,22 @@ INSTANTIATE_TEST_SUITE_P(All, CanRunTest,
                                          DemandCase{"MoreMemory", {Device::kAny, 0, 1001}, false}),
                          [](const auto& info) { return info.param.name; });
 
+TEST(CanRun, OnlySomeInstructionSetsHaveBfloat16) {
+  const Placement demand{Device::kCpu, 0, 0, true};
+  WorkerCapabilities worker = Worker();
+  for (const char* isa :
+       {"avx512_core_bf16", "avx512_core_fp16", "avx512_core_amx", "avx512_core_amx_fp16"}) {
+    worker.isa = isa;
+    EXPECT_TRUE(CanRun(worker, demand)) << isa;
+  }
+  for (const char* isa : {"", "portable", "sse41", "avx2", "avx2_vnni", "avx2_vnni_2",
+                          "avx512_core", "avx512_core_vnni", "some_isa_to_come"}) {
+    worker.isa = isa;
+    EXPECT_FALSE(CanRun(worker, demand)) << isa;
+    EXPECT_TRUE(CanRun(worker, {Device::kCpu, 0, 0, false})) << isa;
+  }
+}
+
 TEST(CanRun, AWorkerThatDoesNotKnowItsMemoryMeetsNoDemandForIt) {
   WorkerCapabilities worker = Worker();
   worker.memory_bytes = 0;
@@ -131,6 +147,21 @@ TEST(ChooseJobs, WhatTheWorkerCannotRunIsPassedOver) {
   cuda.placement.device = Device::kCuda;
   snapshot.queued = {cuda, Queued("p", "cpu")};
   EXPECT_THAT(Ids(ChooseJobs(snapshot, Worker(), 2, kT0, kWait)), ElementsAre("cpu"));
+}
+
+// However long it has waited: unlike a determinism key, bfloat16 is nothing to do without.
+TEST(ChooseJobs, AJobOfBfloat16WaitsForAWorkerThatHasIt) {
+  SchedulingSnapshot snapshot;
+  QueuedJob job = Queued("p", "bfloat16", 9);
+  job.placement.bfloat16 = true;
+  job.determinism_key = DeterminismKey{"3.2.0", "avx512_core_amx", 2, ""};
+  snapshot.queued = {job, Queued("p", "float32")};
+  const absl::Time late = kT0 + 2 * kWait;
+  EXPECT_THAT(Ids(ChooseJobs(snapshot, Worker(), 2, late, kWait)), ElementsAre("float32"));
+  WorkerCapabilities able = Worker();
+  able.isa = "avx512_core_bf16";
+  EXPECT_THAT(Ids(ChooseJobs(snapshot, able, 2, late, kWait)),
+              ElementsAre("bfloat16 inexact", "float32"));
 }
 
 TEST(ChooseJobs, NothingIsChosenForNoSlots) {

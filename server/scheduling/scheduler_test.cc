@@ -126,6 +126,21 @@ TEST_F(SchedulerTest, OneJobGoesToOneOfManyWaitingWorkers) {
   EXPECT_EQ(answered, 2);
 }
 
+TEST_F(SchedulerTest, AJobOfBfloat16StaysQueuedUntilAWorkerHasIt) {
+  Job job;
+  job.project = "p";
+  job.id = "j";
+  job.placement.bfloat16 = true;
+  Submit(job);
+  const auto unable = Call(Idle("unable"));
+  EXPECT_EQ(unable->answers, 0);
+  EXPECT_EQ(Get("j").state, JobState::kQueued);
+  WorkerReport able = Idle("able");
+  able.capabilities.isa = "avx512_core_amx";
+  EXPECT_THAT(Sync(able).new_leases, SizeIs(1));
+  EXPECT_EQ(unable->answers, 0);
+}
+
 TEST_F(SchedulerTest, AFullExecutorIsToldToTheWorker) {
   const auto call = Call(Idle("w"));
   executor_is_full_ = true;

@@ -250,6 +250,18 @@ absl::StatusOr<LossSpec> ConvertLoss(v1::Task::Loss loss) {
   }
 }
 
+absl::StatusOr<PrecisionSpec> ConvertPrecision(v1::Task::Precision precision) {
+  switch (precision) {
+    case v1::Task::PRECISION_UNSPECIFIED:  // Of jobs from before there was a choice.
+    case v1::Task::FLOAT32:
+      return PrecisionSpec::kFloat32;
+    case v1::Task::BFLOAT16:
+      return PrecisionSpec::kBfloat16;
+    default:
+      return Unknown("spec.task.precision");
+  }
+}
+
 absl::Status ConvertTraining(const v1::Task& task, TaskSpec* out) {
   ASSIGN_OR_RETURN(out->optimizer, ConvertOptimizer(task.optimizer()));
   ASSIGN_OR_RETURN(out->learning_rate, ConvertLearningRate(task.learning_rate()));
@@ -268,6 +280,7 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
   if (task.batch_size() < 1) return Unknown("spec.task.batch_size");
   out.batch_size = task.batch_size();
   out.seed = task.seed();
+  ASSIGN_OR_RETURN(out.precision, ConvertPrecision(task.precision()));
   for (const int metric : task.metrics()) {
     ASSIGN_OR_RETURN(const MetricSpec converted, ConvertMetric(metric));
     out.metrics.push_back(converted);

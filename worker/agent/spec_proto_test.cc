@@ -108,7 +108,8 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
       " divide_by: 255 normalization { fitted { axis: CHANNEL } } }"
       "task { loss: BINARY_CROSS_ENTROPY optimizer { adamw { beta2: 0.95 } weight_decay: 0.1 }"
       " learning_rate { base: 0.01 warmup_steps: 7 step { factor: 0.5 milestones: 0.5 } }"
-      " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5 metrics: AUC metrics: LOG_LOSS }"
+      " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5 metrics: AUC metrics: LOG_LOSS"
+      " precision: BFLOAT16 }"
       "sequential_attention_pp { preset: PAPER_CRITEO schedule_constant: 8 clip_attention: false }"
       "target { sparsity: 0.9 block_rows: 8 block_cols: 1 budget: GLOBAL exclude_layers: 'fc*'"
       " min_blocks: 1 batch_norm_batches: 0 } placement { threads: 1 }");
@@ -135,6 +136,7 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.task.epochs, 0);
   EXPECT_EQ(job.task.seed, 5);
   EXPECT_THAT(job.task.metrics, ElementsAre(MetricSpec::kAuc, MetricSpec::kLogLoss));
+  EXPECT_EQ(job.task.precision, PrecisionSpec::kBfloat16);
   const auto& method = std::get<SequentialAttentionPlusPlusSpec>(job.method);
   EXPECT_EQ(method.preset, SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo);
   EXPECT_EQ(method.schedule_constant, 8);
@@ -144,6 +146,16 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.target->batch_norm_batches, 0);
   EXPECT_THAT(job.target->exclude_layers, ElementsAre("fc*"));
   EXPECT_EQ(job.threads, 1);
+}
+
+TEST(ConvertSpec, IsOfFloat32UnlessToldOtherwise) {
+  for (const char* task : {"", "task { precision: FLOAT32 }"}) {
+    ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete(task)));
+    EXPECT_EQ(job.task.precision, PrecisionSpec::kFloat32) << task;
+  }
+  ASSERT_OK_AND_ASSIGN(const JobSpec evaluation,
+                       Convert(Complete("evaluate {} task { precision: BFLOAT16 }")));
+  EXPECT_EQ(evaluation.task.precision, PrecisionSpec::kBfloat16);
 }
 
 TEST(ConvertSpec, LogitsDecayAsTheWeightsUnlessToldOtherwise) {
@@ -250,6 +262,11 @@ INSTANTIATE_TEST_SUITE_P(
                 s->mutable_task()->add_metrics(static_cast<v1::Task::Metric>(99));
               },
               "spec.task.metrics"},
+        Newer{"Precision",
+              [](v1::CompressionSpec* s) {
+                s->mutable_task()->set_precision(static_cast<v1::Task::Precision>(99));
+              },
+              "spec.task.precision"},
         Newer{"Budget",
               [](v1::CompressionSpec* s) {
                 s->mutable_target()->set_budget(static_cast<v1::PruningTarget::Budget>(99));
