@@ -386,6 +386,37 @@ TEST(ReferenceProgram, SparseConvolutionsServeAsMaskedOnesDo) {
   SparseWeightsServeAsMaskedOnesDo(ThreeConvolutions(), false);
 }
 
+// What is computed again in the backward pass has the bits of the forward pass.
+void TrainsTheSameWithLessKept(const GradientCase& test_case, const std::string& again) {
+  std::vector<float> gradients[2];
+  for (const bool recomputes : {false, true}) {
+    ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);
+    options.recompute_from = recomputes ? 0 : std::numeric_limits<int64_t>::max();
+    ASSERT_OK_AND_ASSIGN(const ProgramFixture fixture,
+                         BuildFixture(test_case.graph, options, NewCpuBackend()));
+    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    for (int i = 0; i < 2; ++i) fixture.program->ForwardBackward();
+    for (const Parameter& parameter : fixture.store->parameters()) {
+      if (!parameter.trainable) continue;
+      gradients[recomputes].insert(gradients[recomputes].end(), parameter.gradient,
+                                   parameter.gradient + parameter.size);
+    }
+    const std::vector<std::string>& steps = fixture.program->statistics().backward_steps;
+    const bool found = std::any_of(steps.begin(), steps.end(), [&](const std::string& step) {
+      return step.rfind(again, 0) == 0;
+    });
+    EXPECT_EQ(found, recomputes);
+  }
+  EXPECT_EQ(gradients[0], gradients[1]);
+}
+
+TEST(CpuProgram, ImagesTrainTheSameWithLessKept) {
+  TrainsTheSameWithLessKept(ResidualNetwork(16, 8), "BatchNormForwardAgain+relu");
+}
+TEST(CpuProgram, SequencesTrainTheSameWithLessKept) {
+  TrainsTheSameWithLessKept(FeedForward().test_case, "UnaryForward");
+}
+
 TEST(CpuProgram, APatternOfAnotherMatrixIsNotUsed) {
   const GradientCase test_case = Perceptron(4);
   ProgramOptions options = OptionsFor(test_case, ProgramMode::kTraining);

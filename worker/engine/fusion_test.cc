@@ -213,6 +213,13 @@ TEST(Fusion, ProductsThatNeedNoGradientTakeGeluAndResidualSum) {
             (Names{"Tanh", "MatMul+bias", "Gelu", "MatMul", "Add"}));
 }
 
+TEST(Fusion, AResidualSumThatIsRectifiedIsOneProduct) {
+  GradientGraph graph = ResidualBranch();
+  graph.Node("Add", {"x", "q"}, "z").Node("Relu", {"z"}, "y").Output("y");
+  EXPECT_EQ(Fused(graph.Finish("", LossKind::kNone, 2)),
+            (Names{"Tanh", "MatMul+bias+gelu", "MatMul+add+relu"}));
+}
+
 // The Gelu takes no value that something else reads, nor the sum of a value with itself.
 TEST(Fusion, ProductsThatAreReadOtherwiseStay) {
   GradientGraph graph = ResidualBranch();

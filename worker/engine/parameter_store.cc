@@ -222,7 +222,8 @@ absl::Status ParameterStore::DropWeightsOf(Graph* graph) const {
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     const Node& node = graph->nodes[i];
     const bool product = node.op_type == "Gemm" || node.op_type == "MatMul" ||
-                         node.op_type == "Conv" || node.op_type == "Gather";
+                         node.op_type == "Conv" || node.op_type == "Gather" ||
+                         node.op_type == "Transpose";
     if (product && live.count(static_cast<int>(i)) > 0) continue;
     read.insert(node.inputs.begin(), node.inputs.end());
   }

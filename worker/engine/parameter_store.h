@@ -91,8 +91,9 @@ class ParameterStore {
   absl::Status LoadFrom(const Graph& graph);
 
   // Drops the elements of those weights of `graph` that this store has (Tensor::DropElements()) and
-  // that nothing but a Gemm, MatMul, Conv or Gather that runs on each batch reads: programs can
-  // still be built from `graph`, and WriteTo() brings the weights back. Errors as InferShapes().
+  // that nothing but a Gemm, MatMul, Conv, Gather or Transpose that runs on each batch reads:
+  // programs can still be built from `graph`, and WriteTo() brings the weights back. Errors as
+  // InferShapes().
   absl::Status DropWeightsOf(Graph* graph) const;
 
   // Writes effective weights and running statistics into the initializers of `graph`.

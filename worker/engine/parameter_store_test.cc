@@ -85,6 +85,26 @@ TEST(ParameterStore, AWeightThatIsReadOtherwiseStaysInTheGraph) {
   EXPECT_TRUE(graph.FindInitializer("w")->value.has_elements());
 }
 
+// As PyTorch writes linear layers of sequences.
+TEST(ParameterStore, AWeightBehindATransposeNeedNotBeInTheGraph) {
+  const GradientCase model = GradientGraph()
+                                 .Input("x", {GraphBuilder::kBatch, 3})
+                                 .Weight("w", {2, 3})
+                                 .Node("Transpose", {"w"}, "t", {List("perm", {1, 0})})
+                                 .Node("MatMul", {"x", "t"}, "y")
+                                 .Output("y")
+                                 .Finish("", LossKind::kMeanSquaredError, 4);
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const auto store, ParameterStore::Create(model.graph, &backend));
+  Graph graph = model.graph.Clone();
+  ASSERT_OK(store->DropWeightsOf(&graph));
+  EXPECT_FALSE(graph.FindInitializer("w")->value.has_elements());
+  ProgramOptions options;
+  options.batch = 4;
+  options.loss = LossKind::kMeanSquaredError;
+  EXPECT_OK(Program::Build(graph, store.get(), &backend, options).status());
+}
+
 TEST_F(ParameterStoreTest, WeightsThatWereDroppedCannotBeLoaded) {
   Graph graph = model_.graph.Clone();
   ASSERT_OK(store_->DropWeightsOf(&graph));

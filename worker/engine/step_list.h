@@ -40,7 +40,7 @@ struct Step {
 
 struct StepList {
   std::vector<BufferInfo> buffers;
-  std::vector<Step> weights;   // Run when weights have changed. Empty in training.
+  std::vector<Step> weights;   // Run when weights have changed. Empty where gradients change them.
   std::vector<Step> forward;   // Run every time.
   std::vector<Step> backward;  // Run after forward, for gradients.
 };

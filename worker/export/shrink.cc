@@ -374,6 +374,7 @@ void Round::NarrowGroups(Node* node) const {
     auto& count = std::get<int64_t>(attribute.value);
     if (count <= 1) return;
     const absl::Span<const int> outputs = coupling_.ChannelsOf(node->input(1), 0);
+    if (outputs.empty()) return;  // Weights or bias are computed: all channels stay.
     const auto each = static_cast<int64_t>(outputs.size()) / count;
     const auto gone = std::count_if(outputs.begin(), outputs.end(), [&](int g) { return Goes(g); });
     count -= gone / each;
@@ -394,7 +395,8 @@ std::map<std::string, Shape> ForAnotherBatch(const Graph& graph,
 }  // namespace
 
 absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
-                                   const std::map<std::string, Shape>& input_shapes) {
+                                   const std::map<std::string, Shape>& input_shapes,
+                                   const std::function<absl::Status()>& check) {
   ShrunkModel model;
   ASSIGN_OR_RETURN(model.graph, InferenceForm(graph));
   std::map<std::string, Shape> before;
@@ -403,6 +405,7 @@ absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
   }
   const std::map<std::string, Shape> other_shapes = ForAnotherBatch(graph, input_shapes);
   for (bool changed = true; changed;) {
+    if (check) RETURN_IF_ERROR(check());
     ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model.graph, input_shapes));
     // Some graphs say in shapes what their batch is.
     const absl::StatusOr<InferredGraph> other = InferShapes(model.graph, other_shapes);

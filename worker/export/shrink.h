@@ -3,6 +3,7 @@
 #ifndef TOPIARY_WORKER_EXPORT_SHRINK_H_
 #define TOPIARY_WORKER_EXPORT_SHRINK_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,10 +43,12 @@ struct ShrunkModel {
 // ("NODE_OUTPUT.shape") in place of nodes that computed it, which go. Declared shapes of values
 // that became narrower are left out.
 //
-// Errors: those of InferenceForm() and InferShapes(). `input_shapes` as for InferShapes(); the
-// result does not depend on the batch.
+// `check`, unless empty, is asked between the steps of the work, and an error from it ends that.
+// Other errors: those of InferenceForm() and InferShapes(). `input_shapes` as for InferShapes();
+// the result does not depend on the batch.
 absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
-                                   const std::map<std::string, Shape>& input_shapes);
+                                   const std::map<std::string, Shape>& input_shapes,
+                                   const std::function<absl::Status()>& check = {});
 
 }  // namespace topiary
 

@@ -295,6 +295,29 @@ TEST(Shrink, AGroupOfAConvolutionGoesAsAWhole) {
   EXPECT_EQ(ShapeOf(model, "c2"), Shape({3, 6, 1, 1}));
 }
 
+// Channels of a convolution whose weights or bias are computed stay, while others go.
+TEST(Shrink, AGroupedConvolutionWithAComputedBiasStays) {
+  Graph graph = GradientGraph()
+                    .Input("x", {kBatch, 4, 5, 5})
+                    .Weight("c1", Shape({6, 4, 1, 1}))
+                    .Weight("c2", Shape({4, 6, 1, 1}))
+                    .Weight("g", Shape({6, 2, 1, 1}))
+                    .Weight("a", Shape({6}))
+                    .Weight("b", Shape({6}))
+                    .Node("Conv", {"x", "c1"}, "h1")
+                    .Node("Conv", {"h1", "c2"}, "h2")
+                    .Node("Add", {"a", "b"}, "bias")
+                    .Node("Conv", {"h2", "g", "bias"}, "h3", {Int("group", 2)})
+                    .Node("GlobalAveragePool", {"h3"}, "y")
+                    .Output("y")
+                    .Finish("g", LossKind::kNone, 2)
+                    .graph;
+  ClearSlice(&graph, "c2", 1, 3);
+  const ShrunkModel model = ShrunkAndEqual(graph);
+  EXPECT_EQ(ShapeOf(model, "c1"), Shape({5, 4, 1, 1}));
+  EXPECT_EQ(ShapeOf(model, "g"), Shape({6, 2, 1, 1}));
+}
+
 // ---- Networks with branches
 // --------------------------------------------------------------------
 

@@ -18,8 +18,8 @@
 //      Rank >= 2, equal ranks; leading extents are equal or 1 in a or b (broadcast).
 //      bias is [columns of dst]. With accumulate: dst += (no bias, relu, gelu or residual).
 //      With patterns, of rank 2: of op(b) only the kept blocks count, and what lies elsewhere is
-//      not read; of dst only the kept blocks are written (no bias, relu, accumulate or pattern
-//      of b; transpose_a and not transpose_b: it is the gradient of a weight).
+//      not read; of dst only the kept blocks are written (no bias, residual, relu, gelu, accumulate
+//      or pattern of b; transpose_a and not transpose_b: it is the gradient of a weight).
 //  kConvolutionForward       src, weights, [bias], dst                ConvolutionParameters
 //      src [n, c, spatial], weights [m, c / g, kernel], bias [m], dst [n, m, spatial]; 1 or 2
 //      spatial axes. Cross-correlation, as in ONNX. fused_relu applies to dst.

@@ -51,7 +51,9 @@ class JobObserver {
 
   virtual void OnProgress(const JobProgress& progress) = 0;
 
-  // Once, before the first step.
+  // Once: before the first step, or, where the key depends on what the attempt has measured, when
+  // the first checkpoint that has this is stored, or else at the end of the training. Not of a dry
+  // run.
   virtual void OnDeterminismKey(const DeterminismKey& key) = 0;
 
   // A complete checkpoint lies at `path` for the length of the call. An error, which the

@@ -1,6 +1,7 @@
 #include "worker/pipeline/pipeline_runner.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -128,7 +129,7 @@ class JobRun {
       reporter_.EnterPhase("plan");
       ASSIGN_OR_RETURN(record_.plan,
                        PlanKernels(spec_, job_, costs_, backend_.get(), reporter_.checker()));
-      planned_now_ = true;
+      plan_is_unstored_ = true;
     }
     ObeyPlan(*record_.plan, &job_);
     return absl::OkStatus();
@@ -178,14 +179,10 @@ class JobRun {
                         &reporter_, observer_, clock_, &record_);
     // Nobody is told of a key that depends on what was measured here before that is stored: an
     // attempt without it would measure anew.
-    bool lasts = true;
-    if (std::exchange(planned_now_, false)) {
-      RETURN_IF_ERROR(stage.SaveCheckpoint());
-      lasts = stage.has_stored_checkpoint();
-    }
-    if (lasts) AnnounceKey();
+    if (plan_is_unstored_) RETURN_IF_ERROR(stage.SaveCheckpoint());
+    if (!plan_is_unstored_) AnnounceKey();
     RETURN_IF_ERROR(stage.Run());
-    AnnounceKey();
+    if (!dense_comparison) AnnounceKey();
     loop.RefreshEffectiveWeights();
     RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
     if (!dense_comparison && spec_.target.has_value()) {
@@ -201,7 +198,7 @@ class JobRun {
     return trained;
   }
 
-  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) const {
+  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
     options.dense_comparison = dense_comparison;
@@ -212,6 +209,10 @@ class JobRun {
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
     options.keep_last_checkpoint = spec_.outputs.keep_checkpoint && !dense_comparison;
+    options.on_stored = [this] {
+      plan_is_unstored_ = false;
+      AnnounceKey();
+    };
     return options;
   }
 
@@ -249,9 +250,14 @@ class JobRun {
   absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
     constexpr int64_t kCompared = 256;  // Examples, at most.
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    const absl::StatusOr<std::optional<ShrunkModel>> shrunk =
-        ShrinkAndCompare(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
-                         backend.get(), reporter_.checker());
+    absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
+    try {
+      shrunk =
+          ShrinkAndCompare(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
+                           backend.get(), reporter_.checker());
+    } catch (const std::bad_alloc&) {
+      shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
+    }
     if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
       return shrunk.status();
     }
@@ -368,7 +374,7 @@ class JobRun {
   std::unique_ptr<Backend> backend_;
   std::optional<Checkpoint> resume_;  // Until the training it belongs to takes it over.
   JobRecord record_;
-  bool planned_now_ = false;  // By this attempt, and not kept in a checkpoint yet.
+  bool plan_is_unstored_ = false;  // Measured by this attempt, and in no checkpoint yet.
   std::optional<DeterminismKey> key_;
   bool key_announced_ = false;
   std::optional<Tensor> predictions_;

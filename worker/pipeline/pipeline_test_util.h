@@ -185,7 +185,7 @@ class RecordingObserver : public JobObserver {
       std::filesystem::copy_file(path, CheckpointPath(step),
                                  std::filesystem::copy_options::overwrite_existing);
     }
-    return checkpoint_status;
+    return checkpoints_to_fail-- > 0 ? absl::UnavailableError("no store") : absl::OkStatus();
   }
   JobControl Control() override {
     const bool acts = controls_seen++ >= act_after && act_after >= 0;
@@ -200,7 +200,7 @@ class RecordingObserver : public JobObserver {
   std::vector<int64_t> checkpoint_steps;
   size_t checkpoints_before_key = 0;
   std::string checkpoint_folder;
-  absl::Status checkpoint_status;
+  int checkpoints_to_fail = 0;
   int controls_seen = 0;
   int act_after = -1;  // Number of questions answered with kContinue first; -1: always.
   JobControl action = JobControl::kStop;

@@ -125,8 +125,13 @@ TEST_F(Planning, AKeyIsAnnouncedOnceThePlanIsStored) {
   ASSERT_OK(Run(spec, &observer_).status());
   EXPECT_THAT(observer_.keys, SizeIs(1));
   EXPECT_EQ(observer_.checkpoints_before_key, 1u);
+  RecordingObserver fails_once;
+  fails_once.checkpoints_to_fail = 1;
+  ASSERT_OK(Run(spec, &fails_once).status());
+  EXPECT_THAT(fails_once.keys, SizeIs(1));
+  EXPECT_EQ(fails_once.checkpoints_before_key, 2u);
   RecordingObserver forgets;
-  forgets.checkpoint_status = absl::UnavailableError("no store");
+  forgets.checkpoints_to_fail = 1000;
   ASSERT_OK(Run(spec, &forgets).status());
   EXPECT_THAT(forgets.keys, SizeIs(1));
   EXPECT_EQ(forgets.checkpoints_before_key, forgets.checkpoint_steps.size());

@@ -40,14 +40,14 @@ absl::StatusOr<Outputs> OutputsOf(const Graph& model, const Batch& examples, Bac
   return outputs;
 }
 
-// The largest difference over the largest number; NaN where only one of two numbers is finite.
+// The largest difference over the largest number; NaN where one of two that differ is not finite.
 float Difference(const std::vector<float>& wanted, const std::vector<float>& got) {
   float largest = 0;
   float difference = 0;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    if (std::isfinite(wanted[i]) != std::isfinite(got[i])) return std::nanf("");
-    if (!std::isfinite(wanted[i])) continue;
-    largest = std::max(largest, std::fabs(wanted[i]));
+    if (std::isfinite(wanted[i])) largest = std::max(largest, std::fabs(wanted[i]));
+    if (wanted[i] == got[i] || (std::isnan(wanted[i]) && std::isnan(got[i]))) continue;
+    if (!std::isfinite(wanted[i]) || !std::isfinite(got[i])) return std::nanf("");
     difference = std::max(difference, std::fabs(wanted[i] - got[i]));
   }
   return difference == 0 ? 0 : difference / largest;
@@ -83,7 +83,7 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
   options.drop_remainder = false;
   ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(model, options.batch_size));
   RETURN_IF_ERROR(check());
-  ASSIGN_OR_RETURN(ShrunkModel shrunk, Shrink(model, shapes));
+  ASSIGN_OR_RETURN(ShrunkModel shrunk, Shrink(model, shapes, check));
   if (shrunk.tensors.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, options));
   const Batch& examples = loader->Next();

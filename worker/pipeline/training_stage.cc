@@ -130,7 +130,7 @@ absl::Status TrainingStage::SaveCheckpoint() {
   // The observer logs it if it was not stored. The next one may get through; until then a lost
   // worker costs more steps.
   const int64_t steps = options_.steps_before + loop_->next_step();
-  if (observer_->OnCheckpoint(path, steps).ok()) has_stored_checkpoint_ = true;
+  if (observer_->OnCheckpoint(path, steps).ok()) options_.on_stored();
   if (!options_.keep_last_checkpoint) {
     std::error_code ignored;
     std::filesystem::remove(path, ignored);

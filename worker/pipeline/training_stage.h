@@ -2,6 +2,7 @@
 #define TOPIARY_WORKER_PIPELINE_TRAINING_STAGE_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -37,6 +38,8 @@ class TrainingStage {
     int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.
     absl::Duration checkpoint_interval = absl::Seconds(60);
     bool keep_last_checkpoint = false;  // Leaves LastCheckpointPath() behind.
+    // Whenever the observer has stored a checkpoint.
+    std::function<void()> on_stored = [] {};
   };
 
   // All of them outlive it.
@@ -48,8 +51,6 @@ class TrainingStage {
 
   // Besides the checkpoints of Run().
   absl::Status SaveCheckpoint();
-  // Whether the observer has stored one.
-  bool has_stored_checkpoint() const { return has_stored_checkpoint_; }
 
   std::string LastCheckpointPath() const;
 
@@ -72,7 +73,6 @@ class TrainingStage {
   JobRecord* const record_;
   absl::Time last_checkpoint_;
   absl::Time accounted_;
-  bool has_stored_checkpoint_ = false;
 };
 
 }  // namespace topiary

@@ -103,12 +103,16 @@ void AddMatMulCases(ConformanceCases* cases) {
     cases->push_back(CaseOf({gelu, {333, 40}, {24, 40}, {333, 24}, sparse}));
     sparse.fused_gelu = false;
     const char* plain = residual ? "SparseResidualFewRows" : "SparseFewRows";
-    cases->push_back(CaseOf({plain, {9, 40}, {24, 40}, {9, 24}, sparse}));
+    cases->push_back(CaseOf({plain, {5, 40}, {24, 40}, {5, 24}, sparse}));
   }
+  sparse.fused_relu = true;
+  cases->push_back(CaseOf({"SparseResidualRelu", {333, 40}, {24, 40}, {333, 24}, sparse}));
   sparse.has_bias = false;
   sparse.b_pattern = std::make_shared<const BlockSparsePattern>(
       *BlockSparsePattern::Create(40, 64, 8, 32, {1, 0, 0, 1, 1, 0, 0, 0, 1, 1}));
-  cases->push_back(CaseOf({"SparseWideResidual", {777, 40}, {64, 40}, {777, 64}, sparse}));
+  cases->push_back(CaseOf({"SparseWideResidualRelu", {777, 40}, {64, 40}, {777, 64}, sparse}));
+  sparse.fused_relu = false;
+  cases->push_back(CaseOf({"SparseWideResidualFewRows", {20, 40}, {64, 40}, {20, 64}, sparse}));
   MatMulParameters gradient = Transposed(true, false);
   gradient.alpha = -2;
   gradient.dst_pattern = first;

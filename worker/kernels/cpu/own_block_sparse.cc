@@ -1,6 +1,7 @@
 // kMatMul and convolutions with patterns, by worker/kernels/blocksparse, and kReorder of their
 // weights.
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -106,13 +107,24 @@ class BlockWeights {
 };
 
 // What the kernels of the product do not do themselves.
-void Finish(const SimdKernels& simd, const MatMulParameters& p, const float* residual, int64_t n,
-            float* dst) {
-  if (residual != nullptr) {
-    simd.binary({BinaryFunction::kAdd, p.fused_relu}, n, dst, 1, residual, 1, dst);
+struct RestOfProduct {
+  const SimdKernels* simd;
+  bool relu;
+  bool gelu;
+  const float* residual;  // Null: none.
+  float* dst;
+  int64_t columns;
+
+  bool empty() const { return residual == nullptr && !gelu; }
+  void operator()(int64_t first, int64_t count) const {
+    const int64_t n = count * columns;
+    float* const rows = dst + first * columns;
+    if (residual != nullptr) {
+      simd->binary({BinaryFunction::kAdd, relu}, n, rows, 1, residual + first * columns, 1, rows);
+    }
+    if (gelu) simd->unary_forward({UnaryFunction::kGelu, 0, 0}, n, rows, rows);
   }
-  if (p.fused_gelu) simd.unary_forward({UnaryFunction::kGelu, 0, 0}, n, dst, dst);
-}
+};
 
 KernelOr PlanSparseProduct(const CpuContext& context, const MatMulParameters& p,
                            std::vector<TensorDescription> operands) {
@@ -130,21 +142,15 @@ KernelOr PlanSparseProduct(const CpuContext& context, const MatMulParameters& p,
   const size_t scratch = panels * sizeof(float) + weights.scratch_bytes();
   const int64_t columns = operands[order.dst].shape[1];
   const SimdKernels* const simd = context.simd;
-  const bool has_rest = p.has_residual || p.fused_gelu;
   return MakeOwnKernel(std::move(operands), scratch, [=](const KernelMemory& m) {
     float* work = m.Scratch();
-    float* const dst = m.At(order.dst);
+    const float* residual = p.has_residual ? m.At(order.residual) : nullptr;
+    const RestOfProduct rest{simd, p.fused_relu, p.fused_gelu, residual, m.At(order.dst), columns};
     FinishRows finish;
-    if (has_rest) {
-      const float* residual = p.has_residual ? m.At(order.residual) : nullptr;
-      finish = [=, &p](int64_t first, int64_t count) {
-        Finish(*simd, p, residual == nullptr ? nullptr : residual + first * columns,
-               count * columns, dst + first * columns);
-      };
-    }
+    if (!rest.empty()) finish = std::cref(rest);
     shared->Run(m.At(order.a), weights.Packed(m.At(order.b), work + panels),
-                order.bias < 0 ? nullptr : m.At(order.bias), p.fused_relu && !has_rest, work, dst,
-                finish);
+                order.bias < 0 ? nullptr : m.At(order.bias), p.fused_relu && rest.empty(), work,
+                m.At(order.dst), finish);
   });
 }
 
