@@ -121,7 +121,7 @@ TEST_F(Planning, LaterAttemptsObeyTheAllotmentOfTheFirst) {
 
 // Who begins anew measures anew, and must not be held to what was measured before.
 TEST_F(Planning, AKeyIsAnnouncedOnceThePlanIsStored) {
-  const JobSpec spec = JobWithLatencyBudget(0.85);
+  const JobSpec spec = WideJob();
   ASSERT_OK(Run(spec, &observer_).status());
   EXPECT_THAT(observer_.keys, SizeIs(1));
   EXPECT_EQ(observer_.checkpoints_before_key, 1u);
