@@ -152,22 +152,13 @@ class AttentionBase {
   int64_t width_stride_;
 };
 
-class AttentionKernel : AttentionBase {
+class AttentionForward : protected AttentionBase {
  public:
   using AttentionBase::AttentionBase;
 
-  size_t scratch_bytes() const { return threads_ * Memory(*this, nullptr).floats * sizeof(float); }
-
-  void operator()(const KernelMemory& memory) const {
-    ForEachHead(memory.Scratch(), Memory(*this, nullptr).floats,
-                [&](int64_t example, int64_t head, float* own) {
-                  Run(memory, example, head, Memory(*this, own));
-                });
-  }
-
- private:
+ protected:
   struct Memory {
-    Memory(const AttentionKernel& k, float* own) {
+    Memory(const AttentionForward& k, float* own) {
       Workspace workspace(own);
       keys = workspace.Take(k.depth_ * k.keys_stride_);
       values = workspace.Take(k.keys_ * k.width_stride_);
@@ -202,24 +193,15 @@ class AttentionKernel : AttentionBase {
 // With the weights W and S the scores before the softmax, for each head:
 //   d_value = W^T d_dst             d_W = d_dst value^T     d_S = W (d_W - <W, d_W>) by row
 //   d_query = scale * d_S key       d_key = scale * d_S^T query
-class AttentionBackwardKernel : AttentionBase {
+class AttentionBackward : protected AttentionBase {
  public:
-  AttentionBackwardKernel(const CpuContext& context, const AttentionParameters& p,
-                          const std::vector<TensorDescription>& operands)
+  AttentionBackward(const CpuContext& context, const AttentionParameters& p,
+                    const std::vector<TensorDescription>& operands)
       : AttentionBase(context, p, operands), gradients_(p) {}
 
-  size_t scratch_bytes() const { return threads_ * Memory(*this, nullptr).floats * sizeof(float); }
-
-  void operator()(const KernelMemory& memory) const {
-    ForEachHead(memory.Scratch(), Memory(*this, nullptr).floats,
-                [&](int64_t example, int64_t head, float* own) {
-                  Run(memory, example, head, Memory(*this, own));
-                });
-  }
-
- private:
+ protected:
   struct Memory {
-    Memory(const AttentionBackwardKernel& k, float* own) {
+    Memory(const AttentionBackward& k, float* own) {
       Workspace workspace(own);
       keys_by_depth = workspace.Take(k.depth_ * k.keys_stride_);
       values_by_width = workspace.Take(k.width_ * k.keys_stride_);
@@ -290,11 +272,32 @@ class AttentionBackwardKernel : AttentionBase {
   AttentionBackwardOrder gradients_;
 };
 
-template <typename AnyKernel>
+// What `Head` does to one head of one example, for all of them.
+template <typename Head>
+class HeadByHead : Head {
+ public:
+  using Head::Head;
+
+  size_t scratch_bytes() const {
+    return this->threads_ * Memory(*this, nullptr).floats * sizeof(float);
+  }
+
+  void operator()(const KernelMemory& memory) const {
+    this->ForEachHead(memory.Scratch(), Memory(*this, nullptr).floats,
+                      [&](int64_t example, int64_t head, float* own) {
+                        this->Run(memory, example, head, Memory(*this, own));
+                      });
+  }
+
+ private:
+  using Memory = typename Head::Memory;
+};
+
+template <typename Head>
 KernelOr Plan(const CpuContext& context, const OpDescription& op) {
   std::vector<TensorDescription> operands = op.operands;
   RETURN_IF_ERROR(SettlePlain(&operands));
-  const AnyKernel kernel(context, std::get<AttentionParameters>(op.parameters), operands);
+  const HeadByHead<Head> kernel(context, std::get<AttentionParameters>(op.parameters), operands);
   const size_t scratch = kernel.scratch_bytes();
   return MakeOwnKernel(std::move(operands), scratch, kernel);
 }
@@ -302,11 +305,11 @@ KernelOr Plan(const CpuContext& context, const OpDescription& op) {
 }  // namespace
 
 KernelOr PlanAttention(const CpuContext& context, const OpDescription& op) {
-  return Plan<AttentionKernel>(context, op);
+  return Plan<AttentionForward>(context, op);
 }
 
 KernelOr PlanAttentionBackward(const CpuContext& context, const OpDescription& op) {
-  return Plan<AttentionBackwardKernel>(context, op);
+  return Plan<AttentionBackward>(context, op);
 }
 
 }  // namespace topiary
