@@ -100,6 +100,27 @@ TEST(CpuProgram, InfersAsTheReferenceDoes) {
   ExpectClose(OutputOf(*got.program).data(), outputs.data(), outputs.size(), "output");
 }
 
+// Where nothing is differentiated a trained mask is one like any other.
+void AttentionServesAsItsStepsDo(bool cpu) {
+  const GradientCase test_case = AttentionGraph({0, 2, 1, 3}, AttentionMask::kTrained)
+                                     .Finish("", LossKind::kMeanSquaredError, 3);
+  std::vector<std::vector<float>> results;
+  for (const ProgramMode mode : {ProgramMode::kTraining, ProgramMode::kInference}) {
+    ASSERT_OK_AND_ASSIGN(ProgramFixture fixture,
+                         BuildFixture(test_case.graph, OptionsFor(test_case, mode),
+                                      cpu ? NewCpuBackend() : nullptr));
+    FillWithRandomData(*fixture.program, test_case.loss, 4);
+    fixture.program->Forward();
+    results.push_back(OutputOf(*fixture.program));
+    EXPECT_THAT(fixture.program->statistics().forward_steps,
+                Contains(HasSubstr("Attention")).Times(mode == ProgramMode::kInference ? 1 : 0));
+  }
+  ExpectClose(results[1].data(), results[0].data(), results[0].size(), "output");
+}
+
+TEST(CpuProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(true); }
+TEST(ReferenceProgram, AttentionServesAsItsStepsDo) { AttentionServesAsItsStepsDo(false); }
+
 // Attention in one kernel gives what its steps give, which those of a trained mask remain.
 void AttentionTrainsAsItsStepsDo(bool cpu) {
   std::vector<float> results[2];
