@@ -31,7 +31,8 @@ absl::StatusOr<nlohmann::json> ReadJson(PeerProcess* process);
 // What a process that is started for one answer says.
 absl::StatusOr<nlohmann::json> AnswerOf(const std::vector<std::string>& command);
 
-// Has the peer do `steps` steps; the mean seconds of one.
+// Has the peer do `steps` steps; the mean seconds of one. Waits before and after until the threads
+// of the side that ran are asleep.
 absl::StatusOr<double> PeerSeconds(PeerProcess* process, int steps);
 
 }  // namespace topiary
