@@ -54,10 +54,8 @@ absl::StatusOr<InferredGraph> InferFor(const Graph& graph, int64_t batch) {
   return InferShapes(graph, shapes);
 }
 
-}  // namespace
-
-absl::StatusOr<int64_t> InferenceProgram::ExamplesAtOnce(const Graph& graph,
-                                                         const InferenceOptions& options) {
+// How many run through `graph` together.
+absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph, const InferenceOptions& options) {
   const int64_t asked = options.examples_at_once;
   if (asked < 0 || (asked > 0 && options.batch % asked != 0)) {
     return absl::InvalidArgumentError(
@@ -78,8 +76,6 @@ absl::StatusOr<int64_t> InferenceProgram::ExamplesAtOnce(const Graph& graph,
       options.batch, " cannot run at once"));
 }
 
-namespace {
-
 // Copies part `index` of the whole batch into `part`, or back.
 void CopyPart(const StagedTensor& whole, const StagedTensor& part, int64_t index, bool out) {
   auto* of_whole = static_cast<char*>(whole.data) + static_cast<size_t>(index) * part.bytes();
@@ -92,30 +88,49 @@ void CopyPart(const StagedTensor& whole, const StagedTensor& part, int64_t index
 
 }  // namespace
 
+absl::StatusOr<BatchParts> InferenceProgram::PartsOf(const Graph& graph,
+                                                     const InferenceOptions& options, int threads) {
+  ASSIGN_OR_RETURN(const int64_t examples, ExamplesAtOnce(graph, options));
+  const int64_t parts = options.batch / examples;
+  return BatchParts{examples, parts, parts < threads ? 1 : threads};
+}
+
 absl::StatusOr<std::unique_ptr<InferenceProgram>> InferenceProgram::Build(
     const Graph& graph, ParameterStore* store, Backend* backend, const InferenceOptions& options) {
-  ASSIGN_OR_RETURN(const int64_t examples, ExamplesAtOnce(graph, options));
+  ASSIGN_OR_RETURN(const BatchParts parts, PartsOf(graph, options, backend->info().threads));
   ProgramOptions program_options;
   program_options.mode = ProgramMode::kInference;
   program_options.sparse_weights = options.sparse_weights;
-  program_options.batch = examples;
-  ASSIGN_OR_RETURN(std::unique_ptr<Program> program,
-                   Program::Build(graph, store, backend, program_options));
-  std::unique_ptr<InferenceProgram> result(
-      new InferenceProgram(std::move(program), options.batch / examples));
-  RETURN_IF_ERROR(result->Allocate(backend));
+  program_options.batch = parts.examples;
+  std::unique_ptr<InferenceProgram> result(new InferenceProgram(backend, parts));
+  RETURN_IF_ERROR(result->BuildLanes(graph, store, std::move(program_options)));
+  RETURN_IF_ERROR(result->Allocate());
   return result;
 }
 
-absl::Status InferenceProgram::Allocate(Backend* backend) {
+absl::Status InferenceProgram::BuildLanes(const Graph& graph, ParameterStore* store,
+                                          ProgramOptions options) {
+  while (static_cast<int>(lanes_.size()) < parts_.lanes) {
+    Lane lane;
+    if (parts_.lanes > 1) lane.backend = backend_->SingleThreaded();
+    Backend* const backend = lane.backend == nullptr ? backend_ : lane.backend.get();
+    ASSIGN_OR_RETURN(lane.program, Program::Build(graph, store, backend, options));
+    lanes_.push_back(std::move(lane));
+    options.weights_of = lanes_.front().program.get();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InferenceProgram::Allocate() {
+  const Program& program = *lanes_.front().program;
   for (const bool is_output : {false, true}) {
-    const auto parts = is_output ? program_->outputs() : program_->inputs();
+    const auto parts = is_output ? program.outputs() : program.inputs();
     std::vector<StagedTensor>& wholes = is_output ? outputs_ : inputs_;
     wholes.assign(parts.begin(), parts.end());
-    if (parts_ == 1) continue;
+    if (parts_.parts == 1) continue;
     for (StagedTensor& whole : wholes) {
-      whole.shape = whole.shape.WithDim(0, whole.shape[0] * parts_);
-      ASSIGN_OR_RETURN(Buffer memory, backend->Allocate(whole.bytes()));
+      whole.shape = whole.shape.WithDim(0, whole.shape[0] * parts_.parts);
+      ASSIGN_OR_RETURN(Buffer memory, backend_->Allocate(whole.bytes()));
       whole.data = memory.data();
       memory_.push_back(std::move(memory));
     }
@@ -124,23 +139,34 @@ absl::Status InferenceProgram::Allocate(Backend* backend) {
 }
 
 void InferenceProgram::Run() {
-  if (parts_ == 1) return program_->Forward();
-  RunInParts([this] { program_->Forward(); });
+  RunParts([this](int lane) { lanes_[lane].program->Forward(); });
 }
 
 void InferenceProgram::RunTimed(absl::Span<double> seconds) {
-  if (parts_ == 1) return program_->ForwardTimed(seconds);
-  RunInParts([this, seconds] { program_->ForwardTimed(seconds); });
+  std::vector<std::vector<double>> of_lanes(parts_.lanes, std::vector<double>(seconds.size(), 0));
+  RunParts([&](int lane) { lanes_[lane].program->ForwardTimed(absl::MakeSpan(of_lanes[lane])); });
+  for (const std::vector<double>& of_lane : of_lanes) {
+    for (size_t i = 0; i < seconds.size(); ++i) seconds[i] += of_lane[i] / parts_.lanes;
+  }
 }
 
-void InferenceProgram::RunInParts(const std::function<void()>& run) {
-  for (int64_t part = 0; part < parts_; ++part) {
+void InferenceProgram::RunParts(const std::function<void(int)>& run) {
+  if (parts_.parts == 1) return run(0);
+  if (parts_.lanes == 1) return RunLane(0, run);
+  lanes_.front().program->RefreshWeights();
+  backend_->OnEachThread([&](int lane) { RunLane(lane, run); });
+}
+
+void InferenceProgram::RunLane(int lane, const std::function<void(int)>& run) {
+  const Program& program = *lanes_[lane].program;
+  const int64_t end = parts_.parts * (lane + 1) / parts_.lanes;
+  for (int64_t part = parts_.parts * lane / parts_.lanes; part < end; ++part) {
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      CopyPart(inputs_[i], program_->inputs()[i], part, /*out=*/false);
+      CopyPart(inputs_[i], program.inputs()[i], part, /*out=*/false);
     }
-    run();
+    run(lane);
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      CopyPart(outputs_[i], program_->outputs()[i], part, /*out=*/true);
+      CopyPart(outputs_[i], program.outputs()[i], part, /*out=*/true);
     }
   }
 }

@@ -26,6 +26,15 @@ struct InferenceOptions {
   int64_t examples_at_once = 0;
 };
 
+// How the examples of a batch run through the model.
+struct BatchParts {
+  int64_t examples = 1;  // Of each part.
+  int64_t parts = 1;
+  // Parts that run at the same time: each on one of the backend's threads, which then do not wait
+  // for each other in every step; or one, on all of them, where there are fewer parts than threads.
+  int lanes = 1;
+};
+
 // Not thread-safe: one thread at a time. Store and backend must outlive it.
 class InferenceProgram {
  public:
@@ -36,9 +45,9 @@ class InferenceProgram {
                                                                  Backend* backend,
                                                                  const InferenceOptions& options);
 
-  // How many examples run through `graph` together under these options. Errors as Build().
-  static absl::StatusOr<int64_t> ExamplesAtOnce(const Graph& graph,
-                                                const InferenceOptions& options);
+  // How a batch is taken on so many threads. Errors as Build().
+  static absl::StatusOr<BatchParts> PartsOf(const Graph& graph, const InferenceOptions& options,
+                                            int threads);
 
   // Of the whole batch; the memory belongs to the program and never moves.
   absl::Span<const StagedTensor> inputs() const { return inputs_; }
@@ -50,18 +59,26 @@ class InferenceProgram {
   // the batch together.
   void RunTimed(absl::Span<double> seconds);
 
-  int64_t batch() const { return program_->batch() * parts_; }
-  int64_t examples_at_once() const { return program_->batch(); }
-  const ProgramStatistics& statistics() const { return program_->statistics(); }
+  int64_t batch() const { return parts_.examples * parts_.parts; }
+  const BatchParts& parts() const { return parts_; }
+  const ProgramStatistics& statistics() const { return lanes_.front().program->statistics(); }
 
  private:
-  InferenceProgram(std::unique_ptr<Program> program, int64_t parts)
-      : program_(std::move(program)), parts_(parts) {}
-  absl::Status Allocate(Backend* backend);
-  void RunInParts(const std::function<void()>& run);
+  struct Lane {
+    std::unique_ptr<Backend> backend;  // Null: the program's own.
+    std::unique_ptr<Program> program;
+  };
 
-  std::unique_ptr<Program> program_;
-  int64_t parts_;
+  InferenceProgram(Backend* backend, const BatchParts& parts) : backend_(backend), parts_(parts) {}
+  absl::Status BuildLanes(const Graph& graph, ParameterStore* store, ProgramOptions options);
+  absl::Status Allocate();
+  // Calls run(lane) for each part, on each lane for its share of them.
+  void RunParts(const std::function<void(int)>& run);
+  void RunLane(int lane, const std::function<void(int)>& run);
+
+  Backend* const backend_;
+  const BatchParts parts_;
+  std::vector<Lane> lanes_;
   std::vector<Buffer> memory_;
   std::vector<StagedTensor> inputs_;
   std::vector<StagedTensor> outputs_;

@@ -10,13 +10,18 @@
 
 #include "common/random.h"
 #include "common/status_matchers.h"
+#include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/kernels/reference/reference_backend.h"
 #include "worker/model/testing/graph_builder.h"
 
 namespace topiary {
 namespace {
 
+using testing::Each;
+using testing::FloatNear;
+using testing::Gt;
 using testing::HasSubstr;
+using testing::Pointwise;
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;
 
@@ -32,6 +37,27 @@ Graph Classifier(int64_t softmax_axis, int64_t width = 16) {
       .Build();
 }
 
+// The outputs for numbers that are the same for the same batch.
+std::vector<float> OutputsOf(InferenceProgram* program) {
+  const StagedTensor& x = program->inputs()[0];
+  Random random(3, kStreamTest, 1);
+  for (int64_t i = 0; i < x.shape.element_count(); ++i) {
+    static_cast<float*>(x.data)[i] = random.Normal();
+  }
+  program->Run();
+  std::vector<float> all;
+  for (const StagedTensor& output : program->outputs()) {
+    const auto* data = static_cast<const float*>(output.data);
+    all.insert(all.end(), data, data + output.shape.element_count());
+  }
+  return all;
+}
+
+void DoubleWeights(ParameterStore* store) {
+  for (float& weight : store->trainable_values()) weight *= 2;
+  store->MarkChanged();
+}
+
 struct Fixture {
   ReferenceBackend backend;
   std::unique_ptr<ParameterStore> store;
@@ -41,21 +67,7 @@ struct Fixture {
       : store(*ParameterStore::Create(graph, &backend)),
         program(InferenceProgram::Build(graph, store.get(), &backend, options)) {}
 
-  // The outputs for numbers that are the same for the same batch.
-  std::vector<float> Run() const {
-    const StagedTensor& x = (*program)->inputs()[0];
-    Random random(3, kStreamTest, 1);
-    for (int64_t i = 0; i < x.shape.element_count(); ++i) {
-      static_cast<float*>(x.data)[i] = random.Normal();
-    }
-    (*program)->Run();
-    std::vector<float> all;
-    for (const StagedTensor& output : (*program)->outputs()) {
-      const auto* data = static_cast<const float*>(output.data);
-      all.insert(all.end(), data, data + output.shape.element_count());
-    }
-    return all;
-  }
+  std::vector<float> Run() const { return OutputsOf(program->get()); }
 };
 
 InferenceOptions Options(int64_t batch, int64_t examples_at_once) {
@@ -73,7 +85,7 @@ TEST(InferenceProgram, PartsOfABatchGiveWhatTheWholeGives) {
   for (const int64_t examples : {1, 4, 6}) {
     const Fixture parts(Classifier(1), Options(12, examples));
     ASSERT_OK(parts.program.status());
-    EXPECT_EQ((*parts.program)->examples_at_once(), examples);
+    EXPECT_EQ((*parts.program)->parts().examples, examples);
     EXPECT_EQ((*parts.program)->batch(), 12);
     EXPECT_EQ((*parts.program)->inputs()[0].shape, Shape({12, 3}));
     EXPECT_EQ((*parts.program)->outputs()[1].shape, Shape({12, 16}));
@@ -81,20 +93,57 @@ TEST(InferenceProgram, PartsOfABatchGiveWhatTheWholeGives) {
   }
 }
 
+// Each thread takes its share of the parts, with the weights' copies of the first.
+TEST(InferenceProgram, PartsThatRunAtTheSameTimeGiveWhatTheWholeGives) {
+  const Graph graph = Classifier(1);
+  CpuBackendOptions backend_options;
+  backend_options.threads = 2;
+  const auto backend = *CpuBackend::Create(backend_options);
+  const Fixture whole(graph, Options(10, 10));
+  const std::vector<float> before = whole.Run();
+  DoubleWeights(whole.store.get());
+  const std::vector<float> after = whole.Run();
+  ASSERT_NE(before, after);
+
+  for (const int64_t examples : {2, 1}) {  // Five parts of two lanes are shared unevenly.
+    const auto store = *ParameterStore::Create(graph, backend.get());
+    const auto program =
+        *InferenceProgram::Build(graph, store.get(), backend.get(), Options(10, examples));
+    EXPECT_EQ(program->parts().lanes, 2);
+    EXPECT_EQ(program->parts().parts, 10 / examples);
+    EXPECT_THAT(OutputsOf(program.get()), Pointwise(FloatNear(1e-5), before));
+    DoubleWeights(store.get());
+    EXPECT_THAT(OutputsOf(program.get()), Pointwise(FloatNear(1e-5), after));
+    std::vector<double> seconds(program->statistics().forward_steps.size(), 0);
+    program->RunTimed(absl::MakeSpan(seconds));
+    EXPECT_THAT(seconds, Each(Gt(0)));
+  }
+}
+
+TEST(InferenceProgram, FewerPartsThanThreadsShareAllThreads) {
+  CpuBackendOptions backend_options;
+  backend_options.threads = 2;
+  const auto backend = *CpuBackend::Create(backend_options);
+  const Graph graph = Classifier(1);
+  const auto store = *ParameterStore::Create(graph, backend.get());
+  const auto program = *InferenceProgram::Build(graph, store.get(), backend.get(), Options(4, 4));
+  EXPECT_EQ(program->parts().lanes, 1);
+}
+
 TEST(InferenceProgram, TakesAsManyAsFitTheCaches) {
   // A megabyte of activations for each example; and few bytes.
   const Fixture large(Classifier(1, 1 << 17), Options(6, 0));
   ASSERT_OK(large.program.status());
-  EXPECT_LT((*large.program)->examples_at_once(), 6);
+  EXPECT_LT((*large.program)->parts().examples, 6);
   const Fixture small(Classifier(1), Options(6, 0));
   ASSERT_OK(small.program.status());
-  EXPECT_EQ((*small.program)->examples_at_once(), 6);
+  EXPECT_EQ((*small.program)->parts().examples, 6);
 }
 
 TEST(InferenceProgram, ExamplesThatDependOnOneAnotherStayTogether) {
   const Fixture mixed(Classifier(0, 1 << 17), Options(6, 0));
   ASSERT_OK(mixed.program.status());
-  EXPECT_EQ((*mixed.program)->examples_at_once(), 6);
+  EXPECT_EQ((*mixed.program)->parts().examples, 6);
   EXPECT_THAT(Fixture(Classifier(0), Options(6, 2)).program.status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("depend on one another")));
 }

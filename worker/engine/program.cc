@@ -24,8 +24,10 @@ Program::~Program() = default;
 absl::StatusOr<std::unique_ptr<Program>> Program::Build(const Graph& graph, ParameterStore* store,
                                                         Backend* backend,
                                                         const ProgramOptions& options) {
+  const CompiledProgram* weights_of =
+      options.weights_of == nullptr ? nullptr : options.weights_of->compiled_.get();
   ASSIGN_OR_RETURN(std::unique_ptr<CompiledProgram> compiled,
-                   CompileProgram(graph, store, backend, options));
+                   CompileProgram(graph, store, backend, options, weights_of));
   store->Freeze();
   return std::unique_ptr<Program>(new Program(std::move(compiled)));
 }

@@ -48,6 +48,8 @@ int ClassAxis(const Shape& output);
 // What the numbers of the output are, told from the last node and the loss.
 enum class OutputKind { kLogits, kProbabilities, kLogProbabilities, kValues };
 
+class Program;
+
 using SparseWeights = std::map<std::string, std::shared_ptr<const BlockSparsePattern>>;
 
 struct ProgramOptions {
@@ -70,6 +72,10 @@ struct ProgramOptions {
   // Results of Gelu and BatchNormalization of so many elements and more are not kept for the
   // backward pass, which computes them again: memory for a few percent of time.
   int64_t recompute_from = int64_t{1} << 18;
+  // Of the same graph and store, with the same options, on a backend that lays weights out as this
+  // one's does: its copies of weights in the layouts of kernels are used, and none made. It
+  // outlives the program, and has RefreshWeights() called. Inference only.
+  const Program* weights_of = nullptr;
 };
 
 // A host-accessible operand of the program, which the caller fills (inputs, labels) or
@@ -118,6 +124,9 @@ class Program {
   const StagedTensor& labels() const;
   OutputKind output_kind() const;
 
+  // Copies weights that have changed to the layouts of kernels. Forward() does so itself; programs
+  // that use another's copies (ProgramOptions::weights_of) do not.
+  void RefreshWeights();
   // Computes outputs and, with a loss, the loss. In training mode updates the running
   // statistics (and so the store's version).
   void Forward();
@@ -142,7 +151,6 @@ class Program {
 
  private:
   explicit Program(std::unique_ptr<CompiledProgram> compiled);
-  void RefreshWeights();
   void FinishForward();
 
   std::unique_ptr<CompiledProgram> compiled_;

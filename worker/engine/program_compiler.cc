@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/engine/fusion.h"
 #include "worker/engine/loss.h"
@@ -57,7 +58,7 @@ class Compiler {
     program_->batch = options.batch;
   }
 
-  absl::StatusOr<std::unique_ptr<CompiledProgram>> Run() {
+  absl::StatusOr<std::unique_ptr<CompiledProgram>> Run(const CompiledProgram* weights_of) {
     RETURN_IF_ERROR(StageInputs());
     ASSIGN_OR_RETURN(const LossInput loss_input,
                      FindLossInput(graph_, inferred_, options_.loss, loss_output()));
@@ -70,6 +71,7 @@ class Compiler {
     if (options_.loss != LossKind::kNone) RETURN_IF_ERROR(AddLoss(loss_input));
     if (has_gradients()) RETURN_IF_ERROR(AddGradients());
     program_->constants = lowering_.TakeConstants();
+    if (weights_of != nullptr) UseWeightsOf(*weights_of);
     ASSIGN_OR_RETURN(program_->memory, LayOutAndBind(backend_, &program_->steps));
     StageOutputs(outputs);
     Describe(nodes);
@@ -117,6 +119,18 @@ class Compiler {
       refs.push_back(std::move(ref));
     }
     return refs;
+  }
+
+  // The same steps have the same buffers.
+  void UseWeightsOf(const CompiledProgram& other) {
+    std::vector<BufferInfo>& buffers = program_->steps.buffers;
+    CHECK_EQ(buffers.size(), other.steps.buffers.size()) << "another graph, or other options";
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      if (!buffers[i].weights || buffers[i].external != nullptr) continue;
+      CHECK_EQ(buffers[i].bytes, other.steps.buffers[i].bytes);
+      buffers[i].external = other.memory.addresses[i];
+    }
+    program_->steps.weights.clear();
   }
 
   void StageOutputs(const std::vector<TensorRef>& refs) {
@@ -176,7 +190,8 @@ class Compiler {
 absl::StatusOr<std::unique_ptr<CompiledProgram>> CompileProgram(const Graph& graph,
                                                                 ParameterStore* store,
                                                                 Backend* backend,
-                                                                const ProgramOptions& options) {
+                                                                const ProgramOptions& options,
+                                                                const CompiledProgram* weights_of) {
   if (!backend->host_accessible()) {
     return absl::UnimplementedError("programs need a backend whose memory the host can access");
   }
@@ -191,7 +206,7 @@ absl::StatusOr<std::unique_ptr<CompiledProgram>> CompileProgram(const Graph& gra
   }
   ASSIGN_OR_RETURN(InferredGraph inferred, InferShapes(graph, input_shapes));
   RETURN_IF_ERROR(CheckParameters(inferred, *store, HasGradients(options)));
-  return Compiler(graph, std::move(inferred), store, backend, options).Run();
+  return Compiler(graph, std::move(inferred), store, backend, options).Run(weights_of);
 }
 
 }  // namespace topiary

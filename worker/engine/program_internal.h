@@ -29,11 +29,13 @@ struct CompiledProgram {
   ProgramStatistics statistics;
 };
 
-// Everything but running: see Program::Build().
+// Everything but running: see Program::Build(). `weights_of` is what options.weights_of is,
+// compiled.
 absl::StatusOr<std::unique_ptr<CompiledProgram>> CompileProgram(const Graph& graph,
                                                                 ParameterStore* store,
                                                                 Backend* backend,
-                                                                const ProgramOptions& options);
+                                                                const ProgramOptions& options,
+                                                                const CompiledProgram* weights_of);
 
 }  // namespace topiary
 

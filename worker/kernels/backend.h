@@ -11,6 +11,7 @@
 #define TOPIARY_WORKER_KERNELS_BACKEND_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -99,6 +100,13 @@ class Backend {
   // this backend does not have: the caller plans without it. INTERNAL where
   // the device or its library fails.
   virtual absl::StatusOr<std::unique_ptr<Kernel>> Plan(const OpDescription& op) = 0;
+
+  // One that computes the same on one thread. Those made by one backend may run kernels at the same
+  // time, each on a thread of OnEachThread().
+  virtual std::unique_ptr<Backend> SingleThreaded() const = 0;
+
+  // Calls body(i) for i in [0, info().threads), each on a thread of its own, and waits for them.
+  virtual void OnEachThread(const std::function<void(int)>& body) = 0;
 };
 
 }  // namespace topiary

@@ -50,14 +50,20 @@ absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
     const Graph& graph, const std::map<std::string, BlockShape>& blocks,
     const InferenceOptions& options, LayerCostSource* source, Backend* backend,
     const CostCheck& check) {
-  ASSIGN_OR_RETURN(const int64_t examples, InferenceProgram::ExamplesAtOnce(graph, options));
-  ASSIGN_OR_RETURN(const auto work, WorkOfLayers(graph, examples, LayerUse::kInference, blocks));
-  ASSIGN_OR_RETURN(auto costs, CostsOf(work, source, backend, check));
-  const int64_t runs = options.batch / examples;
-  const auto parts = static_cast<double>(runs);
+  ASSIGN_OR_RETURN(const BatchParts parts,
+                   InferenceProgram::PartsOf(graph, options, backend->info().threads));
+  ASSIGN_OR_RETURN(const auto work,
+                   WorkOfLayers(graph, parts.examples, LayerUse::kInference, blocks));
+  const std::unique_ptr<Backend> of_lane =
+      parts.lanes > 1 ? backend->SingleThreaded() : std::unique_ptr<Backend>();
+  ASSIGN_OR_RETURN(auto costs,
+                   CostsOf(work, source, of_lane == nullptr ? backend : of_lane.get(), check));
+  // Of the lane that takes the most parts.
+  const int64_t most = (parts.parts + parts.lanes - 1) / parts.lanes;
+  const auto runs = static_cast<double>(most);
   for (auto& [weight, cost] : costs) {
-    cost.dense_seconds *= parts;
-    for (LayerCost::Point& point : cost.sparse) point.seconds *= parts;
+    cost.dense_seconds *= runs;
+    for (LayerCost::Point& point : cost.sparse) point.seconds *= runs;
   }
   return costs;
 }

@@ -41,7 +41,7 @@ BreakEvenDensities BreakEvensOf(const std::map<std::string, LayerCost>& costs);
 
 // What a pass of a program of `options` spends on the layers of `graph` that have blocks in
 // `blocks`, by weight: for the whole batch, in however many parts it is taken. Errors as
-// InferenceProgram::ExamplesAtOnce() and CostsOf().
+// InferenceProgram::PartsOf() and CostsOf().
 absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
     const Graph& graph, const std::map<std::string, BlockShape>& blocks,
     const InferenceOptions& options, LayerCostSource* source, Backend* backend,

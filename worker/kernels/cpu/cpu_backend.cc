@@ -246,6 +246,19 @@ absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const CpuBackendO
   });
 }
 
+std::unique_ptr<Backend> CpuBackend::SingleThreaded() const {
+  auto state = std::make_unique<State>(*state_);
+  state->own.threads = state->onednn.threads = 1;
+  // Kernels that run at the same time do not share a stream.
+  state->onednn.stream = dnnl::stream(state->onednn.engine);
+  return std::unique_ptr<Backend>(new CpuBackend(std::move(state)));
+}
+
+void CpuBackend::OnEachThread(const std::function<void(int)>& body) {
+  ParallelFor(state_->own.threads, state_->own.threads, 0, 1,
+              [&](int64_t, int64_t, int thread) { body(thread); });
+}
+
 BackendInfo CpuBackend::info() const {
   const dnnl_version_t* version = dnnl_version();
   return {"onednn",

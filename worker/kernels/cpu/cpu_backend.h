@@ -3,6 +3,7 @@
 #ifndef TOPIARY_WORKER_KERNELS_CPU_CPU_BACKEND_H_
 #define TOPIARY_WORKER_KERNELS_CPU_CPU_BACKEND_H_
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -47,6 +48,8 @@ class CpuBackend : public Backend {
   // What neither oneDNN nor an own kernel can do, such as tensors without elements,
   // is done by the reference backend's loops; but not a product of another precision than theirs.
   absl::StatusOr<std::unique_ptr<Kernel>> Plan(const OpDescription& op) override;
+  std::unique_ptr<Backend> SingleThreaded() const override;
+  void OnEachThread(const std::function<void(int)>& body) override;
 
  private:
   struct State;

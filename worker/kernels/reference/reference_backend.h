@@ -2,6 +2,7 @@
 #ifndef TOPIARY_WORKER_KERNELS_REFERENCE_REFERENCE_BACKEND_H_
 #define TOPIARY_WORKER_KERNELS_REFERENCE_REFERENCE_BACKEND_H_
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -17,6 +18,10 @@ class ReferenceBackend : public Backend {
   bool host_accessible() const override { return true; }
   absl::StatusOr<Buffer> Allocate(size_t bytes) override;
   absl::StatusOr<std::unique_ptr<Kernel>> Plan(const OpDescription& op) override;
+  std::unique_ptr<Backend> SingleThreaded() const override {
+    return std::make_unique<ReferenceBackend>();
+  }
+  void OnEachThread(const std::function<void(int)>& body) override { body(0); }
 };
 
 }  // namespace topiary
