@@ -91,8 +91,11 @@ void CopyPart(const StagedTensor& whole, const StagedTensor& part, int64_t index
 absl::StatusOr<BatchParts> InferenceProgram::PartsOf(const Graph& graph,
                                                      const InferenceOptions& options, int threads) {
   ASSIGN_OR_RETURN(const int64_t examples, ExamplesAtOnce(graph, options));
-  const int64_t parts = options.batch / examples;
-  return BatchParts{examples, parts, parts < threads ? 1 : threads};
+  BatchParts result{examples, options.batch / examples, threads};
+  // With fewer than three quarters of the threads at work, all of them on each part do better.
+  const int64_t turns = result.parts_of_a_lane() * threads;
+  if (result.parts < threads || 4 * result.parts < 3 * turns) result.lanes = 1;
+  return result;
 }
 
 absl::StatusOr<std::unique_ptr<InferenceProgram>> InferenceProgram::Build(

@@ -31,8 +31,11 @@ struct BatchParts {
   int64_t examples = 1;  // Of each part.
   int64_t parts = 1;
   // Parts that run at the same time: each on one of the backend's threads, which then do not wait
-  // for each other in every step; or one, on all of them, where there are fewer parts than threads.
+  // for each other in every step; or one, on all of them, where the parts would keep too few busy.
   int lanes = 1;
+
+  // Of the lane that takes the most.
+  int64_t parts_of_a_lane() const { return (parts + lanes - 1) / lanes; }
 };
 
 // Not thread-safe: one thread at a time. Store and backend must outlive it.

@@ -120,14 +120,17 @@ TEST(InferenceProgram, PartsThatRunAtTheSameTimeGiveWhatTheWholeGives) {
   }
 }
 
-TEST(InferenceProgram, FewerPartsThanThreadsShareAllThreads) {
-  CpuBackendOptions backend_options;
-  backend_options.threads = 2;
-  const auto backend = *CpuBackend::Create(backend_options);
-  const Graph graph = Classifier(1);
-  const auto store = *ParameterStore::Create(graph, backend.get());
-  const auto program = *InferenceProgram::Build(graph, store.get(), backend.get(), Options(4, 4));
-  EXPECT_EQ(program->parts().lanes, 1);
+TEST(InferenceProgram, PartsRunAtTheSameTimeWhereTheyKeepThreadsBusy) {
+  const auto lanes = [](int64_t batch, int64_t examples, int threads) {
+    return InferenceProgram::PartsOf(Classifier(1), Options(batch, examples), threads)->lanes;
+  };
+  EXPECT_EQ(lanes(4, 4, 2), 1);  // One part.
+  EXPECT_EQ(lanes(4, 2, 2), 2);
+  EXPECT_EQ(lanes(4, 1, 1), 1);
+  EXPECT_EQ(lanes(3, 1, 2), 2);
+  EXPECT_EQ(lanes(3, 1, 4), 1);   // Fewer parts than threads.
+  EXPECT_EQ(lanes(9, 1, 8), 1);   // One thread would take two, seven would wait for it.
+  EXPECT_EQ(lanes(12, 1, 8), 8);  // Three quarters of the threads work.
 }
 
 TEST(InferenceProgram, TakesAsManyAsFitTheCaches) {

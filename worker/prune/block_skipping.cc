@@ -58,9 +58,7 @@ absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
       parts.lanes > 1 ? backend->SingleThreaded() : std::unique_ptr<Backend>();
   ASSIGN_OR_RETURN(auto costs,
                    CostsOf(work, source, of_lane == nullptr ? backend : of_lane.get(), check));
-  // Of the lane that takes the most parts.
-  const int64_t most = (parts.parts + parts.lanes - 1) / parts.lanes;
-  const auto runs = static_cast<double>(most);
+  const auto runs = static_cast<double>(parts.parts_of_a_lane());
   for (auto& [weight, cost] : costs) {
     cost.dense_seconds *= runs;
     for (LayerCost::Point& point : cost.sparse) point.seconds *= runs;
