@@ -115,7 +115,7 @@ absl::Status InferenceProgram::BuildLanes(const Graph& graph, ParameterStore* st
                                           ProgramOptions options) {
   while (static_cast<int>(lanes_.size()) < parts_.lanes) {
     Lane lane;
-    if (parts_.lanes > 1) lane.backend = backend_->SingleThreaded();
+    lane.backend = parts_.OwnBackendOfALane(*backend_);
     Backend* const backend = lane.backend == nullptr ? backend_ : lane.backend.get();
     ASSIGN_OR_RETURN(lane.program, Program::Build(graph, store, backend, options));
     lanes_.push_back(std::move(lane));

@@ -36,6 +36,10 @@ struct BatchParts {
 
   // Of the lane that takes the most.
   int64_t parts_of_a_lane() const { return (parts + lanes - 1) / lanes; }
+  // What a lane computes on: a backend of its own, or null for `backend` itself.
+  std::unique_ptr<Backend> OwnBackendOfALane(const Backend& backend) const {
+    return lanes > 1 ? backend.SingleThreaded() : nullptr;
+  }
 };
 
 // Not thread-safe: one thread at a time. Store and backend must outlive it.

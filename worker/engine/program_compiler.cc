@@ -124,6 +124,7 @@ class Compiler {
   // The same steps have the same buffers.
   void UseWeightsOf(const CompiledProgram& other) {
     std::vector<BufferInfo>& buffers = program_->steps.buffers;
+    CHECK(!has_gradients()) << "copies of weights that change in each step are nobody else's";
     CHECK_EQ(buffers.size(), other.steps.buffers.size()) << "another graph, or other options";
     for (size_t i = 0; i < buffers.size(); ++i) {
       if (!buffers[i].weights || buffers[i].external != nullptr) continue;

@@ -54,8 +54,7 @@ absl::StatusOr<std::map<std::string, LayerCost>> InferenceCosts(
                    InferenceProgram::PartsOf(graph, options, backend->info().threads));
   ASSIGN_OR_RETURN(const auto work,
                    WorkOfLayers(graph, parts.examples, LayerUse::kInference, blocks));
-  const std::unique_ptr<Backend> of_lane =
-      parts.lanes > 1 ? backend->SingleThreaded() : std::unique_ptr<Backend>();
+  const std::unique_ptr<Backend> of_lane = parts.OwnBackendOfALane(*backend);
   ASSIGN_OR_RETURN(auto costs,
                    CostsOf(work, source, of_lane == nullptr ? backend : of_lane.get(), check));
   const auto runs = static_cast<double>(parts.parts_of_a_lane());
