@@ -19,6 +19,7 @@
 #include "worker/kernels/blocksparse/block_sparse_matmul.h"
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/kernels/simd/cpu_isa.h"
+#include "worker/tensor/tensor.h"
 
 namespace topiary {
 namespace {
@@ -42,6 +43,9 @@ void FillRandomly(float* data, int64_t count, uint64_t stream) {
 TensorDescription Matrix(int64_t rows, int64_t cols) {
   return {Shape({rows, cols}), DType::kFloat32, Layout::Plain()};
 }
+
+// Begins a cache line, as operands in a program do.
+Tensor Floats(int64_t count) { return Tensor(DType::kFloat32, Shape({count})); }
 
 // A layer [size, size] of which some blocks are left, in W and in the dense operands alike.
 class Layer {
@@ -79,8 +83,12 @@ class Layer {
 
 class Benchmark {
  public:
-  Benchmark(const BlockSparseLayerOptions& options, Backend* backend, BenchmarkRun* run)
-      : options_(options), size_(options.size), isa_(DetectedIsa()), backend_(backend), run_(run) {}
+  Benchmark(const BlockSparseLayerOptions& options, CpuBackend* backend, BenchmarkRun* run)
+      : options_(options),
+        size_(options.size),
+        isa_(backend->own_isa()),
+        backend_(backend),
+        run_(run) {}
 
   absl::Status Run() {
     for (const Shape2D& block : kBlocks) {
@@ -127,14 +135,15 @@ class Benchmark {
                      BlockSparseMatMul::Create(transposed ? pattern.Transposed() : pattern, batch,
                                                isa_, options_.threads));
     const float* weights = layer.weights().data();
-    std::vector<float> packed(ours.packed_floats()), scratch(ours.scratch_floats());
+    Tensor packed = Floats(ours.packed_floats()), scratch = Floats(ours.scratch_floats());
     ours.Pack(transposed ? MatrixView{weights, 1, size_} : MatrixView{weights, size_, 1}, 1,
-              packed.data());
-    std::vector<float> y(batch * size_);
+              packed.data<float>());
+    Tensor y = Floats(batch * size_);
     return Measure(
         name,
         [&] {
-          ours.Run(dense.operand(0), packed.data(), nullptr, false, scratch.data(), y.data());
+          ours.Run(dense.operand(0), packed.data<float>(), nullptr, false, scratch.data<float>(),
+                   y.data<float>());
         },
         [&] { dense.Run(); }, y, dense.operand(2));
   }
@@ -149,18 +158,18 @@ class Benchmark {
     ASSIGN_OR_RETURN(
         BlockSparseWeightGradient ours,
         BlockSparseWeightGradient::Create(layer.pattern(), batch, isa_, options_.threads));
-    std::vector<float> d_w(size_ * size_), scratch(ours.scratch_floats());
+    Tensor d_w = Floats(size_ * size_), scratch = Floats(ours.scratch_floats());
     // Where nothing is kept, the dense gradient counts as the right one.
     dense.Run();
-    std::copy_n(dense.operand(2), size_ * size_, d_w.data());
+    std::copy_n(dense.operand(2), size_ * size_, d_w.data<float>());
     for (int64_t i = 0; i < size_ * size_; ++i) {
-      if (layer.pattern().Keeps(i / size_, i % size_)) d_w[i] = std::nanf("");
+      if (layer.pattern().Keeps(i / size_, i % size_)) d_w.data<float>()[i] = std::nanf("");
     }
     return Measure(
                name,
                [&] {
-                 ours.Run(dense.operand(0), dense.operand(1), {d_w.data(), size_, 1}, 1,
-                          scratch.data());
+                 ours.Run(dense.operand(0), dense.operand(1), {d_w.data<float>(), size_, 1}, 1,
+                          scratch.data<float>());
                },
                [&] { dense.Run(); }, d_w, dense.operand(2))
         .status();
@@ -168,14 +177,14 @@ class Benchmark {
 
   // Compares results and times, adds a row, and returns the ratio.
   absl::StatusOr<double> Measure(const std::string& name, const std::function<void()>& ours,
-                                 const std::function<void()>& dense,
-                                 const std::vector<float>& result, const float* expected) {
+                                 const std::function<void()>& dense, const Tensor& result,
+                                 const float* expected) {
     for (int i = 0; i < kWarmUps; ++i) {
       ours();
       dense();
     }
-    const double difference =
-        RelativeDifference(result.data(), absl::MakeConstSpan(expected, result.size()));
+    const double difference = RelativeDifference(
+        result.data<float>(), absl::MakeConstSpan(expected, result.element_count()));
     if (!(difference <= 1e-5)) {
       return absl::FailedPreconditionError(
           absl::StrCat(name, ": the results differ by ", difference, " of the largest number"));

@@ -268,6 +268,8 @@ BackendInfo CpuBackend::info() const {
           state_->precision};
 }
 
+CpuIsa CpuBackend::own_isa() const { return state_->own.simd->isa; }
+
 absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
   // Large memory comes zeroed from the system, and takes none before it is touched.
   constexpr size_t kAlignment = 64;

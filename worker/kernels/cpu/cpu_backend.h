@@ -43,6 +43,7 @@ class CpuBackend : public Backend {
   ~CpuBackend() override;
 
   BackendInfo info() const override;
+  CpuIsa own_isa() const;  // What own kernels run with.
   bool host_accessible() const override { return true; }
   absl::StatusOr<Buffer> Allocate(size_t bytes) override;
   // What neither oneDNN nor an own kernel can do, such as tensors without elements,
