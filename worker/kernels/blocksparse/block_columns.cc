@@ -48,6 +48,15 @@ void BlockColumns::AddTerm(int64_t tap, int64_t input, int64_t depth) {
   cost_.back() += depth * column.width;
 }
 
+void BlockColumns::PlaceInOrder(int64_t first, const std::vector<int64_t>& order) {
+  if (order.empty()) return;
+  int64_t at = terms_[first].weights;
+  for (const int64_t index : order) {
+    terms_[index].weights = at;
+    at += terms_[index].depth;
+  }
+}
+
 BlockColumn BlockColumns::At(int64_t j, const float* bias, bool relu) const {
   const Column& column = columns_[j];
   BlockColumn result;
@@ -94,7 +103,7 @@ bool operator==(const BlockColumns& a, const BlockColumns& b) {
            x.end_term == y.end_term;
   };
   const auto same_term = [](const BlockTerm& x, const BlockTerm& y) {
-    return x.input == y.input && x.depth == y.depth && x.tap == y.tap;
+    return x.input == y.input && x.depth == y.depth && x.tap == y.tap && x.weights == y.weights;
   };
   return std::equal(a.columns_.begin(), a.columns_.end(), b.columns_.begin(), b.columns_.end(),
                     same_column) &&

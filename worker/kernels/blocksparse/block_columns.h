@@ -81,6 +81,13 @@ class BlockColumns {
   int64_t size() const { return static_cast<int64_t>(columns_.size()); }
   int64_t output(int64_t j) const { return columns_[j].output; }
   int64_t widest() const { return widest_; }
+  // Terms [first_term(j), first_term(j + 1)) are those of column j.
+  int64_t first_term(int64_t j) const {
+    return j < size() ? columns_[j].first_term : static_cast<int64_t>(terms_.size());
+  }
+  const BlockTerm& term(int64_t index) const { return terms_[index]; }
+  // Packs the terms from `first` on in another order: `order` names each of them once.
+  void PlaceInOrder(int64_t first, const std::vector<int64_t>& order);
   // Column j as the kernels take it; `bias` is that of all outputs, or null.
   BlockColumn At(int64_t j, const float* bias, bool relu) const;
 

@@ -9,7 +9,8 @@
 // Two ways to multiply. Along columns: a vector holds neighbouring outputs of one row, and each
 // number of the row is broadcast; this suits wide blocks, and few rows. Along rows: a vector holds
 // one output of neighbouring rows, and each weight is broadcast; this suits blocks narrower than
-// vectors, and wants the rows in panels.
+// vectors, and wants the rows in panels. Sums stay in registers until they are done, but for
+// columns one output wide, where inputs do.
 //
 // A panel is the transpose of some rows, as many as `units` vectors have lanes: element f of row r
 // lies at [f * units * lanes + r]. Rows beyond the last one are 0.
@@ -54,14 +55,36 @@ struct BlockColumn {
   bool relu = false;
 };
 
-// The largest number of vectors that a panel is high. Where all columns are one wide, a weight
-// serves more of them before the next is needed.
+// What the same inputs contribute to some single outputs.
+struct BlockStrip {
+  int64_t input = 0;  // As of BlockTerm.
+  int64_t depth = 0;  // A power of two, at most BlockKernels::strip_depth.
+  // The weights of entry i, [depth], are at `weights` + i * stride of the packed ones, and its
+  // output is BlockTile::outputs[first_output + i].
+  int64_t weights = 0;
+  int64_t stride = 0;
+  int64_t first_output = 0;
+  int64_t count = 0;
+};
+
+// Outputs [output, output + width), to which strips add.
+struct BlockTile {
+  const BlockStrip* strips = nullptr;
+  int64_t strip_count = 0;
+  const int32_t* outputs = nullptr;
+  int64_t output = 0;
+  int64_t width = 0;
+  const float* bias = nullptr;  // [width], or null.
+  bool relu = false;
+};
+
+// The largest number of vectors that a panel is high.
 constexpr int64_t kMaxPanelUnits = 3;
-constexpr int64_t kMaxUnitsOfOneColumn = 6;
 
 struct BlockKernels {
   CpuIsa isa;
   int64_t lanes;
+  int64_t strip_depth;  // The largest of a strip.
 
   // Along columns: y[r * y_stride + c] of rows r in [0, rows) of x, which are x_stride apart.
   // `column.stride` is a multiple of `lanes`, and the weights beyond `width` are 0.
@@ -73,9 +96,15 @@ struct BlockKernels {
                             const GatheredRows& rows, int64_t output);
 
   // Along rows, from a panel of all inputs to the outputs' part of a panel. `units` is in
-  // [1, kMaxPanelUnits], or up to kMaxUnitsOfOneColumn where the column's width is 1.
+  // [1, kMaxPanelUnits].
   void (*multiply_panel)(const BlockColumn& column, const float* weights, const float* x_panel,
                          int64_t units, float* y_panel);
+
+  // The same of columns one wide, from a panel of all inputs to one of all outputs. A number of a
+  // panel then serves one multiplication: inputs stay in registers while the sums pass by, instead
+  // of the other way round.
+  void (*multiply_strips)(const BlockTile& tile, const float* weights, const float* x_panel,
+                          int64_t units, float* y_panel);
 
   // Rows of `features` floats each into a panel of `units` vectors, and back. `rows` is at most
   // units * lanes.

@@ -28,10 +28,6 @@ absl::Status CheckPlan(const BlockSparsePattern& pattern, const ConvolutionShape
       ", but the pattern is of ", pattern.groups, " x ", pattern.rows, " x ", pattern.cols));
 }
 
-bool GoesAlongColumns(int64_t width, int64_t rows, const BlockKernels& kernels) {
-  return width >= 2 * kernels.lanes || rows < kernels.lanes;
-}
-
 GatherAxis ForwardAxis(const ConvolutionAxis& axis) {
   GatherAxis gather;
   gather.rows = gather.target = axis.dst;
@@ -107,7 +103,8 @@ void BlockSparseConvolution::AddForward(const BlockSparsePattern& pattern,
                                         const BlockKernels& kernels) {
   GatherShape gather = ForwardShape(shape_);
   const int64_t channels = shape_.src_channels / shape_.groups;
-  const bool along_columns = GoesAlongColumns(pattern.block_cols, gather.rows(), kernels);
+  const bool along_columns =
+      GoesAlongColumns(gather, pattern.block_cols, pattern.kept_elements(), kernels);
   const int64_t tap_inputs = along_columns ? 0 : gather.inputs;
 
   BlockColumns columns;
@@ -150,7 +147,7 @@ void BlockSparseConvolution::AddDataGradient(const BlockSparsePattern& pattern,
   }
   const int64_t channels = shape_.src_channels / shape_.groups;
   const int64_t width = std::gcd(channels, pattern.block_rows);
-  const bool along_columns = GoesAlongColumns(width, gather.rows(), kernels);
+  const bool along_columns = GoesAlongColumns(gather, width, pattern.kept_elements(), kernels);
   const int64_t tap_inputs = along_columns ? 0 : gather.inputs;
 
   BlockColumns columns;

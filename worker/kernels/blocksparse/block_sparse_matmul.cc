@@ -33,7 +33,9 @@ absl::StatusOr<BlockSparseMatMul> BlockSparseMatMul::Create(const BlockSparsePat
                                                             int64_t rows, CpuIsa isa, int threads) {
   if (const absl::Status status = CheckPlan(pattern, rows, threads); !status.ok()) return status;
   const BlockKernels& kernels = BlockKernelsFor(isa);
-  const bool along_columns = pattern.block_cols >= 2 * kernels.lanes || rows < kernels.lanes;
+  GatherShape shape = RowsOfMatrix(pattern, rows);
+  const bool along_columns =
+      GoesAlongColumns(shape, pattern.block_cols, pattern.kept_elements(), kernels);
   BlockColumns columns;
   const BlockSparsePattern by_output = pattern.Transposed();
   for (int64_t j = 0; j < by_output.down(); ++j) {
@@ -45,10 +47,10 @@ absl::StatusOr<BlockSparseMatMul> BlockSparseMatMul::Create(const BlockSparsePat
       columns.AddTerm(0, by_output.ColOf(i), by_output.ColsOf(i));
     }
   }
-  return BlockSparseMatMul(pattern.rows,
-                           GatheredProduct(RowsOfMatrix(pattern, rows), std::move(columns), kernels,
-                                           along_columns, threads),
-                           threads);
+  return BlockSparseMatMul(
+      pattern.rows,
+      GatheredProduct(std::move(shape), std::move(columns), kernels, along_columns, threads),
+      threads);
 }
 
 bool BlockSparseMatMul::PacksLike(const BlockSparseMatMul& other) const {

@@ -11,12 +11,30 @@ namespace {
 // Rows of a table at most: what nine taps see of them fits half of the first cache.
 constexpr int64_t kMostTableRows = 8 * kChunkUnit;
 
+// Columns of at least a cache line can go either way where vectors are as wide.
+constexpr int64_t kLeastWidth = 16;
+
+// Tiles of columns one vector wide keep the multipliers less busy than panels do, but panels must
+// be packed and unpacked: so many multiplications for each number packed make up for that.
+constexpr int64_t kPanelPays = 24;
+
+// So many numbers of x do not wait in a cache.
+constexpr int64_t kPrefetchFloats = 2 << 20;
+
 bool IsIdentity(const GatherAxis& axis) {
   return axis.offsets == std::vector<int64_t>{0} && axis.step == 1 && axis.rows == axis.source &&
          axis.rows == axis.target && axis.target_step == 1 && axis.target_offset == 0;
 }
 
 }  // namespace
+
+bool GoesAlongColumns(const GatherShape& shape, int64_t width, int64_t kept,
+                      const BlockKernels& kernels) {
+  if (shape.rows() < kernels.lanes || width >= 2 * kernels.lanes) return true;
+  // What several taps see is packed several times.
+  return width >= kLeastWidth &&
+         (shape.taps() > 1 || kept < kPanelPays * (shape.inputs + shape.outputs));
+}
 
 GatheredProduct::GatheredProduct(GatherShape shape, BlockColumns columns,
                                  const BlockKernels& kernels, bool along_columns, int threads)
@@ -32,13 +50,13 @@ GatheredProduct::GatheredProduct(GatherShape shape, BlockColumns columns,
     if (!gathers_nothing_) chunk_ = std::min(chunk_, kMostTableRows);
     return;
   }
-  if (gathers_nothing_) {
-    panel_units_ = columns_.widest() == 1 ? kMaxUnitsOfOneColumn : kMaxPanelUnits;
-  } else {
+  panel_units_ = kMaxPanelUnits;
+  if (!gathers_nothing_) {
     // A panel has what all taps see.
     const int64_t unit_floats = kernels.lanes * (shape_.taps() * shape_.inputs + shape_.outputs);
     panel_units_ = std::min(kMaxPanelUnits, std::max<int64_t>(1, kChunkFloats / unit_floats));
   }
+  if (columns_.widest() == 1) strips_ = BlockStrips(kernels, &columns_);
   chunk_ = panel_units_ * kernels.lanes;
 }
 
@@ -80,13 +98,26 @@ void GatheredProduct::FillTables(const Product& product, int64_t first, int64_t 
   FillTargetTable(shape_, product.y, first, count, workspace.y);
 }
 
+void GatheredProduct::Prefetch(const float* x, int64_t floats, int64_t share,
+                               int64_t shares) const {
+  if (!gathers_nothing_ || shape_.rows() * shape_.inputs < kPrefetchFloats) return;
+  const Range part = PartOf(floats, kLineFloats, static_cast<int>(share), static_cast<int>(shares));
+  for (int64_t i = part.begin; i < part.end; i += kLineFloats) {
+    __builtin_prefetch(x + i, /*rw=*/0, /*locality=*/2);
+  }
+}
+
 void GatheredProduct::MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
                                            const ColumnRange& columns,
                                            const Workspace& workspace) const {
   for (int64_t row = first; row < end; row += chunk_) {
     const int64_t count = std::min(chunk_, end - row);
     if (!gathers_nothing_) FillTables(product, row, count, workspace);
+    const int64_t next = row + count;
+    const int64_t next_floats = std::min(chunk_, end - next) * shape_.inputs;
     for (int64_t j = columns.begin; j < columns.end; ++j) {
+      Prefetch(product.x + next * shape_.inputs, next_floats, j - columns.begin,
+               columns.end - columns.begin);
       const BlockColumn column = columns_.At(j, product.bias, product.relu);
       if (gathers_nothing_) {
         kernels_->multiply_rows(
@@ -123,7 +154,11 @@ void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, i
     const int64_t units = NextUnits(RoundUp(end - first, lanes) / lanes, panel_units_);
     const int64_t count = std::min(end - first, units * lanes);
     PackPanel(product, first, count, units, workspace);
-    for (int64_t j = 0; j < columns_.size(); ++j) {
+    for (int64_t j = 0; j < strips_.size(); ++j) {
+      kernels_->multiply_strips(strips_.At(j, product.bias, product.relu), product.packed,
+                                workspace.x_panel, units, workspace.y_panel);
+    }
+    for (int64_t j = 0; j < columns_.size() && strips_.empty(); ++j) {
       kernels_->multiply_panel(columns_.At(j, product.bias, product.relu), product.packed,
                                workspace.x_panel, units,
                                workspace.y_panel + columns_.output(j) * units * lanes);

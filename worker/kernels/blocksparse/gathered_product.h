@@ -9,6 +9,7 @@
 
 #include "worker/kernels/blocksparse/block_columns.h"
 #include "worker/kernels/blocksparse/block_kernels.h"
+#include "worker/kernels/blocksparse/block_strips.h"
 #include "worker/kernels/blocksparse/gather.h"
 
 namespace topiary {
@@ -16,6 +17,11 @@ namespace topiary {
 // What is still to be done to rows [first, first + count) of the result, which one core has just
 // made. May be empty.
 using FinishRows = std::function<void(int64_t first, int64_t count)>;
+
+// Whether to go along columns of `width` outputs (block_kernels.h), where `kept` weights are
+// multiplied with what the taps see of each row.
+bool GoesAlongColumns(const GatherShape& shape, int64_t width, int64_t kept,
+                      const BlockKernels& kernels);
 
 // A plan: all memory is the caller's. Thread-safe.
 class GatheredProduct {
@@ -64,6 +70,9 @@ class GatheredProduct {
                   const Workspace& workspace) const;
   void PackPanel(const Product& product, int64_t first, int64_t count, int64_t units,
                  const Workspace& workspace) const;
+  // Asks for share `share` of `shares` of the rows that are next. Kept blocks read the lines of a
+  // row in an order that no processor foresees.
+  void Prefetch(const float* x, int64_t floats, int64_t share, int64_t shares) const;
   void MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
                             const ColumnRange& columns, const Workspace& workspace) const;
   void MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
@@ -71,6 +80,7 @@ class GatheredProduct {
 
   GatherShape shape_;
   BlockColumns columns_;
+  BlockStrips strips_;  // Of products along rows whose columns are one wide.
   const BlockKernels* kernels_;
   bool along_columns_;
   int threads_;
