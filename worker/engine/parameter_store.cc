@@ -140,7 +140,7 @@ absl::Status ParameterStore::Allocate(StorePurpose purpose) {
       table.width = parameter.shape[1];
       table.value = parameter.value;
       table.applied.assign(table.rows, 0);
-      table.place.assign(table.rows, -1);
+      table.place_of_row.assign(table.rows, -1);
     } else if (parameter.trainable) {
       parameter.value = values_ + offset;
       if (gradients_ != nullptr) parameter.gradient = gradients_ + offset;

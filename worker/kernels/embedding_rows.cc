@@ -22,15 +22,28 @@ void MissedUpdates::Clear() {
 }
 
 void EmbeddingRows::Touch(const int64_t* indices, int64_t count) {
-  for (const int32_t row : touched) place[row] = -1;
+  for (const int32_t row : touched) place_of_row[row] = -1;
   touched.clear();
+  place_of_index.resize(count);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = RowOf(indices[i]);
-    if (row < 0 || place[row] >= 0) continue;
-    place[row] = static_cast<int32_t>(touched.size());
-    touched.push_back(static_cast<int32_t>(row));
+    if (row >= 0 && place_of_row[row] < 0) {
+      place_of_row[row] = static_cast<int32_t>(touched.size());
+      touched.push_back(static_cast<int32_t>(row));
+    }
+    place_of_index[i] = row < 0 ? -1 : place_of_row[row];
   }
-  gradient.assign(touched.size() * static_cast<size_t>(width), 0.0F);
+  gradient.resize(touched.size() * static_cast<size_t>(width));
+}
+
+void EmbeddingRows::Prefetch(int64_t row) const {
+  constexpr int64_t kLineFloats = 16;
+  const int64_t floats = std::min<int64_t>(width, 4 * kLineFloats);
+  for (int64_t i = 0; i < floats; i += kLineFloats) {
+    __builtin_prefetch(value + row * width + i, /*rw=*/1);
+    if (momentum != nullptr) __builtin_prefetch(momentum + row * width + i, /*rw=*/1);
+  }
+  if (missed != nullptr) __builtin_prefetch(applied.data() + row, /*rw=*/1);
 }
 
 void EmbeddingRows::CatchUp(int64_t row) {

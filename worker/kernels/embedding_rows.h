@@ -52,8 +52,9 @@ struct EmbeddingRows {
   // Of the step under way: the distinct rows it reads, in the order in which it does, and the
   // gradients of each.
   std::vector<int32_t> touched;
-  std::vector<int32_t> place;   // [rows]: where in `touched`, -1: nowhere.
-  std::vector<float> gradient;  // [touched, width]
+  std::vector<int32_t> place_of_row;    // [rows]: where in `touched`, -1: nowhere.
+  std::vector<int32_t> place_of_index;  // Of each index: the same of the row that it names.
+  std::vector<float> gradient;          // [touched, width]
 
   // The row that `index` names, of which negative ones count from the end; -1 where there is none.
   int64_t RowOf(int64_t index) const {
@@ -61,8 +62,10 @@ struct EmbeddingRows {
     return index < 0 || index >= rows ? -1 : index;
   }
 
-  // Makes those that `indices` name the touched rows, with gradients of 0.
+  // Makes those that `indices` name the touched rows. Their gradients are not set.
   void Touch(const int64_t* indices, int64_t count);
+  // Asks for a row that is wanted soon.
+  void Prefetch(int64_t row) const;
   // Brings a row up to date.
   void CatchUp(int64_t row);
 };

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "worker/kernels/embedding_rows.h"
 #include "worker/kernels/reference/reference_ops.h"
 
@@ -20,12 +22,12 @@ void EmbeddingForward(const OpDescription& op, Buffers buffers) {
 
 void EmbeddingBackward(const OpDescription& op, Buffers buffers) {
   EmbeddingRows& table = *std::get<EmbeddingParameters>(op.parameters).table;
-  const auto* indices = static_cast<const int64_t*>(buffers[1]);
+  std::fill(table.gradient.begin(), table.gradient.end(), 0.0F);
   for (int64_t i = 0; i < op.operands[1].shape[0]; ++i) {
-    const int64_t row = table.RowOf(indices[i]);
-    if (row < 0) continue;
+    const int64_t place = table.place_of_index[i];
+    if (place < 0) continue;
     for (int64_t j = 0; j < table.width; ++j) {
-      table.gradient[table.place[row] * table.width + j] += F32(buffers, 0)[i * table.width + j];
+      table.gradient[place * table.width + j] += F32(buffers, 0)[i * table.width + j];
     }
   }
 }
