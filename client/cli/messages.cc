@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
@@ -81,21 +82,9 @@ absl::StatusOr<v1::JobState> ParseState(absl::string_view word) {
 }
 
 std::string MethodName(const v1::CompressionSpec& spec) {
-  switch (spec.method_case()) {
-    case v1::CompressionSpec::kDense:
-      return "dense";
-    case v1::CompressionSpec::kEvaluate:
-      return "evaluate";
-    case v1::CompressionSpec::kMagnitude:
-      return spec.magnitude().has_one_shot() ? "magnitude_one_shot" : "magnitude";
-    case v1::CompressionSpec::kSequentialAttentionPp:
-      return "sequential_attention_pp";
-    case v1::CompressionSpec::kBenchmark:
-      return "benchmark";
-    case v1::CompressionSpec::METHOD_NOT_SET:
-      break;
-  }
-  return "";
+  if (spec.magnitude().has_one_shot()) return "magnitude_one_shot";
+  const auto* field = v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case());
+  return field == nullptr ? "" : field->name();
 }
 
 }  // namespace topiary

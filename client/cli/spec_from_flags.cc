@@ -9,6 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "client/cli/exit_code.h"
 #include "common/status_macros.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
 
 namespace topiary {
 namespace {
@@ -53,25 +55,30 @@ absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
   return absl::OkStatus();
 }
 
-absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
-  const std::string& method = flags.method;
-  if (method == "dense") {
-    spec->mutable_dense();
-  } else if (method == "evaluate") {
-    spec->mutable_evaluate();
-  } else if (method == "magnitude") {
-    spec->mutable_magnitude()->mutable_gradual();
-  } else if (method == "magnitude_one_shot") {
+// Chooses the method whose field in the spec is called `word`, with its defaults.
+absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
+  if (word == "magnitude_one_shot") {
     spec->mutable_magnitude()->mutable_one_shot();
-  } else if (method == "sequential_attention_pp") {
-    spec->mutable_sequential_attention_pp();
-  } else if (method == "benchmark") {
-    spec->mutable_benchmark();
-  } else if (!method.empty()) {
-    return UnknownWord("--method", method,
-                       {"benchmark", "dense", "evaluate", "magnitude", "magnitude_one_shot",
-                        "sequential_attention_pp"});
+    return absl::OkStatus();
   }
+  const auto* methods = v1::CompressionSpec::descriptor()->FindOneofByName("method");
+  std::vector<absl::string_view> known = {"magnitude_one_shot"};
+  for (int i = 0; i < methods->field_count(); ++i) {
+    const auto* field = methods->field(i);
+    known.push_back(field->name());
+    if (field->name() == word) spec->GetReflection()->MutableMessage(spec, field);
+  }
+  std::sort(known.begin(), known.end());
+  if (std::find(known.begin(), known.end(), word) == known.end()) {
+    return UnknownWord("--method", word, known);
+  }
+  // A spec's schedule gives way to the default one, as "magnitude_one_shot" is a word of its own.
+  if (word == "magnitude") spec->mutable_magnitude()->mutable_gradual();
+  return absl::OkStatus();
+}
+
+absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
+  if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod(flags.method, spec));
   if (!flags.preset.empty()) {
     using Method = v1::SequentialAttentionPlusPlusMethod;
     ASSIGN_OR_RETURN(const Method::Preset preset,

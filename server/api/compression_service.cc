@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "google/protobuf/descriptor.h"
 #include "server/api/dispatch.h"
 #include "server/api/job_proto.h"
 #include "server/api/request_validation.h"
@@ -24,19 +25,9 @@ constexpr size_t kAttemptsShown = 100;
 // Clients accept messages of 4 MiB unless they say otherwise.
 constexpr size_t kMaxListBytes = 3 * 1024 * 1024;
 
-const char* MethodLabel(const v1::CompressionSpec& spec) {
-  switch (spec.method_case()) {
-    case v1::CompressionSpec::kDense:
-      return "dense";
-    case v1::CompressionSpec::kEvaluate:
-      return "evaluate";
-    case v1::CompressionSpec::kMagnitude:
-      return "magnitude";
-    case v1::CompressionSpec::kBenchmark:
-      return "benchmark";
-    default:
-      return "sequential_attention_pp";
-  }
+// The name of the field that chooses the method; `spec` has its defaults.
+const std::string& MethodLabel(const v1::CompressionSpec& spec) {
+  return v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case())->name();
 }
 
 // About what the job takes in an answer; what is left out is small.

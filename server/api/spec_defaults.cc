@@ -144,7 +144,7 @@ void FillMethod(v1::CompressionSpec* spec) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),
                             spec->mutable_sequential_attention_pp());
   }
-  const bool prunes = spec->has_magnitude() || spec->has_sequential_attention_pp();
+  const bool prunes = Prunes(*spec);
   if (prunes) FillTarget(spec->mutable_target());
   const bool trains = !spec->has_evaluate() && !spec->has_benchmark();
   SET_IF_ABSENT(spec->mutable_outputs(), onnx, trains);
@@ -171,6 +171,10 @@ void FillRetry(v1::RetryPolicy* retry) {
 }
 
 }  // namespace
+
+bool Prunes(const v1::CompressionSpec& spec) {
+  return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
+}
 
 bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method) {
   if (!method.has_phases()) return true;  // Every preset has one.

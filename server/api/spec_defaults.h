@@ -10,6 +10,9 @@ namespace topiary {
 // does not depend on the model or the data. Applied twice, it changes nothing more.
 void FillDefaults(v1::CompressionSpec* spec);
 
+// Whether the method prunes, as the one does that is taken where none is named.
+bool Prunes(const v1::CompressionSpec& spec);
+
 // Whether the plan of the method prunes step by step, which schedule_constant and
 // mask_refresh_steps are for.
 bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method);

@@ -14,10 +14,6 @@ constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
 
-bool Prunes(const v1::CompressionSpec& spec) {
-  return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
-}
-
 void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path,
                        FieldViolations* violations) {
   FieldChecks check(path, violations);

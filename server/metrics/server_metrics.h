@@ -47,7 +47,7 @@ inline constexpr MetricText kExecutorWaitingText = {"topiary_executor_waiting_ca
 inline constexpr MetricText kDrainingText = {
     "topiary_draining", "1 from the moment the coordinator was told to stop, else 0."};
 
-// Counters. {method}: dense, evaluate, magnitude, sequential_attention_pp.
+// Counters. {method}: the names of the fields among which CompressionSpec.method chooses.
 inline constexpr MetricText kJobsSubmittedText = {"topiary_jobs_submitted_total",
                                                   "Jobs created, by method."};
 // {outcome}: succeeded, failed, cancelled.

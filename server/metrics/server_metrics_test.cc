@@ -27,6 +27,7 @@ TEST_F(ServerMetricsTest, KnownLabelsAreThereFromTheStart) {
   EXPECT_THAT(Text(), HasSubstr("topiary_job_attempts_total{outcome=\"lost\"} 0"));
   EXPECT_THAT(Text(),
               HasSubstr("topiary_jobs_submitted_total{method=\"sequential_attention_pp\"} 0"));
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs_submitted_total{method=\"benchmark\"} 0"));
 }
 
 TEST_F(ServerMetricsTest, AJobThatEndsIsCountedOnceAndItsDeletionIsNot) {

@@ -8,15 +8,10 @@
 #include "absl/strings/str_split.h"
 #include "common/digest.h"
 #include "common/status_macros.h"
+#include "worker/agent/spec_proto_parts.h"
 
 namespace topiary {
 namespace {
-
-absl::Status Unknown(absl::string_view field) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " has a value that this worker does not know; it may be older than the ",
-                   "coordinator: bring both to the same version"));
-}
 
 void AddDigest(const std::string& digest, std::vector<std::string>* digests) {
   if (std::find(digests->begin(), digests->end(), digest) == digests->end()) {
@@ -62,7 +57,7 @@ absl::StatusOr<CsvSourceSpec> ConvertCsv(const v1::CsvSource& csv, std::string p
   CsvSourceSpec out;
   out.path = std::move(path);
   if (csv.has_header()) out.header = csv.header();
-  if (csv.delimiter().size() > 1) return Unknown("spec.data csv.delimiter");
+  if (csv.delimiter().size() > 1) return UnknownValue("spec.data csv.delimiter");
   if (!csv.delimiter().empty()) out.delimiter = csv.delimiter()[0];
   for (const v1::CsvColumn& column : csv.columns()) {
     CsvColumnSpec converted;
@@ -82,7 +77,7 @@ absl::StatusOr<CsvSourceSpec> ConvertCsv(const v1::CsvSource& csv, std::string p
         converted.role = CsvColumnSpec::Role::kIgnore;
         break;
       default:
-        return Unknown("spec.data csv.columns.role");
+        return UnknownValue("spec.data csv.columns.role");
     }
     out.columns.push_back(std::move(converted));
   }
@@ -113,7 +108,7 @@ absl::StatusOr<DataSourceSpec> ConvertSource(const v1::DataSource& source,
     case v1::DataSource::FORMAT_NOT_SET:
       break;
   }
-  return Unknown("spec.data source");
+  return UnknownValue("spec.data source");
 }
 
 absl::StatusOr<NormalizationSpec> ConvertNormalization(const v1::Data& data) {
@@ -140,13 +135,13 @@ absl::StatusOr<NormalizationSpec> ConvertNormalization(const v1::Data& data) {
           out.axis = NormalizationSpec::Axis::kFeature;
           return out;
         default:
-          return Unknown("spec.data.normalization.fitted.axis");
+          return UnknownValue("spec.data.normalization.fitted.axis");
       }
     case v1::Normalization::KIND_NOT_SET:
-      if (data.has_normalization()) return Unknown("spec.data.normalization");
+      if (data.has_normalization()) return UnknownValue("spec.data.normalization");
       return out;
   }
-  return Unknown("spec.data.normalization");
+  return UnknownValue("spec.data.normalization");
 }
 
 absl::StatusOr<DataSpec> ConvertData(const v1::Data& data,
@@ -185,7 +180,7 @@ absl::StatusOr<OptimizerSpec> ConvertOptimizer(const v1::Optimizer& optimizer) {
       moments(optimizer.adamw());
       break;
     case v1::Optimizer::KIND_NOT_SET:
-      return Unknown("spec.task.optimizer");
+      return UnknownValue("spec.task.optimizer");
   }
   if (optimizer.has_weight_decay()) out.weight_decay = optimizer.weight_decay();
   return out;
@@ -215,7 +210,7 @@ absl::StatusOr<LearningRateSpec> ConvertLearningRate(const v1::LearningRate& rat
     case v1::LearningRate::SCHEDULE_NOT_SET:
       break;
   }
-  return Unknown("spec.task.learning_rate");
+  return UnknownValue("spec.task.learning_rate");
 }
 
 absl::StatusOr<MetricSpec> ConvertMetric(int metric) {
@@ -233,7 +228,7 @@ absl::StatusOr<MetricSpec> ConvertMetric(int metric) {
     case v1::Task::R2:
       return MetricSpec::kR2;
     default:
-      return Unknown("spec.task.metrics");
+      return UnknownValue("spec.task.metrics");
   }
 }
 
@@ -246,7 +241,7 @@ absl::StatusOr<LossSpec> ConvertLoss(v1::Task::Loss loss) {
     case v1::Task::MEAN_SQUARED_ERROR:
       return LossSpec::kMeanSquaredError;
     default:
-      return Unknown("spec.task.loss");
+      return UnknownValue("spec.task.loss");
   }
 }
 
@@ -258,7 +253,7 @@ absl::StatusOr<PrecisionSpec> ConvertPrecision(v1::Task::Precision precision) {
     case v1::Task::BFLOAT16:
       return PrecisionSpec::kBfloat16;
     default:
-      return Unknown("spec.task.precision");
+      return UnknownValue("spec.task.precision");
   }
 }
 
@@ -268,7 +263,7 @@ absl::Status ConvertTraining(const v1::Task& task, TaskSpec* out) {
   if (task.has_clip_gradient_norm()) out->clip_gradient_norm = task.clip_gradient_norm();
   out->epochs = task.has_epochs() ? task.epochs() : 0;
   out->steps = task.has_steps() ? task.steps() : 0;
-  if ((out->epochs > 0) == (out->steps > 0)) return Unknown("spec.task.length");
+  if ((out->epochs > 0) == (out->steps > 0)) return UnknownValue("spec.task.length");
   return absl::OkStatus();
 }
 
@@ -277,7 +272,7 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
   TaskSpec out;
   ASSIGN_OR_RETURN(out.loss, ConvertLoss(task.loss()));
   if (!spec.has_evaluate()) RETURN_IF_ERROR(ConvertTraining(task, &out));
-  if (task.batch_size() < 1) return Unknown("spec.task.batch_size");
+  if (task.batch_size() < 1) return UnknownValue("spec.task.batch_size");
   out.batch_size = task.batch_size();
   out.seed = task.seed();
   ASSIGN_OR_RETURN(out.precision, ConvertPrecision(task.precision()));
@@ -286,98 +281,6 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
     out.metrics.push_back(converted);
   }
   return out;
-}
-
-MagnitudeSpec ConvertMagnitude(const v1::MagnitudeMethod& method) {
-  MagnitudeSpec out;
-  if (method.has_one_shot()) {
-    out.gradual = false;
-    out.at_fraction = method.one_shot().at_fraction();
-    return out;
-  }
-  const v1::GradualMagnitude& gradual = method.gradual();
-  if (gradual.has_begin_fraction()) out.begin_fraction = gradual.begin_fraction();
-  if (gradual.has_end_fraction()) out.end_fraction = gradual.end_fraction();
-  out.refresh_steps = gradual.refresh_steps();
-  return out;
-}
-
-absl::Status ConvertPlan(const v1::SequentialAttentionPlusPlusMethod& method,
-                         SequentialAttentionPlusPlusSpec* out) {
-  using Preset = SequentialAttentionPlusPlusSpec::Preset;
-  for (const v1::Phase& phase : method.phases().phases()) {
-    PhaseSpec converted;
-    converted.fraction = phase.fraction();
-    switch (phase.kind()) {
-      case v1::Phase::DENSE:
-        converted.kind = PhaseSpec::Kind::kDense;
-        break;
-      case v1::Phase::SPARSIFICATION:
-        converted.kind = PhaseSpec::Kind::kSparsification;
-        break;
-      case v1::Phase::SPARSE:
-        converted.kind = PhaseSpec::Kind::kSparse;
-        break;
-      default:
-        return Unknown("spec.sequential_attention_pp.phases.kind");
-    }
-    out->phases.push_back(converted);
-  }
-  if (!out->phases.empty()) return absl::OkStatus();
-  switch (method.preset()) {
-    case v1::SequentialAttentionPlusPlusMethod::PRESET_UNSPECIFIED:
-    case v1::SequentialAttentionPlusPlusMethod::SINGLE:
-      out->preset = Preset::kSingle;
-      return absl::OkStatus();
-    case v1::SequentialAttentionPlusPlusMethod::PAPER_IMAGENET:
-      out->preset = Preset::kPaperImagenet;
-      return absl::OkStatus();
-    case v1::SequentialAttentionPlusPlusMethod::PAPER_CRITEO:
-      out->preset = Preset::kPaperCriteo;
-      return absl::OkStatus();
-    default:
-      return Unknown("spec.sequential_attention_pp.preset");
-  }
-}
-
-absl::StatusOr<SequentialAttentionPlusPlusSpec> ConvertSequentialAttention(
-    const v1::SequentialAttentionPlusPlusMethod& method, double weight_decay) {
-  SequentialAttentionPlusPlusSpec out;
-  RETURN_IF_ERROR(ConvertPlan(method, &out));
-  if (method.has_logits_learning_rate_multiplier()) {
-    out.logits_learning_rate_multiplier = method.logits_learning_rate_multiplier();
-  }
-  out.logits_weight_decay =
-      method.has_logits_weight_decay() ? method.logits_weight_decay() : weight_decay;
-  if (method.has_schedule_constant()) out.schedule_constant = method.schedule_constant();
-  if (method.has_clip_attention()) out.clip_attention = method.clip_attention();
-  out.mask_refresh_steps = method.mask_refresh_steps();
-  if (method.has_reset_optimizer_at_phases()) {
-    out.reset_optimizer_at_phases = method.reset_optimizer_at_phases();
-  }
-  return out;
-}
-
-absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
-  switch (spec.method_case()) {
-    case v1::CompressionSpec::kDense:
-      return MethodSpec(DenseSpec());
-    case v1::CompressionSpec::kEvaluate:
-      return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
-    case v1::CompressionSpec::kMagnitude:
-      return MethodSpec(ConvertMagnitude(spec.magnitude()));
-    case v1::CompressionSpec::kSequentialAttentionPp: {
-      ASSIGN_OR_RETURN(SequentialAttentionPlusPlusSpec method,
-                       ConvertSequentialAttention(spec.sequential_attention_pp(),
-                                                  spec.task().optimizer().weight_decay()));
-      return MethodSpec(std::move(method));
-    }
-    case v1::CompressionSpec::kBenchmark:
-      return MethodSpec(BenchmarkSpec());
-    case v1::CompressionSpec::METHOD_NOT_SET:
-      break;
-  }
-  return Unknown("spec.method");
 }
 
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
@@ -398,7 +301,7 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
       out.budget = PruningTargetSpec::Budget::kGlobal;
       break;
     default:
-      return Unknown("spec.target.budget");
+      return UnknownValue("spec.target.budget");
   }
   out.include_layers.assign(target.include_layers().begin(), target.include_layers().end());
   out.exclude_layers.assign(target.exclude_layers().begin(), target.exclude_layers().end());
@@ -421,6 +324,12 @@ OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
 }
 
 }  // namespace
+
+absl::Status UnknownValue(absl::string_view field) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " has a value that this worker does not know; it may be older than the ",
+                   "coordinator: bring both to the same version"));
+}
 
 std::vector<std::string> DataDigests(const v1::CompressionSpec& spec) {
   std::vector<std::string> digests;
