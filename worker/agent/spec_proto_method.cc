@@ -1,15 +1,17 @@
 #include <utility>
+#include <vector>
 
 #include "common/status_macros.h"
 #include "worker/agent/spec_proto_parts.h"
+#include "worker/prune/phases.h"
 
 namespace topiary {
 namespace {
 
-MagnitudeSpec ConvertMagnitude(const v1::MagnitudeMethod& method) {
-  MagnitudeSpec out;
+MagnitudeOptions ConvertMagnitude(const v1::MagnitudeMethod& method) {
+  MagnitudeOptions out;
   if (method.has_one_shot()) {
-    out.gradual = false;
+    out.schedule = MagnitudeOptions::Schedule::kOneShot;
     out.at_fraction = method.one_shot().at_fraction();
     return out;
   }
@@ -20,53 +22,55 @@ MagnitudeSpec ConvertMagnitude(const v1::MagnitudeMethod& method) {
   return out;
 }
 
-absl::Status ConvertPlan(const v1::SequentialAttentionPlusPlusMethod& method,
-                         SequentialAttentionPlusPlusSpec* out) {
-  using Preset = SequentialAttentionPlusPlusSpec::Preset;
-  for (const v1::Phase& phase : method.phases().phases()) {
-    PhaseSpec converted;
-    converted.fraction = phase.fraction();
-    switch (phase.kind()) {
-      case v1::Phase::DENSE:
-        converted.kind = PhaseSpec::Kind::kDense;
-        break;
-      case v1::Phase::SPARSIFICATION:
-        converted.kind = PhaseSpec::Kind::kSparsification;
-        break;
-      case v1::Phase::SPARSE:
-        converted.kind = PhaseSpec::Kind::kSparse;
-        break;
-      default:
-        return UnknownValue("spec.sequential_attention_pp.phases.kind");
-    }
-    out->phases.push_back(converted);
+absl::StatusOr<PhaseKind> ConvertPhaseKind(v1::Phase::Kind kind, absl::string_view field) {
+  switch (kind) {
+    case v1::Phase::DENSE:
+      return PhaseKind::kDense;
+    case v1::Phase::SPARSIFICATION:
+      return PhaseKind::kSparsify;
+    case v1::Phase::SPARSE:
+      return PhaseKind::kSparse;
+    default:
+      return UnknownValue(field);
   }
-  if (!out->phases.empty()) return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<PhaseShare>> ConvertPhases(const v1::PhasePlan& plan,
+                                                      absl::string_view field) {
+  std::vector<PhaseShare> phases;
+  for (const v1::Phase& phase : plan.phases()) {
+    ASSIGN_OR_RETURN(const PhaseKind kind, ConvertPhaseKind(phase.kind(), field));
+    phases.push_back({kind, phase.fraction()});
+  }
+  return phases;
+}
+
+absl::StatusOr<std::vector<PhaseShare>> ConvertPlan(
+    const v1::SequentialAttentionPlusPlusMethod& method) {
+  if (method.has_phases()) {
+    return ConvertPhases(method.phases(), "spec.sequential_attention_pp.phases.phases.kind");
+  }
   switch (method.preset()) {
     case v1::SequentialAttentionPlusPlusMethod::PRESET_UNSPECIFIED:
     case v1::SequentialAttentionPlusPlusMethod::SINGLE:
-      out->preset = Preset::kSingle;
-      return absl::OkStatus();
+      return PhasePreset("single");
     case v1::SequentialAttentionPlusPlusMethod::PAPER_IMAGENET:
-      out->preset = Preset::kPaperImagenet;
-      return absl::OkStatus();
+      return PhasePreset("paper_imagenet");
     case v1::SequentialAttentionPlusPlusMethod::PAPER_CRITEO:
-      out->preset = Preset::kPaperCriteo;
-      return absl::OkStatus();
+      return PhasePreset("paper_criteo");
     default:
       return UnknownValue("spec.sequential_attention_pp.preset");
   }
 }
 
-absl::StatusOr<SequentialAttentionPlusPlusSpec> ConvertSequentialAttention(
-    const v1::SequentialAttentionPlusPlusMethod& method, double weight_decay) {
-  SequentialAttentionPlusPlusSpec out;
-  RETURN_IF_ERROR(ConvertPlan(method, &out));
+absl::StatusOr<SequentialAttentionPlusPlusOptions> ConvertSequentialAttention(
+    const v1::SequentialAttentionPlusPlusMethod& method) {
+  SequentialAttentionPlusPlusOptions out;
+  ASSIGN_OR_RETURN(out.phases, ConvertPlan(method));
   if (method.has_logits_learning_rate_multiplier()) {
     out.logits_learning_rate_multiplier = method.logits_learning_rate_multiplier();
   }
-  out.logits_weight_decay =
-      method.has_logits_weight_decay() ? method.logits_weight_decay() : weight_decay;
+  if (method.has_logits_weight_decay()) out.logits_weight_decay = method.logits_weight_decay();
   if (method.has_schedule_constant()) out.schedule_constant = method.schedule_constant();
   if (method.has_clip_attention()) out.clip_attention = method.clip_attention();
   out.mask_refresh_steps = method.mask_refresh_steps();
@@ -87,9 +91,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
     case v1::CompressionSpec::kMagnitude:
       return MethodSpec(ConvertMagnitude(spec.magnitude()));
     case v1::CompressionSpec::kSequentialAttentionPp: {
-      ASSIGN_OR_RETURN(SequentialAttentionPlusPlusSpec method,
-                       ConvertSequentialAttention(spec.sequential_attention_pp(),
-                                                  spec.task().optimizer().weight_decay()));
+      ASSIGN_OR_RETURN(SequentialAttentionPlusPlusOptions method,
+                       ConvertSequentialAttention(spec.sequential_attention_pp()));
       return MethodSpec(std::move(method));
     }
     case v1::CompressionSpec::kBenchmark:

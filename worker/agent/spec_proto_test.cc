@@ -137,8 +137,8 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.task.seed, 5);
   EXPECT_THAT(job.task.metrics, ElementsAre(MetricSpec::kAuc, MetricSpec::kLogLoss));
   EXPECT_EQ(job.task.precision, PrecisionSpec::kBfloat16);
-  const auto& method = std::get<SequentialAttentionPlusPlusSpec>(job.method);
-  EXPECT_EQ(method.preset, SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo);
+  const auto& method = std::get<SequentialAttentionPlusPlusOptions>(job.method);
+  EXPECT_EQ(method.phases.size(), 32) << "1 + 10 * 3 + 1";
   EXPECT_EQ(method.schedule_constant, 8);
   EXPECT_FALSE(method.clip_attention);
   EXPECT_EQ(job.target->budget, PruningTargetSpec::Budget::kGlobal);
@@ -159,12 +159,12 @@ TEST(ConvertSpec, IsOfFloat32UnlessToldOtherwise) {
 }
 
 TEST(ConvertSpec, LogitsDecayAsTheWeightsUnlessToldOtherwise) {
-  const std::string task = "task { optimizer { sgd {} weight_decay: 0.25 } } ";
-  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete(task + "sequential_attention_pp {}")));
-  EXPECT_EQ(std::get<SequentialAttentionPlusPlusSpec>(job.method).logits_weight_decay, 0.25);
-  ASSERT_OK_AND_ASSIGN(
-      job, Convert(Complete(task + "sequential_attention_pp { logits_weight_decay: 0 }")));
-  EXPECT_EQ(std::get<SequentialAttentionPlusPlusSpec>(job.method).logits_weight_decay, 0);
+  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("sequential_attention_pp {}")));
+  EXPECT_EQ(std::get<SequentialAttentionPlusPlusOptions>(job.method).logits_weight_decay,
+            std::nullopt);
+  ASSERT_OK_AND_ASSIGN(job,
+                       Convert(Complete("sequential_attention_pp { logits_weight_decay: 0 }")));
+  EXPECT_EQ(std::get<SequentialAttentionPlusPlusOptions>(job.method).logits_weight_decay, 0);
 }
 
 TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
@@ -172,17 +172,18 @@ TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
       "sequential_attention_pp { phases { phases { kind: DENSE fraction: 0.5 }"
       " phases { kind: SPARSIFICATION fraction: 0.25 } phases { kind: SPARSE fraction: 0.25 } } }");
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
-  const auto& phases = std::get<SequentialAttentionPlusPlusSpec>(job.method).phases;
+  const auto& phases = std::get<SequentialAttentionPlusPlusOptions>(job.method).phases;
   ASSERT_EQ(phases.size(), 3);
-  EXPECT_EQ(phases[1].kind, PhaseSpec::Kind::kSparsification);
-  EXPECT_EQ(phases[0].fraction, 0.5);
+  EXPECT_EQ(phases[1].kind, PhaseKind::kSparsify);
+  EXPECT_EQ(phases[0].share, 0.5);
 }
 
 TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("magnitude { one_shot { at_fraction: 0.4 } }")));
-  EXPECT_FALSE(std::get<MagnitudeSpec>(job.method).gradual);
-  EXPECT_EQ(std::get<MagnitudeSpec>(job.method).at_fraction, 0.4);
+  const auto& method = std::get<MagnitudeOptions>(job.method);
+  EXPECT_EQ(method.schedule, MagnitudeOptions::Schedule::kOneShot);
+  EXPECT_EQ(method.at_fraction, 0.4);
 }
 
 TEST(ConvertSpec, ThreadsOfTheWorkerWhereTheSpecNamesNone) {

@@ -10,6 +10,9 @@
 #include <variant>
 #include <vector>
 
+#include "worker/prune/magnitude.h"
+#include "worker/prune/sequential_attention_pp.h"
+
 namespace topiary {
 
 // --- Data -------------------------------------------------------------------------------------
@@ -111,37 +114,12 @@ struct EvaluateSpec {
   bool return_predictions = false;
 };
 
-struct MagnitudeSpec {
-  bool gradual = true;
-  double at_fraction = 0;       // One shot.
-  double begin_fraction = 0.2;  // Gradual.
-  double end_fraction = 0.7;
-  int64_t refresh_steps = 0;  // 0: max(1, 1 % of the steps between begin and end).
-};
-
-struct PhaseSpec {
-  enum class Kind { kDense, kSparsification, kSparse };
-  Kind kind = Kind::kDense;
-  double fraction = 0;
-};
-
-struct SequentialAttentionPlusPlusSpec {
-  enum class Preset { kSingle, kPaperImagenet, kPaperCriteo };
-  Preset preset = Preset::kSingle;
-  std::vector<PhaseSpec> phases;  // Not empty: instead of the preset.
-  double logits_learning_rate_multiplier = 10;
-  double logits_weight_decay = 0;
-  double schedule_constant = 4;
-  bool clip_attention = true;
-  int64_t mask_refresh_steps = 0;  // 0: max(1, 1 % of the phase).
-  bool reset_optimizer_at_phases = true;
-};
-
 // Data and task are not read.
 struct BenchmarkSpec {};
 
-using MethodSpec = std::variant<DenseSpec, EvaluateSpec, MagnitudeSpec,
-                                SequentialAttentionPlusPlusSpec, BenchmarkSpec>;
+// Methods that prune take their options as they are.
+using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, MagnitudeOptions,
+                                SequentialAttentionPlusPlusOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {
@@ -182,7 +160,7 @@ struct JobSpec {
   std::string model_path;
   DataSpec data;
   TaskSpec task;
-  MethodSpec method = SequentialAttentionPlusPlusSpec();
+  MethodSpec method = SequentialAttentionPlusPlusOptions();
   std::optional<PruningTargetSpec> target;
   OutputsSpec outputs;
   // Of the attempt; resolved, never 0.

@@ -169,19 +169,19 @@ TEST_P(EveryMethod, AnotherSeedGivesOtherBits) {
   EXPECT_NE(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
 }
 
-MagnitudeSpec OneShot(double at) {
-  MagnitudeSpec spec;
-  spec.gradual = false;
-  spec.at_fraction = at;
-  return spec;
+MagnitudeOptions OneShot(double at) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kOneShot;
+  options.at_fraction = at;
+  return options;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Methods, EveryMethod,
     testing::Values(MethodCase{"dense", DenseSpec()},
-                    MethodCase{"magnitude_gradual", MagnitudeSpec()},
+                    MethodCase{"magnitude_gradual", MagnitudeOptions()},
                     MethodCase{"magnitude_one_shot", OneShot(0.5)},
-                    MethodCase{"sequential_attention_pp", SequentialAttentionPlusPlusSpec()}),
+                    MethodCase{"sequential_attention_pp", SequentialAttentionPlusPlusOptions()}),
     [](const testing::TestParamInfo<MethodCase>& info) { return info.param.name; });
 
 TEST_F(RunningJobs, DenseComparisonIsTheDenseMethodOnTheSameJob) {
@@ -315,21 +315,21 @@ TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
   }
 }
 
-SequentialAttentionPlusPlusSpec Cycles() {
-  SequentialAttentionPlusPlusSpec spec;
-  spec.preset = SequentialAttentionPlusPlusSpec::Preset::kPaperImagenet;
-  return spec;
+SequentialAttentionPlusPlusOptions Cycles() {
+  SequentialAttentionPlusPlusOptions options;
+  options.phases = PhasePreset("paper_imagenet").value();
+  return options;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Jobs, ResumingJobs,
     testing::Values(
-        ResumeCase{"sa_pp_sgd_dropout", MlpGraph, SequentialAttentionPlusPlusSpec(),
+        ResumeCase{"sa_pp_sgd_dropout", MlpGraph, SequentialAttentionPlusPlusOptions(),
                    OptimizerSpec::Kind::kSgd, false},
-        ResumeCase{"sa_pp_adam_batch_norm", ConvGraph, SequentialAttentionPlusPlusSpec(),
+        ResumeCase{"sa_pp_adam_batch_norm", ConvGraph, SequentialAttentionPlusPlusOptions(),
                    OptimizerSpec::Kind::kAdam, false},
         ResumeCase{"sa_pp_cycles_adamw", MlpGraph, Cycles(), OptimizerSpec::Kind::kAdamW, false},
-        ResumeCase{"magnitude_adamw_batch_norm", ConvGraph, MagnitudeSpec(),
+        ResumeCase{"magnitude_adamw_batch_norm", ConvGraph, MagnitudeOptions(),
                    OptimizerSpec::Kind::kAdamW, false},
         ResumeCase{"dense_adam_dropout", MlpGraph, DenseSpec(), OptimizerSpec::Kind::kAdam, false}),
     [](const testing::TestParamInfo<ResumeCase>& info) { return info.param.name; });
@@ -356,7 +356,7 @@ TEST_F(RunningJobs, BeginsAnewWhereTheCheckpointIsOfNoUse) {
   RecordingObserver observer;
   observer.checkpoint_folder = NewTestFolder();
   ASSERT_OK(Run(spec, &observer).status());
-  spec.method = MagnitudeSpec();
+  spec.method = MagnitudeOptions();
   RecordingObserver quiet;
   ASSERT_OK_AND_ASSIGN(const JobOutcome anew, Run(spec, &quiet, observer.CheckpointPath(6)));
   EXPECT_EQ(DigestOf(anew, JobFile::Kind::kOnnx), DigestOf(*Run(spec), JobFile::Kind::kOnnx));
@@ -489,8 +489,8 @@ INSTANTIATE_TEST_SUITE_P(
                            absl::StatusCode::kInvalidArgument, "warmup_steps"},
                     BadJob{"LastPhaseDense",
                            [](JobSpec* s) {
-                             SequentialAttentionPlusPlusSpec method;
-                             method.phases = {{PhaseSpec::Kind::kDense, 1}};
+                             SequentialAttentionPlusPlusOptions method;
+                             method.phases = {{PhaseKind::kDense, 1}};
                              s->method = method;
                            },
                            absl::StatusCode::kInvalidArgument, "phase"}),

@@ -94,7 +94,7 @@ class JobsThatShrink : public testing::Test {
   // Each block is all that makes a neuron of the first layer.
   JobSpec Emptying() {
     JobSpec spec = SmallJob(folder_, MlpGraph());
-    spec.method = MagnitudeSpec();
+    spec.method = MagnitudeOptions();
     spec.target->block_rows = 8;
     spec.target->block_cols = 1;
     return spec;

@@ -1,12 +1,13 @@
 #include "worker/pipeline/task.h"
 
+#include <iterator>
+#include <string>
 #include <utility>
 #include <variant>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
-#include "worker/prune/phases.h"
 
 namespace topiary {
 namespace {
@@ -31,56 +32,6 @@ const MetricNames& NamesOf(MetricSpec metric) {
   }
   CHECK(false) << "unknown metric " << static_cast<int>(metric);
   return kMetrics[0];
-}
-
-MagnitudeOptions OptionsOf(const MagnitudeSpec& spec) {
-  MagnitudeOptions options;
-  options.schedule =
-      spec.gradual ? MagnitudeOptions::Schedule::kGradual : MagnitudeOptions::Schedule::kOneShot;
-  options.at_fraction = spec.at_fraction;
-  options.begin_fraction = spec.begin_fraction;
-  options.end_fraction = spec.end_fraction;
-  options.refresh_steps = spec.refresh_steps;
-  return options;
-}
-
-PhaseKind KindOf(PhaseSpec::Kind kind) {
-  switch (kind) {
-    case PhaseSpec::Kind::kDense:
-      return PhaseKind::kDense;
-    case PhaseSpec::Kind::kSparsification:
-      return PhaseKind::kSparsify;
-    case PhaseSpec::Kind::kSparse:
-      return PhaseKind::kSparse;
-  }
-  return PhaseKind::kDense;
-}
-
-absl::string_view NameOf(SequentialAttentionPlusPlusSpec::Preset preset) {
-  switch (preset) {
-    case SequentialAttentionPlusPlusSpec::Preset::kSingle:
-      return "single";
-    case SequentialAttentionPlusPlusSpec::Preset::kPaperImagenet:
-      return "paper_imagenet";
-    case SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo:
-      return "paper_criteo";
-  }
-  return "single";
-}
-
-SequentialAttentionPlusPlusOptions OptionsOf(const SequentialAttentionPlusPlusSpec& spec) {
-  SequentialAttentionPlusPlusOptions options;
-  for (const PhaseSpec& phase : spec.phases) {
-    options.phases.push_back({KindOf(phase.kind), phase.fraction});
-  }
-  if (options.phases.empty()) options.phases = PhasePreset(NameOf(spec.preset)).value();
-  options.logits_learning_rate_multiplier = spec.logits_learning_rate_multiplier;
-  options.logits_weight_decay = spec.logits_weight_decay;
-  options.schedule_constant = spec.schedule_constant;
-  options.clip_attention = spec.clip_attention;
-  options.mask_refresh_steps = spec.mask_refresh_steps;
-  options.reset_optimizer_at_phases = spec.reset_optimizer_at_phases;
-  return options;
 }
 
 }  // namespace
@@ -188,19 +139,20 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense", "evaluate", "magnitude",
-                                          "sequential_attention_pp", "benchmark"};
+  constexpr absl::string_view kNames[] = {"dense", "evaluate", "benchmark", "magnitude",
+                                          "sequential_attention_pp"};
+  static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];
 }
 
 MethodOptions MethodOptionsOf(const MethodSpec& method) {
   MethodOptions options;
   options.name = std::string(MethodName(method));
-  if (const auto* magnitude = std::get_if<MagnitudeSpec>(&method)) {
-    options.magnitude = OptionsOf(*magnitude);
+  if (const auto* magnitude = std::get_if<MagnitudeOptions>(&method)) {
+    options.magnitude = *magnitude;
   }
-  if (const auto* attention = std::get_if<SequentialAttentionPlusPlusSpec>(&method)) {
-    options.sequential_attention_pp = OptionsOf(*attention);
+  if (const auto* attention = std::get_if<SequentialAttentionPlusPlusOptions>(&method)) {
+    options.sequential_attention_pp = *attention;
   }
   return options;
 }

@@ -46,7 +46,7 @@ std::unique_ptr<Metric> NewMetricOf(MetricSpec metric);
 // INVALID_ARGUMENT where the spec gives none, or more than 10^12.
 absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epoch);
 
-// "dense", "evaluate", "magnitude" or "sequential_attention_pp".
+// The name of its field in the spec, such as "magnitude".
 absl::string_view MethodName(const MethodSpec& method);
 
 // Not for EvaluateSpec.

@@ -68,32 +68,24 @@ TEST(Task, VectorsDoNotDecayAndAdamHasNoMomentum) {
 }
 
 TEST(Task, TakesTheMethodOverWithItsOptions) {
-  SequentialAttentionPlusPlusSpec spec;
-  spec.preset = SequentialAttentionPlusPlusSpec::Preset::kPaperCriteo;
-  spec.logits_learning_rate_multiplier = 3;
-  spec.logits_weight_decay = 0.25;
-  spec.clip_attention = false;
-  const MethodOptions options = MethodOptionsOf(spec);
+  SequentialAttentionPlusPlusOptions attention;
+  attention.logits_learning_rate_multiplier = 3;
+  MethodOptions options = MethodOptionsOf(attention);
   EXPECT_EQ(options.name, "sequential_attention_pp");
-  EXPECT_EQ(options.sequential_attention_pp.phases.size(), 32u);
   EXPECT_EQ(options.sequential_attention_pp.logits_learning_rate_multiplier, 3);
-  EXPECT_EQ(options.sequential_attention_pp.logits_weight_decay, 0.25);
-  EXPECT_FALSE(options.sequential_attention_pp.clip_attention);
-}
-
-TEST(Task, ExplicitPhasesReplaceThePreset) {
-  SequentialAttentionPlusPlusSpec spec;
-  spec.phases = {{PhaseSpec::Kind::kSparsification, 0.5}, {PhaseSpec::Kind::kSparse, 0.5}};
-  const MethodOptions options = MethodOptionsOf(spec);
-  ASSERT_EQ(options.sequential_attention_pp.phases.size(), 2u);
-  EXPECT_EQ(options.sequential_attention_pp.phases[0].kind, PhaseKind::kSparsify);
+  MagnitudeOptions magnitude;
+  magnitude.end_fraction = 0.6;
+  options = MethodOptionsOf(magnitude);
+  EXPECT_EQ(options.name, "magnitude");
+  EXPECT_EQ(options.magnitude.end_fraction, 0.6);
 }
 
 TEST(Task, NamesEveryMethod) {
   EXPECT_EQ(MethodName(DenseSpec()), "dense");
   EXPECT_EQ(MethodName(EvaluateSpec()), "evaluate");
-  EXPECT_EQ(MethodName(MagnitudeSpec()), "magnitude");
-  EXPECT_EQ(MethodName(SequentialAttentionPlusPlusSpec()), "sequential_attention_pp");
+  EXPECT_EQ(MethodName(BenchmarkSpec()), "benchmark");
+  EXPECT_EQ(MethodName(MagnitudeOptions()), "magnitude");
+  EXPECT_EQ(MethodName(SequentialAttentionPlusPlusOptions()), "sequential_attention_pp");
 }
 
 }  // namespace
