@@ -6,66 +6,21 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "common/digest.h"
-#include "common/fake_clock.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
-#include "worker/engine/testing/fixed_layer_costs.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/model/onnx_export.h"
 #include "worker/model/onnx_import.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/pipeline_test_util.h"
+#include "worker/pipeline/running_jobs_test_util.h"
 
 namespace topiary {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-class RunningJobs : public testing::Test {
- protected:
-  absl::StatusOr<JobOutcome> Run(const JobSpec& spec, JobObserver* observer = nullptr,
-                                 const std::string& checkpoint = "") {
-    JobAttempt attempt;
-    attempt.spec = spec;
-    attempt.work_folder = NewTestFolder();
-    attempt.checkpoint_path = checkpoint;
-    attempt.required_key = required_key_;
-    RecordingObserver quiet;
-    PipelineRunner runner(NewReferenceBackend, &costs_, &clock_);
-    return runner.Run(attempt, observer != nullptr ? observer : &quiet);
-  }
-
-  static const JobFile* Find(const JobOutcome& outcome, JobFile::Kind kind) {
-    for (const JobFile& file : outcome.files) {
-      if (file.kind == kind) return &file;
-    }
-    return nullptr;
-  }
-  static std::string DigestOf(const JobOutcome& outcome, JobFile::Kind kind) {
-    const JobFile* file = Find(outcome, kind);
-    return file == nullptr ? "no file" : Sha256HexOfFile(file->path).value();
-  }
-  static nlohmann::json ReportOf(const JobOutcome& outcome) {
-    return nlohmann::json::parse(ReadFile(Find(outcome, JobFile::Kind::kReport)->path).value());
-  }
-  // Without what may differ from run to run.
-  static nlohmann::json ComparableReport(const JobOutcome& outcome) {
-    nlohmann::json report = ReportOf(outcome);
-    report.erase("latency");
-    report.erase("costs");
-    report.erase("environment");
-    return report;
-  }
-
-  FixedLayerCosts costs_;
-  FakeClock clock_;
-  std::optional<DeterminismKey> required_key_;
-  const std::string folder_ = NewTestFolder();
-};
 
 TEST_F(RunningJobs, DenseTrainsAndReportsBothModels) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
@@ -142,48 +97,6 @@ TEST_F(RunningJobs, TheExportedModelMeasuresAsReported) {
   EXPECT_DOUBLE_EQ(*measured.sparsity_reached, *outcome.sparsity_reached);
 }
 
-struct MethodCase {
-  std::string name;
-  MethodSpec method;
-};
-
-class EveryMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
-
-TEST_P(EveryMethod, GivesTheSameBitsTwice) {
-  JobSpec spec = SmallJob(folder_, ConvGraph());
-  spec.method = GetParam().method;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
-  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
-  EXPECT_EQ(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
-  EXPECT_EQ(DigestOf(first, JobFile::Kind::kBlockSparse),
-            DigestOf(second, JobFile::Kind::kBlockSparse));
-  EXPECT_EQ(ComparableReport(first), ComparableReport(second));
-}
-
-TEST_P(EveryMethod, AnotherSeedGivesOtherBits) {
-  JobSpec spec = SmallJob(folder_, MlpGraph());
-  spec.method = GetParam().method;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
-  spec.task.seed = 1;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
-  EXPECT_NE(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
-}
-
-MagnitudeOptions OneShot(double at) {
-  MagnitudeOptions options;
-  options.schedule = MagnitudeOptions::Schedule::kOneShot;
-  options.at_fraction = at;
-  return options;
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Methods, EveryMethod,
-    testing::Values(MethodCase{"dense", DenseSpec()},
-                    MethodCase{"magnitude_gradual", MagnitudeOptions()},
-                    MethodCase{"magnitude_one_shot", OneShot(0.5)},
-                    MethodCase{"sequential_attention_pp", SequentialAttentionPlusPlusOptions()}),
-    [](const testing::TestParamInfo<MethodCase>& info) { return info.param.name; });
-
 TEST_F(RunningJobs, DenseComparisonIsTheDenseMethodOnTheSameJob) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   spec.outputs.train_dense_comparison = true;
@@ -233,19 +146,6 @@ TEST_F(RunningJobs, GoesOnWhenACheckpointCannotBeStored) {
   EXPECT_OK(Run(SmallJob(folder_, MlpGraph()), &observer).status());
 }
 
-// Each step takes a second; a checkpoint is due after each.
-class TickingObserver : public RecordingObserver {
- public:
-  explicit TickingObserver(FakeClock* clock) : clock_(clock) {}
-  JobControl Control() override {
-    clock_->Advance(absl::Seconds(61));
-    return RecordingObserver::Control();
-  }
-
- private:
-  FakeClock* clock_;
-};
-
 // Wants `action` from the sixth step on, which ends the first epoch: during its evaluation.
 class ActingInTheEvaluation : public TickingObserver {
  public:
@@ -278,61 +178,6 @@ TEST_F(RunningJobs, AHandBackLeavesTheEvaluationOfAnEpochToTheNextAttempt) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(6)));
   EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
 }
-
-struct ResumeCase {
-  std::string name;
-  std::function<Graph()> graph;
-  MethodSpec method;
-  OptimizerSpec::Kind optimizer;
-  bool dense_comparison;
-};
-
-class ResumingJobs : public RunningJobs, public testing::WithParamInterface<ResumeCase> {};
-
-// A checkpoint after every step, and a fresh run from some of them: in each phase, at boundaries,
-// inside epochs.
-TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
-  JobSpec spec = SmallJob(folder_, GetParam().graph());
-  spec.method = GetParam().method;
-  spec.task.optimizer.kind = GetParam().optimizer;
-  if (GetParam().optimizer != OptimizerSpec::Kind::kSgd) spec.task.learning_rate.base = 0.005;
-  spec.task.optimizer.weight_decay = 0.01;
-  spec.task.clip_gradient_norm = 1.0;
-  spec.outputs.train_dense_comparison = GetParam().dense_comparison;
-  TickingObserver observer(&clock_);
-  observer.checkpoint_folder = NewTestFolder();
-  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
-  ASSERT_GE(observer.checkpoint_steps.size(), 30u);
-  for (const int64_t step : {1, 6, 7, 13, 20, 21, 22, 29, 30}) {
-    RecordingObserver quiet;
-    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
-                         Run(spec, &quiet, observer.CheckpointPath(step)));
-    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
-        << "from step " << step;
-    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kBlockSparse),
-              DigestOf(straight, JobFile::Kind::kBlockSparse));
-    EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight)) << "from step " << step;
-  }
-}
-
-SequentialAttentionPlusPlusOptions Cycles() {
-  SequentialAttentionPlusPlusOptions options;
-  options.phases = PhasePreset("paper_imagenet").value();
-  return options;
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Jobs, ResumingJobs,
-    testing::Values(
-        ResumeCase{"sa_pp_sgd_dropout", MlpGraph, SequentialAttentionPlusPlusOptions(),
-                   OptimizerSpec::Kind::kSgd, false},
-        ResumeCase{"sa_pp_adam_batch_norm", ConvGraph, SequentialAttentionPlusPlusOptions(),
-                   OptimizerSpec::Kind::kAdam, false},
-        ResumeCase{"sa_pp_cycles_adamw", MlpGraph, Cycles(), OptimizerSpec::Kind::kAdamW, false},
-        ResumeCase{"magnitude_adamw_batch_norm", ConvGraph, MagnitudeOptions(),
-                   OptimizerSpec::Kind::kAdamW, false},
-        ResumeCase{"dense_adam_dropout", MlpGraph, DenseSpec(), OptimizerSpec::Kind::kAdam, false}),
-    [](const testing::TestParamInfo<ResumeCase>& info) { return info.param.name; });
 
 TEST_F(RunningJobs, ResumesInsideTheDenseComparisonToo) {
   JobSpec spec = SmallJob(folder_, MlpGraph());

@@ -1,0 +1,145 @@
+// Every method through whole jobs: to the sparsity asked for, with the same bits twice, and with
+// the same bits again from any checkpoint.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <ostream>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/status_matchers.h"
+#include "worker/pipeline/running_jobs_test_util.h"
+
+namespace topiary {
+namespace {
+
+struct MethodCase {
+  std::string name;
+  MethodSpec method;
+};
+
+void PrintTo(const MethodCase& method, std::ostream* out) { *out << method.name; }
+
+MagnitudeOptions OneShot(double at) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kOneShot;
+  options.at_fraction = at;
+  return options;
+}
+
+SequentialAttentionPlusPlusOptions Cycles() {
+  SequentialAttentionPlusPlusOptions options;
+  options.phases = PhasePreset("paper_imagenet").value();
+  return options;
+}
+
+std::vector<MethodCase> PruningMethods() {
+  return {{"magnitude_gradual", MagnitudeOptions()},
+          {"magnitude_one_shot", OneShot(0.5)},
+          {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
+          {"sequential_attention_pp_cycles", Cycles()}};
+}
+
+std::vector<MethodCase> Methods() {
+  std::vector<MethodCase> methods = PruningMethods();
+  methods.push_back({"dense", DenseSpec()});
+  return methods;
+}
+
+std::string NameOf(const testing::TestParamInfo<MethodCase>& info) { return info.param.name; }
+
+class EveryPruningMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
+
+// fc1 has 16 blocks, fc2 48, head 6, of which it keeps 1.5, rounded up.
+TEST_P(EveryPruningMethod, ReachesTheSparsityAskedFor) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json layers = ReportOf(outcome)["layers"];
+  EXPECT_EQ(layers[0]["blocks_live"], 4);
+  EXPECT_EQ(layers[1]["blocks_live"], 12);
+  EXPECT_EQ(layers[2]["blocks_live"], 2);
+  // Blocks of head are smaller at its edge.
+  EXPECT_NEAR(*outcome.sparsity_reached, 0.75, 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryPruningMethod, testing::ValuesIn(PruningMethods()), NameOf);
+
+class EveryMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
+
+TEST_P(EveryMethod, GivesTheSameBitsTwice) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
+  EXPECT_EQ(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
+  EXPECT_EQ(DigestOf(first, JobFile::Kind::kBlockSparse),
+            DigestOf(second, JobFile::Kind::kBlockSparse));
+  EXPECT_EQ(ComparableReport(first), ComparableReport(second));
+}
+
+TEST_P(EveryMethod, AnotherSeedGivesOtherBits) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome first, Run(spec));
+  spec.task.seed = 1;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome second, Run(spec));
+  EXPECT_NE(DigestOf(first, JobFile::Kind::kOnnx), DigestOf(second, JobFile::Kind::kOnnx));
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(Methods()), NameOf);
+
+struct TrainingCase {
+  std::string name;
+  Graph (*graph)();
+  OptimizerSpec::Kind optimizer;
+  bool clip;  // Which makes inner products before the optimizer's pass instead of on its way.
+};
+
+void PrintTo(const TrainingCase& training, std::ostream* out) { *out << training.name; }
+
+class ResumingJobs : public RunningJobs,
+                     public testing::WithParamInterface<std::tuple<MethodCase, TrainingCase>> {};
+
+// A checkpoint after every step, and a fresh run from some of them: in each phase, at boundaries,
+// inside epochs.
+TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
+  const auto& [method, training] = GetParam();
+  JobSpec spec = SmallJob(folder_, training.graph());
+  spec.method = method.method;
+  spec.task.optimizer.kind = training.optimizer;
+  if (training.optimizer != OptimizerSpec::Kind::kSgd) spec.task.learning_rate.base = 0.005;
+  spec.task.optimizer.weight_decay = 0.01;
+  if (training.clip) spec.task.clip_gradient_norm = 1.0;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  ASSERT_GE(observer.checkpoint_steps.size(), 30u);
+  for (const int64_t step : {1, 6, 7, 13, 20, 21, 22, 29, 30}) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
+        << "from step " << step;
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kBlockSparse),
+              DigestOf(straight, JobFile::Kind::kBlockSparse));
+    EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight)) << "from step " << step;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Jobs, ResumingJobs,
+    testing::Combine(testing::ValuesIn(Methods()),
+                     testing::Values(TrainingCase{"sgd_dropout", MlpGraph,
+                                                  OptimizerSpec::Kind::kSgd, false},
+                                     TrainingCase{"adam_batch_norm", ConvGraph,
+                                                  OptimizerSpec::Kind::kAdam, true},
+                                     TrainingCase{"adamw_dropout", MlpGraph,
+                                                  OptimizerSpec::Kind::kAdamW, true})),
+    [](const auto& info) {
+      return std::get<0>(info.param).name + "_" + std::get<1>(info.param).name;
+    });
+
+}  // namespace
+}  // namespace topiary
