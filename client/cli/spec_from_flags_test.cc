@@ -49,6 +49,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "magnitude { gradual {} }"},
         FlagCase{"OneShotMagnitude", [](JobFlags* f) { f->method = "magnitude_one_shot"; },
                  "magnitude { one_shot {} }"},
+        FlagCase{"Random", [](JobFlags* f) { f->method = "random"; }, "random {}"},
         FlagCase{"Target",
                  [](JobFlags* f) {
                    f->sparsity = 0.9;

@@ -140,6 +140,7 @@ void FillMethod(v1::CompressionSpec* spec) {
     spec->mutable_sequential_attention_pp();
   }
   if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
+  if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),
                             spec->mutable_sequential_attention_pp());

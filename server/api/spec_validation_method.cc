@@ -33,6 +33,12 @@ void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path
   }
 }
 
+void ValidateRandom(const v1::RandomMethod& method, absl::string_view path,
+                    FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  check.InRightOpen(method.at_fraction(), 0, 1, "at_fraction");
+}
+
 void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -158,6 +164,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   if (spec.has_magnitude()) {
     ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
+  if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_sequential_attention_pp()) {
     ValidateSequentialAttention(spec.sequential_attention_pp(),
                                 check.PathOf("sequential_attention_pp"), violations);

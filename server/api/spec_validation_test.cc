@@ -190,6 +190,7 @@ const RefusedCase kMethodCases[] = {
      "spec.magnitude.gradual.end_fraction"},
     {"RefreshNever", "magnitude { gradual { refresh_steps: 0 } }",
      "spec.magnitude.gradual.refresh_steps"},
+    {"RandomAtTheEnd", "random { at_fraction: 1 }", "spec.random.at_fraction"},
     {"UnknownPreset", "sequential_attention_pp { preset: 12 }",
      "spec.sequential_attention_pp.preset"},
     {"NoPhases", "sequential_attention_pp { phases {} }",

@@ -90,6 +90,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
     case v1::CompressionSpec::kMagnitude:
       return MethodSpec(ConvertMagnitude(spec.magnitude()));
+    case v1::CompressionSpec::kRandom:
+      return MethodSpec(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
     case v1::CompressionSpec::kSequentialAttentionPp: {
       ASSIGN_OR_RETURN(SequentialAttentionPlusPlusOptions method,
                        ConvertSequentialAttention(spec.sequential_attention_pp()));

@@ -186,6 +186,14 @@ TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
   EXPECT_EQ(method.at_fraction, 0.4);
 }
 
+TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("random { at_fraction: 0.25 } task { seed: 9 }")));
+  const auto& method = std::get<RandomPruningOptions>(job.method);
+  EXPECT_EQ(method.at_fraction, 0.25);
+  EXPECT_EQ(method.seed, 9);
+}
+
 TEST(ConvertSpec, ThreadsOfTheWorkerWhereTheSpecNamesNone) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("")));
   EXPECT_EQ(job.threads, 2);

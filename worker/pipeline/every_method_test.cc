@@ -37,6 +37,7 @@ SequentialAttentionPlusPlusOptions Cycles() {
 std::vector<MethodCase> PruningMethods() {
   return {{"magnitude_gradual", MagnitudeOptions()},
           {"magnitude_one_shot", OneShot(0.5)},
+          {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()}};
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/prune/magnitude.h"
+#include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
 
 namespace topiary {
@@ -119,7 +120,7 @@ struct BenchmarkSpec {};
 
 // Methods that prune take their options as they are.
 using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, MagnitudeOptions,
-                                SequentialAttentionPlusPlusOptions>;
+                                RandomPruningOptions, SequentialAttentionPlusPlusOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

@@ -34,6 +34,16 @@ const MetricNames& NamesOf(MetricSpec metric) {
   return kMetrics[0];
 }
 
+// Methods without options.
+template <typename Spec>
+void Set(const Spec&, MethodOptions*) {}
+
+void Set(const MagnitudeOptions& chosen, MethodOptions* options) { options->magnitude = chosen; }
+void Set(const RandomPruningOptions& chosen, MethodOptions* options) { options->random = chosen; }
+void Set(const SequentialAttentionPlusPlusOptions& chosen, MethodOptions* options) {
+  options->sequential_attention_pp = chosen;
+}
+
 }  // namespace
 
 LossKind LossKindOf(LossSpec loss) {
@@ -139,8 +149,8 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense", "evaluate", "benchmark", "magnitude",
-                                          "sequential_attention_pp"};
+  constexpr absl::string_view kNames[] = {"dense",     "evaluate", "benchmark",
+                                          "magnitude", "random",   "sequential_attention_pp"};
   static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];
 }
@@ -148,12 +158,7 @@ absl::string_view MethodName(const MethodSpec& method) {
 MethodOptions MethodOptionsOf(const MethodSpec& method) {
   MethodOptions options;
   options.name = std::string(MethodName(method));
-  if (const auto* magnitude = std::get_if<MagnitudeOptions>(&method)) {
-    options.magnitude = *magnitude;
-  }
-  if (const auto* attention = std::get_if<SequentialAttentionPlusPlusOptions>(&method)) {
-    options.sequential_attention_pp = *attention;
-  }
+  std::visit([&options](const auto& chosen) { Set(chosen, &options); }, method);
   return options;
 }
 

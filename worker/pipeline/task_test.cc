@@ -78,6 +78,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(magnitude);
   EXPECT_EQ(options.name, "magnitude");
   EXPECT_EQ(options.magnitude.end_fraction, 0.6);
+  RandomPruningOptions random;
+  random.seed = 7;
+  options = MethodOptionsOf(random);
+  EXPECT_EQ(options.name, "random");
+  EXPECT_EQ(options.random.seed, 7);
 }
 
 TEST(Task, NamesEveryMethod) {

@@ -31,6 +31,11 @@ constexpr RegisteredMethod kMethods[] = {
         int64_t steps) {
        return NewMagnitudeMethod(options.magnitude, target, std::move(layers), steps);
      }},
+    {"random", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) {
+       return NewRandomPruning(options.random, target, std::move(layers), steps);
+     }},
     {"sequential_attention_pp", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) {

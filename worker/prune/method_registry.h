@@ -12,14 +12,16 @@
 #include "worker/prune/budget.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
+#include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
 
 namespace topiary {
 
 // Which method, and the options of each; only those of the one named are read.
 struct MethodOptions {
-  std::string name = "sequential_attention_pp";  // Or "dense", "magnitude".
+  std::string name = "sequential_attention_pp";  // One of MethodNames().
   MagnitudeOptions magnitude;
+  RandomPruningOptions random;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;
 };
 

@@ -7,6 +7,13 @@
 
 namespace topiary {
 
+PhasedOptions PhasedOptions::For(const PruningTarget& target) {
+  PhasedOptions options;
+  options.budget = target.budget;
+  options.sparsity = target.sparsity.value_or(0);  // 0 where each layer has its own.
+  return options;
+}
+
 PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
                            std::vector<MethodLayer> layers)
     : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {

@@ -20,6 +20,9 @@ struct PhasedOptions {
   // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
   int64_t refresh_steps = 0;
   bool reset_optimizer_at_phases = false;
+
+  // Budget and sparsity of `target`.
+  static PhasedOptions For(const PruningTarget& target);
 };
 
 // Dense phase: every block is live. Sparsify phase: at its first step, every `refresh_steps` after

@@ -149,4 +149,23 @@ absl::StatusOr<std::vector<PhaseShare>> PhasePreset(absl::string_view name) {
   return shares;
 }
 
+absl::StatusOr<std::vector<PhaseShare>> OneShotPhases(double at, absl::string_view field) {
+  if (!(at >= 0 && at < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(field, " is ", at, ": it must lie in [0, 1)"));
+  }
+  return std::vector<PhaseShare>{{PhaseKind::kDense, at}, {PhaseKind::kSparse, 1 - at}};
+}
+
+absl::StatusOr<std::vector<PhaseShare>> GradualPhases(double begin, double end,
+                                                      absl::string_view message) {
+  if (!(begin >= 0 && begin < end && end <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(message, ": begin_fraction ", begin,
+                                                   " and end_fraction ", end,
+                                                   " must satisfy 0 <= begin < end <= 1"));
+  }
+  return std::vector<PhaseShare>{{PhaseKind::kDense, begin},
+                                 {PhaseKind::kSparsify, end - begin},
+                                 {PhaseKind::kSparse, 1 - end}};
+}
+
 }  // namespace topiary

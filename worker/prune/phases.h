@@ -75,6 +75,15 @@ class PhasePlan {
 // INVALID_ARGUMENT, naming the presets, for another name.
 absl::StatusOr<std::vector<PhaseShare>> PhasePreset(absl::string_view name);
 
+// Dense training, one cut at part `at` of the run, then training of what is left. INVALID_ARGUMENT,
+// naming `field`, unless `at` lies in [0, 1).
+absl::StatusOr<std::vector<PhaseShare>> OneShotPhases(double at, absl::string_view field);
+
+// Dense to part `begin` of the run, sparsification to `end`, then sparse. INVALID_ARGUMENT, naming
+// the fields begin_fraction and end_fraction of `message`, unless 0 <= begin < end <= 1.
+absl::StatusOr<std::vector<PhaseShare>> GradualPhases(double begin, double end,
+                                                      absl::string_view message);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_WORKER_PRUNE_PHASES_H_

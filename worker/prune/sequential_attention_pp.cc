@@ -157,9 +157,7 @@ absl::StatusOr<std::unique_ptr<Method>> NewSequentialAttentionPlusPlus(
         "sequential_attention_pp.phases: the last phase is dense, so that nothing would be pruned: "
         "end with a sparse phase");
   }
-  PhasedOptions phased;
-  phased.budget = target.budget;
-  phased.sparsity = target.sparsity.value_or(0);
+  PhasedOptions phased = PhasedOptions::For(target);
   phased.refresh_steps = options.mask_refresh_steps;
   phased.reset_optimizer_at_phases = options.reset_optimizer_at_phases;
   return std::make_unique<SequentialAttentionPlusPlus>(options, phased, std::move(plan),

@@ -1,0 +1,24 @@
+// Scores by which methods rank blocks, one per block and layer: the higher, the longer a block
+// stays.
+#ifndef TOPIARY_WORKER_PRUNE_BLOCK_SCORES_H_
+#define TOPIARY_WORKER_PRUNE_BLOCK_SCORES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "worker/prune/method.h"
+
+namespace topiary {
+
+// The Frobenius norm of each block of the raw weights, summed in double.
+std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
+                                           WeightReader& weights);
+
+// Uniform in [0, 1), drawn for each block from (seed, index of the layer, block): every set of
+// blocks of one size is as likely as any other.
+std::vector<std::vector<float>> RandomScores(absl::Span<const MethodLayer> layers, uint64_t seed);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_BLOCK_SCORES_H_
