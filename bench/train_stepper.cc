@@ -24,10 +24,11 @@ namespace {
 constexpr float kLearningRate = 0.01f;
 constexpr int64_t kTotalSteps = 1000000000;  // The first fifth is the dense phase.
 
-// The dense phase never asks for raw weights.
-class NoWeights : public WeightReader {
+// The dense phase never asks for tensors.
+class NoTensors : public LayerTensors {
  public:
   absl::Span<const float> RawWeights(int) override { return {}; }
+  absl::Span<float> MutableRawWeights(int) override { return {}; }
 };
 
 std::vector<AuxiliaryParameter> AuxiliaryOf(Method* method) {
@@ -138,14 +139,14 @@ absl::Status TrainStepper::CreateMethod(const Graph& graph, const Options& asked
   }
   for (const MethodLayer& layer : layers) layers_.push_back(store_->Find(layer.weight));
   ASSIGN_OR_RETURN(method_, NewSequentialAttentionPlusPlus(options, target, layers, kTotalSteps));
-  weights_ = std::make_unique<NoWeights>();
+  tensors_ = std::make_unique<NoTensors>();
   if (!sparse) return absl::OkStatus();
   // Its first step freezes the support: the blocks of the largest logits.
   for (const TrainableState& logits : method_->trainable_state()) {
     Random random(1, kStreamTest, logits.size);
     for (int64_t i = 0; i < logits.size; ++i) logits.value[i] = 0.1f * random.Normal();
   }
-  method_->BeginStep(step_++, *weights_);
+  method_->BeginStep(step_++, *tensors_);
   return absl::OkStatus();
 }
 
@@ -179,7 +180,7 @@ void TrainStepper::Step() {
 }
 
 void TrainStepper::BeginAttention() {
-  if (method_->BeginStep(step_, *weights_).reset_optimizer) optimizer_->Reset();
+  if (method_->BeginStep(step_, *tensors_).reset_optimizer) optimizer_->Reset();
   for (size_t i = 0; i < layers_.size(); ++i) {
     const absl::Span<const float> scales = method_->scales(static_cast<int>(i));
     std::copy(scales.begin(), scales.end(), layers_[i]->block_scale);

@@ -66,7 +66,7 @@ class TrainStepper {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Method> method_;  // Null without attention, as the rest.
   std::unique_ptr<BlockScaling> scaling_;
-  std::unique_ptr<WeightReader> weights_;
+  std::unique_ptr<LayerTensors> tensors_;
   std::vector<const Parameter*> layers_;
   std::map<std::string, std::vector<int64_t>> id_limits_;  // FindIdLimits().
   int64_t step_ = 0;

@@ -44,7 +44,7 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   const auto group = "Pruning";
   command
       ->add_option("--method", flags->method,
-                   "benchmark, dense, evaluate, magnitude, magnitude_one_shot, random, "
+                   "ac_dc, benchmark, dense, evaluate, magnitude, magnitude_one_shot, random, "
                    "sequential_attention_pp [the last]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
@@ -69,7 +69,7 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command
       ->add_option("--preset", flags->preset,
                    "Phases of sequential_attention_pp: single, paper_imagenet, paper_criteo "
-                   "[single]")
+                   "[single]; of ac_dc: paper_imagenet, paper_cifar10 [paper_imagenet]")
       ->group(group);
   command
       ->add_flag("--dense-comparison", flags->train_dense_comparison,

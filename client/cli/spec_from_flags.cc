@@ -77,21 +77,33 @@ absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
+absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
+  if (spec->has_ac_dc()) {
+    using Method = v1::AcDcMethod;
+    ASSIGN_OR_RETURN(const Method::Preset chosen,
+                     Choose<Method::Preset>("--preset", preset,
+                                            {{"paper_imagenet", Method::PAPER_IMAGENET},
+                                             {"paper_cifar10", Method::PAPER_CIFAR10}}));
+    spec->mutable_ac_dc()->set_preset(chosen);
+    return absl::OkStatus();
+  }
+  if (!spec->has_sequential_attention_pp() &&
+      spec->method_case() != v1::CompressionSpec::METHOD_NOT_SET) {
+    return UsageError("--preset goes with --method ac_dc and sequential_attention_pp only");
+  }
+  using Method = v1::SequentialAttentionPlusPlusMethod;
+  ASSIGN_OR_RETURN(const Method::Preset chosen,
+                   Choose<Method::Preset>("--preset", preset,
+                                          {{"single", Method::SINGLE},
+                                           {"paper_imagenet", Method::PAPER_IMAGENET},
+                                           {"paper_criteo", Method::PAPER_CRITEO}}));
+  spec->mutable_sequential_attention_pp()->set_preset(chosen);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
   if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod(flags.method, spec));
-  if (!flags.preset.empty()) {
-    using Method = v1::SequentialAttentionPlusPlusMethod;
-    ASSIGN_OR_RETURN(const Method::Preset preset,
-                     Choose<Method::Preset>("--preset", flags.preset,
-                                            {{"single", Method::SINGLE},
-                                             {"paper_imagenet", Method::PAPER_IMAGENET},
-                                             {"paper_criteo", Method::PAPER_CRITEO}}));
-    if (spec->method_case() != v1::CompressionSpec::kSequentialAttentionPp &&
-        spec->method_case() != v1::CompressionSpec::METHOD_NOT_SET) {
-      return UsageError("--preset goes with --method sequential_attention_pp only");
-    }
-    spec->mutable_sequential_attention_pp()->set_preset(preset);
-  }
+  if (!flags.preset.empty()) RETURN_IF_ERROR(ApplyPreset(flags.preset, spec));
   if (flags.return_predictions) {
     if (!spec->has_evaluate()) return UsageError("--predictions goes with --method evaluate only");
     spec->mutable_evaluate()->set_return_predictions(true);

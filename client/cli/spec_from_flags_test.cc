@@ -49,6 +49,13 @@ INSTANTIATE_TEST_SUITE_P(
                  "magnitude { gradual {} }"},
         FlagCase{"OneShotMagnitude", [](JobFlags* f) { f->method = "magnitude_one_shot"; },
                  "magnitude { one_shot {} }"},
+        FlagCase{"AcDc", [](JobFlags* f) { f->method = "ac_dc"; }, "ac_dc {}"},
+        FlagCase{"AcDcWithAPreset",
+                 [](JobFlags* f) {
+                   f->method = "ac_dc";
+                   f->preset = "paper_cifar10";
+                 },
+                 "ac_dc { preset: PAPER_CIFAR10 }"},
         FlagCase{"Random", [](JobFlags* f) { f->method = "random"; }, "random {}"},
         FlagCase{"Target",
                  [](JobFlags* f) {
@@ -187,6 +194,12 @@ INSTANTIATE_TEST_SUITE_P(
                       f->preset = "single";
                     },
                     "--preset"},
+        MistakeCase{"PresetOfAnotherMethod",
+                    [](JobFlags* f) {
+                      f->method = "ac_dc";
+                      f->preset = "single";
+                    },
+                    "--preset knows no \"single\""},
         MistakeCase{"Label", [](JobFlags* f) { f->labels = {"vision"}; }, "KEY=VALUE"},
         MistakeCase{"EmptyLabelKey", [](JobFlags* f) { f->labels = {"=v"}; }, "KEY=VALUE"},
         MistakeCase{"Metric", [](JobFlags* f) { f->metrics = {"f1"}; }, "--metric knows no"},

@@ -98,6 +98,14 @@ void FillMagnitude(v1::MagnitudeMethod* method) {
   }
 }
 
+void FillAcDc(v1::AcDcMethod* method) {
+  if (method->plan_case() != v1::AcDcMethod::kPhases) {
+    SET_IF_ZERO(method, preset, v1::AcDcMethod::PAPER_IMAGENET);
+  }
+  SET_IF_ABSENT(method, restart_at_zero, true);
+  SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
+}
+
 void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlusMethod* method) {
   using Method = v1::SequentialAttentionPlusPlusMethod;
   if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
@@ -140,6 +148,7 @@ void FillMethod(v1::CompressionSpec* spec) {
     spec->mutable_sequential_attention_pp();
   }
   if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
+  if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),

@@ -58,6 +58,18 @@ void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
              "the last phase must be SPARSE");
 }
 
+void ValidateAcDc(const v1::AcDcMethod& method, absl::string_view path,
+                  FieldViolations* violations) {
+  if (method.plan_case() != v1::AcDcMethod::kPhases) return;
+  const std::string plan = JoinPath(path, "phases");
+  ValidatePhases(method.phases(), plan, violations);
+  for (int i = 0; i < std::min(method.phases().phases_size(), kMaxPhases); ++i) {
+    FieldChecks check(ElementPath(plan, "phases", i), violations);
+    check.That(method.phases().phases(i).kind() != v1::Phase::SPARSIFICATION, "kind",
+               "must be DENSE or SPARSE: the method has no sparsification");
+  }
+}
+
 void ValidateSequentialAttention(const v1::SequentialAttentionPlusPlusMethod& method,
                                  absl::string_view path, FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -164,6 +176,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   if (spec.has_magnitude()) {
     ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
+  if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_sequential_attention_pp()) {
     ValidateSequentialAttention(spec.sequential_attention_pp(),

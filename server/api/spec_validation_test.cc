@@ -190,6 +190,13 @@ const RefusedCase kMethodCases[] = {
      "spec.magnitude.gradual.end_fraction"},
     {"RefreshNever", "magnitude { gradual { refresh_steps: 0 } }",
      "spec.magnitude.gradual.refresh_steps"},
+    {"AcDcWithASparsification",
+     "ac_dc { phases { phases { kind: SPARSIFICATION fraction: 0.5 } phases { kind: SPARSE "
+     "fraction: 0.5 } } }",
+     "spec.ac_dc.phases.phases[0].kind"},
+    {"AcDcThatEndsDense", "ac_dc { phases { phases { kind: DENSE fraction: 1 } } }",
+     "spec.ac_dc.phases.phases"},
+    {"AcDcOfAnUnknownPreset", "ac_dc { preset: 12 }", "spec.ac_dc.preset"},
     {"RandomAtTheEnd", "random { at_fraction: 1 }", "spec.random.at_fraction"},
     {"UnknownPreset", "sequential_attention_pp { preset: 12 }",
      "spec.sequential_attention_pp.preset"},

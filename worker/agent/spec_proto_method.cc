@@ -45,6 +45,29 @@ absl::StatusOr<std::vector<PhaseShare>> ConvertPhases(const v1::PhasePlan& plan,
   return phases;
 }
 
+absl::StatusOr<std::vector<PhaseShare>> ConvertPlan(const v1::AcDcMethod& method) {
+  if (method.has_phases()) return ConvertPhases(method.phases(), "spec.ac_dc.phases.phases.kind");
+  switch (method.preset()) {
+    case v1::AcDcMethod::PRESET_UNSPECIFIED:
+    case v1::AcDcMethod::PAPER_IMAGENET:
+      return PhasePreset("ac_dc_imagenet");
+    case v1::AcDcMethod::PAPER_CIFAR10:
+      return PhasePreset("ac_dc_cifar10");
+    default:
+      return UnknownValue("spec.ac_dc.preset");
+  }
+}
+
+absl::StatusOr<AcDcOptions> ConvertAcDc(const v1::AcDcMethod& method) {
+  AcDcOptions out;
+  ASSIGN_OR_RETURN(out.phases, ConvertPlan(method));
+  if (method.has_restart_at_zero()) out.restart_at_zero = method.restart_at_zero();
+  if (method.has_reset_optimizer_at_phases()) {
+    out.reset_optimizer_at_phases = method.reset_optimizer_at_phases();
+  }
+  return out;
+}
+
 absl::StatusOr<std::vector<PhaseShare>> ConvertPlan(
     const v1::SequentialAttentionPlusPlusMethod& method) {
   if (method.has_phases()) {
@@ -90,6 +113,10 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
     case v1::CompressionSpec::kMagnitude:
       return MethodSpec(ConvertMagnitude(spec.magnitude()));
+    case v1::CompressionSpec::kAcDc: {
+      ASSIGN_OR_RETURN(AcDcOptions method, ConvertAcDc(spec.ac_dc()));
+      return MethodSpec(std::move(method));
+    }
     case v1::CompressionSpec::kRandom:
       return MethodSpec(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
     case v1::CompressionSpec::kSequentialAttentionPp: {

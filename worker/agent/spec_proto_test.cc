@@ -186,6 +186,20 @@ TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
   EXPECT_EQ(method.at_fraction, 0.4);
 }
 
+TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
+  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("ac_dc { restart_at_zero: false }")));
+  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 16) << "1 + 6 * 2 + 3";
+  EXPECT_FALSE(std::get<AcDcOptions>(job.method).restart_at_zero);
+  EXPECT_TRUE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
+  ASSERT_OK_AND_ASSIGN(job, Convert(Complete("ac_dc { preset: PAPER_CIFAR10 }")));
+  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 10) << "1 + 4 * 2 + 1";
+  ASSERT_OK_AND_ASSIGN(
+      job, Convert(Complete("ac_dc { reset_optimizer_at_phases: false phases { phases { kind: "
+                            "SPARSE fraction: 1 } } }")));
+  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 1);
+  EXPECT_FALSE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
+}
+
 TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("random { at_fraction: 0.25 } task { seed: 9 }")));

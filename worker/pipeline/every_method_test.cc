@@ -35,7 +35,8 @@ SequentialAttentionPlusPlusOptions Cycles() {
 }
 
 std::vector<MethodCase> PruningMethods() {
-  return {{"magnitude_gradual", MagnitudeOptions()},
+  return {{"ac_dc", AcDcOptions()},
+          {"magnitude_gradual", MagnitudeOptions()},
           {"magnitude_one_shot", OneShot(0.5)},
           {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},

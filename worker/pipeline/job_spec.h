@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "worker/prune/ac_dc.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
@@ -119,8 +120,9 @@ struct EvaluateSpec {
 struct BenchmarkSpec {};
 
 // Methods that prune take their options as they are.
-using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, MagnitudeOptions,
-                                RandomPruningOptions, SequentialAttentionPlusPlusOptions>;
+using MethodSpec =
+    std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, MagnitudeOptions,
+                 RandomPruningOptions, SequentialAttentionPlusPlusOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

@@ -38,6 +38,7 @@ const MetricNames& NamesOf(MetricSpec metric) {
 template <typename Spec>
 void Set(const Spec&, MethodOptions*) {}
 
+void Set(const AcDcOptions& chosen, MethodOptions* options) { options->ac_dc = chosen; }
 void Set(const MagnitudeOptions& chosen, MethodOptions* options) { options->magnitude = chosen; }
 void Set(const RandomPruningOptions& chosen, MethodOptions* options) { options->random = chosen; }
 void Set(const SequentialAttentionPlusPlusOptions& chosen, MethodOptions* options) {
@@ -149,8 +150,8 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense",     "evaluate", "benchmark",
-                                          "magnitude", "random",   "sequential_attention_pp"};
+  constexpr absl::string_view kNames[] = {
+      "dense", "evaluate", "benchmark", "ac_dc", "magnitude", "random", "sequential_attention_pp"};
   static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];
 }

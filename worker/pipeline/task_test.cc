@@ -78,6 +78,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(magnitude);
   EXPECT_EQ(options.name, "magnitude");
   EXPECT_EQ(options.magnitude.end_fraction, 0.6);
+  AcDcOptions ac_dc;
+  ac_dc.restart_at_zero = false;
+  options = MethodOptionsOf(ac_dc);
+  EXPECT_EQ(options.name, "ac_dc");
+  EXPECT_FALSE(options.ac_dc.restart_at_zero);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

@@ -38,13 +38,19 @@ absl::StatusOr<const Tensor*> FindVector(const MethodState& state, const std::st
 
 }  // namespace
 
-StoreWeightReader::StoreWeightReader(const ParameterStore& store,
-                                     absl::Span<const MethodLayer> layers) {
-  for (const MethodLayer& layer : layers) parameters_.push_back(store.Find(layer.weight));
+StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers)
+    : store_(store) {
+  for (const MethodLayer& layer : layers) parameters_.push_back(store->Find(layer.weight));
 }
 
-absl::Span<const float> StoreWeightReader::RawWeights(int index) {
+absl::Span<const float> StoreLayerTensors::RawWeights(int index) {
   const Parameter& parameter = *parameters_[index];
+  return {parameter.value, static_cast<size_t>(parameter.size)};
+}
+
+absl::Span<float> StoreLayerTensors::MutableRawWeights(int index) {
+  const Parameter& parameter = *parameters_[index];
+  store_->MarkChanged();
   return {parameter.value, static_cast<size_t>(parameter.size)};
 }
 
@@ -80,7 +86,7 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
     RETURN_IF_ERROR(store_->Reparameterize(layer.weight, layer.partition->runs()));
     layers_.push_back(store_->Find(layer.weight));
   }
-  weights_ = std::make_unique<StoreWeightReader>(*store_, method_->layers());
+  tensors_ = std::make_unique<StoreLayerTensors>(store_.get(), method_->layers());
   graph_ = &graph;
   backend_ = backend;
   program_options_.batch = std::min(task.batch_size, train_->size());
@@ -148,7 +154,7 @@ absl::Status TrainingLoop::LeaveOut(SparseWeights weights) {
 
 absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
   CHECK_LT(next_step_, total_steps());
-  const StepActions actions = method_->BeginStep(next_step_, *weights_);
+  const StepActions actions = method_->BeginStep(next_step_, *tensors_);
   if (actions.reset_optimizer) optimizer_->Reset();
   ApplyScales();
   RETURN_IF_ERROR(FitProgram(actions));

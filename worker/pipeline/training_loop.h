@@ -24,13 +24,15 @@
 
 namespace topiary {
 
-// The raw weights of a method's layers, read from a store in host memory.
-class StoreWeightReader : public WeightReader {
+// The tensors of a method's layers, in a store in host memory, which outlives it.
+class StoreLayerTensors : public LayerTensors {
  public:
-  StoreWeightReader(const ParameterStore& store, absl::Span<const MethodLayer> layers);
+  StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers);
   absl::Span<const float> RawWeights(int index) override;
+  absl::Span<float> MutableRawWeights(int index) override;
 
  private:
+  ParameterStore* const store_;
   std::vector<const Parameter*> parameters_;
 };
 
@@ -113,7 +115,7 @@ class TrainingLoop {
   LearningRateSchedule learning_rate_;
   std::unique_ptr<Method> method_;
   std::unique_ptr<ParameterStore> store_;
-  std::unique_ptr<StoreWeightReader> weights_;
+  std::unique_ptr<StoreLayerTensors> tensors_;
   std::vector<const Parameter*> layers_;  // Of the method's layers.
   BreakEvenDensities break_evens_;
   ProgramOptions program_options_;

@@ -279,7 +279,7 @@ TEST_F(Training, LogitGradientsOfARealNetworkMatchFiniteDifferences) {
   for (TrainableState& state : states) {
     for (int64_t i = 0; i < state.size; ++i) state.value[i] = 1.5F * random.Normal();
   }
-  StoreWeightReader reader(*store, method->layers());
+  StoreLayerTensors reader(store.get(), method->layers());
   method->BeginStep(kSteps / 2, reader);  // A quarter of the blocks lives.
   const auto loss = [&] {
     method->RefreshScales();

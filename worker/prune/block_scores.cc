@@ -8,11 +8,11 @@
 namespace topiary {
 
 std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
-                                           WeightReader& weights) {
+                                           LayerTensors& tensors) {
   std::vector<std::vector<float>> scores;
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::vector<double> squares =
-        layers[i].partition->SumsOfSquares(weights.RawWeights(static_cast<int>(i)));
+        layers[i].partition->SumsOfSquares(tensors.RawWeights(static_cast<int>(i)));
     std::vector<float> norms;
     norms.reserve(squares.size());
     for (const double square : squares) norms.push_back(static_cast<float>(std::sqrt(square)));

@@ -13,7 +13,7 @@ namespace topiary {
 
 // The Frobenius norm of each block of the raw weights, summed in double.
 std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
-                                           WeightReader& weights);
+                                           LayerTensors& tensors);
 
 // Uniform in [0, 1), drawn for each block from (seed, index of the layer, block): every set of
 // blocks of one size is as likely as any other.

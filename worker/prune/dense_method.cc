@@ -16,7 +16,7 @@ class DenseMethod : public PhasedMethod {
 
  protected:
   double SparsityAt(double, double) const override { return 0; }
-  std::vector<std::vector<float>> Scores(WeightReader&) override { return {}; }
+  std::vector<std::vector<float>> Scores(LayerTensors&) override { return {}; }
 };
 
 }  // namespace

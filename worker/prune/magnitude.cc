@@ -20,8 +20,8 @@ class MagnitudeMethod : public PhasedMethod {
  protected:
   double SparsityAt(double target, double t) const override { return CubicSparsity(0, target, t); }
 
-  std::vector<std::vector<float>> Scores(WeightReader& weights) override {
-    return BlockNorms(layers(), weights);
+  std::vector<std::vector<float>> Scores(LayerTensors& tensors) override {
+    return BlockNorms(layers(), tensors);
   }
 };
 

@@ -32,13 +32,16 @@ struct MethodLayer {
   std::optional<double> sparsity = std::nullopt;
 };
 
-// Gives a method the raw weights (before scaling), when it asks: most steps it does not, and
-// reading them may mean a copy from a device.
-class WeightReader {
+// Gives a method the tensors of its layers, when it asks: most steps it does not, and reading them
+// may mean a copy from a device. Each is that of layer `index`, in the order of the method's
+// layers, as stored, and is valid until the next call.
+class LayerTensors {
  public:
-  virtual ~WeightReader() = default;
-  // Of layer `index`, in the order of the method's layers, as stored. Valid until the next call.
+  virtual ~LayerTensors() = default;
+  // The raw weights (before scaling), which the optimizer changes.
   virtual absl::Span<const float> RawWeights(int index) = 0;
+  // The same, for a method that sets some itself.
+  virtual absl::Span<float> MutableRawWeights(int index) = 0;
 };
 
 // What the training loop must do before the step it asked about.
@@ -67,8 +70,8 @@ using MethodState = std::map<std::string, Tensor>;
 // EndStep(); the optimizer's update. A resumed run calls Load() and goes on with the next step.
 // After the last update RefreshScales() gives the scales that are folded into the exported weights.
 //
-// Not thread-safe. Everything is a function of the steps, weights and inner products seen: no
-// clock and no randomness.
+// Not thread-safe. Everything is a function of the steps, tensors and inner products seen: no
+// clock, and no randomness but what a seed among the options gives.
 class Method {
  public:
   virtual ~Method() = default;
@@ -77,8 +80,8 @@ class Method {
   virtual const PhasePlan& plan() const = 0;
   virtual absl::Span<const MethodLayer> layers() const = 0;
 
-  // Settles support and scales for `step`, in [0, plan().total_steps()).
-  virtual StepActions BeginStep(int64_t step, WeightReader& weights) = 0;
+  // Settles support and scales for `step`, in [0, plan().total_steps()); may change raw weights.
+  virtual StepActions BeginStep(int64_t step, LayerTensors& tensors) = 0;
 
   // The scale of each block of layer `index`; 0 means pruned.
   virtual absl::Span<const float> scales(int index) const = 0;

@@ -21,6 +21,9 @@ struct RegisteredMethod {
 };
 
 constexpr RegisteredMethod kMethods[] = {
+    {"ac_dc", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) { return NewAcDc(options.ac_dc, target, std::move(layers), steps); }},
     {"dense", false,
      // Of the table's type. NOLINTNEXTLINE(performance-unnecessary-value-param)
      [](const MethodOptions&, const PruningTarget&, std::vector<MethodLayer>, int64_t steps) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/prune/ac_dc.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
@@ -20,6 +21,7 @@ namespace topiary {
 // Which method, and the options of each; only those of the one named are read.
 struct MethodOptions {
   std::string name = "sequential_attention_pp";  // One of MethodNames().
+  AcDcOptions ac_dc;
   MagnitudeOptions magnitude;
   RandomPruningOptions random;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;

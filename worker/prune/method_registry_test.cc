@@ -31,6 +31,7 @@ TEST(MethodRegistry, UnknownNameListsTheKnownOnes) {
 
 TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
   EXPECT_FALSE(MethodPrunes("dense"));
+  EXPECT_TRUE(MethodPrunes("ac_dc"));
   EXPECT_TRUE(MethodPrunes("magnitude"));
   EXPECT_TRUE(MethodPrunes("random"));
   EXPECT_TRUE(MethodPrunes("sequential_attention_pp"));

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/random.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/method.h"
@@ -39,13 +39,16 @@ inline std::vector<float> RandomVector(int64_t size, uint64_t seed) {
   return values;
 }
 
-// Raw weights held in memory.
-class FakeWeights : public WeightReader {
+// Tensors held in memory.
+class FakeWeights : public LayerTensors {
  public:
   explicit FakeWeights(std::vector<std::vector<float>> weights) : weights_(std::move(weights)) {}
   absl::Span<const float> RawWeights(int index) override {
     ++reads;
     return weights_.at(index);
+  }
+  absl::Span<float> MutableRawWeights(int index) override {
+    return absl::MakeSpan(weights_.at(index));
   }
   int reads = 0;
 

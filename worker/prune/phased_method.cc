@@ -23,20 +23,20 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
   }
 }
 
-StepActions PhasedMethod::BeginStep(int64_t step, WeightReader& weights) {
+StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   const PhasePosition at = plan_.At(step);
   StepActions actions;
   actions.phase_begins = at.first;
   actions.reset_optimizer = at.first && step > 0 && options_.reset_optimizer_at_phases;
   switch (at.phase.kind) {
     case PhaseKind::kDense:
-      if (at.first) actions.changed_blocks = ReviveAll();
+      if (at.first) actions.changed_blocks = ReviveAll(tensors);
       break;
     case PhaseKind::kSparsify:
-      if (RefreshesAt(at, step)) actions.changed_blocks = Select(at.t, weights);
+      if (RefreshesAt(at, step)) actions.changed_blocks = Select(at.t, tensors);
       break;
     case PhaseKind::kSparse:
-      if (at.first) actions.changed_blocks = Select(1, weights);
+      if (at.first) actions.changed_blocks = Select(1, tensors);
       break;
   }
   RefreshScales();
@@ -49,9 +49,9 @@ bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
   return (step - at.phase.begin) % every == 0 || step == at.phase.end() - 1;
 }
 
-int64_t PhasedMethod::Select(double t, WeightReader& weights) {
+int64_t PhasedMethod::Select(double t, LayerTensors& tensors) {
   std::vector<Support> selected;
-  const std::vector<std::vector<float>> scores = Scores(weights);
+  const std::vector<std::vector<float>> scores = Scores(tensors);
   if (options_.budget == BudgetKind::kGlobal) {
     int64_t total = 0;
     for (const std::vector<float>& layer : scores) total += static_cast<int64_t>(layer.size());
@@ -73,10 +73,15 @@ int64_t PhasedMethod::Select(double t, WeightReader& weights) {
   return changed;
 }
 
-int64_t PhasedMethod::ReviveAll() {
+int64_t PhasedMethod::ReviveAll(LayerTensors& tensors) {
   int64_t changed = 0;
-  for (Support& support : supports_) {
-    changed += static_cast<int64_t>(support.size()) - LiveBlocks(support);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    Support& support = supports_[i];
+    const int64_t returning = static_cast<int64_t>(support.size()) - LiveBlocks(support);
+    if (returning > 0 && options_.restart_at_zero) {
+      layers_[i].partition->ZeroPruned(support, tensors.MutableRawWeights(static_cast<int>(i)));
+    }
+    changed += returning;
     std::fill(support.begin(), support.end(), uint8_t{1});
   }
   return changed;

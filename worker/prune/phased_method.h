@@ -20,6 +20,8 @@ struct PhasedOptions {
   // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
   int64_t refresh_steps = 0;
   bool reset_optimizer_at_phases = false;
+  // A block that a dense phase revives starts at 0, and not at the values that it was pruned with.
+  bool restart_at_zero = false;
 
   // Budget and sparsity of `target`.
   static PhasedOptions For(const PruningTarget& target);
@@ -39,7 +41,7 @@ class PhasedMethod : public Method {
 
   const PhasePlan& plan() const override { return plan_; }
   absl::Span<const MethodLayer> layers() const override { return layers_; }
-  StepActions BeginStep(int64_t step, WeightReader& weights) final;
+  StepActions BeginStep(int64_t step, LayerTensors& tensors) final;
   absl::Span<const float> scales(int index) const override { return scales_[index]; }
   const Support& support(int index) const override { return supports_[index]; }
   bool wants_inner_products() const override { return false; }
@@ -56,7 +58,7 @@ class PhasedMethod : public Method {
   // Sparsity at progress t in (0, 1] of a sparsify phase on the way to `target`, which it is at 1.
   virtual double SparsityAt(double target, double t) const = 0;
   // One score per block and layer: the higher, the longer a block stays.
-  virtual std::vector<std::vector<float>> Scores(WeightReader& weights) = 0;
+  virtual std::vector<std::vector<float>> Scores(LayerTensors& tensors) = 0;
 
   const PhasedOptions& options() const { return options_; }
   // What layer `index` is to reach.
@@ -68,8 +70,8 @@ class PhasedMethod : public Method {
  private:
   bool RefreshesAt(const PhasePosition& at, int64_t step) const;
   // Replaces the support by that of progress t; returns how many blocks changed.
-  int64_t Select(double t, WeightReader& weights);
-  int64_t ReviveAll();
+  int64_t Select(double t, LayerTensors& tensors);
+  int64_t ReviveAll(LayerTensors& tensors);
 
   const PhasedOptions options_;
   const PhasePlan plan_;

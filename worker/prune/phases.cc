@@ -131,6 +131,12 @@ absl::StatusOr<std::vector<PhaseShare>> PhasePreset(absl::string_view name) {
       shares.push_back({PhaseKind::kDense, share_of_cycle / 3});
     }
   };
+  const auto alternate = [&shares](int cycles, double share_of_phase) {
+    for (int i = 0; i < cycles; ++i) {
+      shares.push_back({PhaseKind::kSparse, share_of_phase});
+      shares.push_back({PhaseKind::kDense, share_of_phase});
+    }
+  };
   if (name == "single") {
     shares = {{PhaseKind::kDense, 20}, {PhaseKind::kSparsify, 50}, {PhaseKind::kSparse, 30}};
   } else if (name == "paper_imagenet") {
@@ -142,9 +148,21 @@ absl::StatusOr<std::vector<PhaseShare>> PhasePreset(absl::string_view name) {
     shares.push_back({PhaseKind::kDense, 20});
     add_cycles(10, 6);
     shares.push_back({PhaseKind::kSparse, 20});
+  } else if (name == "ac_dc_imagenet") {
+    shares.push_back({PhaseKind::kDense, 10});
+    alternate(6, 5);
+    shares.push_back({PhaseKind::kSparse, 5});
+    shares.push_back({PhaseKind::kDense, 10});
+    shares.push_back({PhaseKind::kSparse, 15});
+  } else if (name == "ac_dc_cifar10") {
+    shares.push_back({PhaseKind::kDense, 5});
+    alternate(4, 10);
+    shares.push_back({PhaseKind::kSparse, 15});
   } else {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "unknown phase preset '", name, "': use single, paper_imagenet or paper_criteo"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown phase preset '", name,
+                     "': use single, paper_imagenet, paper_criteo, ac_dc_imagenet or "
+                     "ac_dc_cifar10"));
   }
   return shares;
 }

@@ -72,6 +72,10 @@ class PhasePlan {
 //                     with sparsification phases).
 //   "paper_criteo"    20 % dense; 10 cycles of sparsify, sparse, dense in equal parts, 6 % each;
 //                     20 % sparse (same paper, Criteo).
+//   "ac_dc_imagenet"  10 % dense; 6 cycles of sparse and dense, 5 % each; 5 % sparse; 10 % dense;
+//                     15 % sparse (Peste et al., 2021, ResNet50 on ImageNet).
+//   "ac_dc_cifar10"   5 % dense; 4 cycles of sparse and dense, 10 % each; 15 % sparse (same paper,
+//                     ResNet20 on CIFAR-10).
 // INVALID_ARGUMENT, naming the presets, for another name.
 absl::StatusOr<std::vector<PhaseShare>> PhasePreset(absl::string_view name);
 

@@ -19,7 +19,7 @@ class RandomPruning : public PhasedMethod {
 
  protected:
   double SparsityAt(double target, double) const override { return target; }
-  std::vector<std::vector<float>> Scores(WeightReader&) override {
+  std::vector<std::vector<float>> Scores(LayerTensors&) override {
     return RandomScores(layers(), seed_);
   }
 

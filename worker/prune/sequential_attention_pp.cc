@@ -94,7 +94,7 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
     return ExponentialSparsity(target, options_.schedule_constant, t);
   }
 
-  std::vector<std::vector<float>> Scores(WeightReader&) override {
+  std::vector<std::vector<float>> Scores(LayerTensors&) override {
     std::vector<std::vector<float>> scores;
     for (const Tensor& logits : logits_) {
       const absl::Span<const float> values = logits.span<float>();
