@@ -44,7 +44,8 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   const auto group = "Pruning";
   command
       ->add_option("--method", flags->method,
-                   "ac_dc, benchmark, dense, evaluate, magnitude, magnitude_one_shot, random, "
+                   "ac_dc, benchmark, dense, evaluate, magnitude, magnitude_iterative, "
+                   "magnitude_one_shot, random, "
                    "sequential_attention_pp [the last]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")

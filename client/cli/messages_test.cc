@@ -73,13 +73,15 @@ TEST(Names, StatesAreReadInAnyCase) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("succeeded")));
 }
 
-TEST(Names, OneShotAndGradualMagnitudeAreToldApart) {
+TEST(Names, SchedulesOfMagnitudeAreToldApart) {
   v1::CompressionSpec spec;
   EXPECT_EQ(MethodName(spec), "");
   spec.mutable_magnitude();
   EXPECT_EQ(MethodName(spec), "magnitude");
   spec.mutable_magnitude()->mutable_one_shot();
   EXPECT_EQ(MethodName(spec), "magnitude_one_shot");
+  spec.mutable_magnitude()->mutable_iterative();
+  EXPECT_EQ(MethodName(spec), "magnitude_iterative");
 }
 
 }  // namespace

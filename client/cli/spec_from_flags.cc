@@ -55,26 +55,22 @@ absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
   return absl::OkStatus();
 }
 
-// Chooses the method whose field in the spec is called `word`, with its defaults.
+// Chooses the method whose field in the spec is called `word`, with its defaults; schedules of
+// magnitude have words of their own.
 absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
-  if (word == "magnitude_one_shot") {
-    spec->mutable_magnitude()->mutable_one_shot();
-    return absl::OkStatus();
-  }
+  std::vector<absl::string_view> known = {"magnitude_iterative", "magnitude_one_shot"};
   const auto* methods = v1::CompressionSpec::descriptor()->FindOneofByName("method");
-  std::vector<absl::string_view> known = {"magnitude_one_shot"};
   for (int i = 0; i < methods->field_count(); ++i) {
     const auto* field = methods->field(i);
     known.push_back(field->name());
     if (field->name() == word) spec->GetReflection()->MutableMessage(spec, field);
   }
-  std::sort(known.begin(), known.end());
-  if (std::find(known.begin(), known.end(), word) == known.end()) {
-    return UnknownWord("--method", word, known);
-  }
-  // A spec's schedule gives way to the default one, as "magnitude_one_shot" is a word of its own.
   if (word == "magnitude") spec->mutable_magnitude()->mutable_gradual();
-  return absl::OkStatus();
+  if (word == "magnitude_iterative") spec->mutable_magnitude()->mutable_iterative();
+  if (word == "magnitude_one_shot") spec->mutable_magnitude()->mutable_one_shot();
+  std::sort(known.begin(), known.end());
+  if (std::binary_search(known.begin(), known.end(), word)) return absl::OkStatus();
+  return UnknownWord("--method", word, known);
 }
 
 absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {

@@ -49,6 +49,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "magnitude { gradual {} }"},
         FlagCase{"OneShotMagnitude", [](JobFlags* f) { f->method = "magnitude_one_shot"; },
                  "magnitude { one_shot {} }"},
+        FlagCase{"IterativeMagnitude", [](JobFlags* f) { f->method = "magnitude_iterative"; },
+                 "magnitude { iterative {} }"},
         FlagCase{"AcDc", [](JobFlags* f) { f->method = "ac_dc"; }, "ac_dc {}"},
         FlagCase{"AcDcWithAPreset",
                  [](JobFlags* f) {

@@ -89,12 +89,19 @@ void FillTask(bool trains, v1::Task* task) {
   FillMetrics(task);
 }
 
+template <typename Schedule>
+void FillStretch(Schedule* schedule) {
+  SET_IF_ABSENT(schedule, begin_fraction, 0.2);
+  SET_IF_ABSENT(schedule, end_fraction, 0.7);
+}
+
 void FillMagnitude(v1::MagnitudeMethod* method) {
   if (method->schedule_case() == v1::MagnitudeMethod::SCHEDULE_NOT_SET) method->mutable_gradual();
   if (method->has_one_shot()) SET_IF_ABSENT(method->mutable_one_shot(), at_fraction, 0.0);
-  if (method->has_gradual()) {
-    SET_IF_ABSENT(method->mutable_gradual(), begin_fraction, 0.2);
-    SET_IF_ABSENT(method->mutable_gradual(), end_fraction, 0.7);
+  if (method->has_gradual()) FillStretch(method->mutable_gradual());
+  if (method->has_iterative()) {
+    SET_IF_ABSENT(method->mutable_iterative(), rounds, 10);
+    FillStretch(method->mutable_iterative());
   }
 }
 

@@ -92,6 +92,9 @@ INSTANTIATE_TEST_SUITE_P(
                      "task { metrics: MEAN_SQUARED_ERROR_METRIC metrics: R2 }"},
         DefaultsCase{"Magnitude", "target { sparsity: 0.5 } magnitude {}",
                      "magnitude { gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
+        DefaultsCase{
+            "Iterative", "target { sparsity: 0.5 } magnitude { iterative {} }",
+            "magnitude { iterative { rounds: 10 begin_fraction: 0.2 end_fraction: 0.7 } }"},
         DefaultsCase{"AcDc", "target { sparsity: 0.5 } ac_dc {}",
                      "ac_dc { preset: PAPER_IMAGENET restart_at_zero: true "
                      "reset_optimizer_at_phases: true }"},

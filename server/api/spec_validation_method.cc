@@ -10,9 +10,21 @@ namespace {
 
 constexpr int64_t kMaxSteps = 1000000000;
 constexpr int kMaxPhases = 1000;
+constexpr int kMaxRounds = 1000;
 constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
+
+// The stretch of training in which `schedule` prunes.
+template <typename Schedule>
+void CheckStretch(const Schedule& schedule, FieldChecks* check) {
+  const double begin = schedule.has_begin_fraction() ? schedule.begin_fraction() : 0.2;
+  const double end = schedule.has_end_fraction() ? schedule.end_fraction() : 0.7;
+  check->InRightOpen(begin, 0, 1, "begin_fraction");
+  check->InLeftOpen(end, 0, 1, "end_fraction");
+  check->That(begin < end, "end_fraction",
+              absl::StrCat("must be above begin_fraction, which is ", begin));
+}
 
 void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path,
                        FieldViolations* violations) {
@@ -20,16 +32,19 @@ void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path
   if (method.has_one_shot() && method.one_shot().has_at_fraction()) {
     check.InRightOpen(method.one_shot().at_fraction(), 0, 1, "one_shot.at_fraction");
   }
-  if (!method.has_gradual()) return;
-  const v1::GradualMagnitude& gradual = method.gradual();
-  const double begin = gradual.has_begin_fraction() ? gradual.begin_fraction() : 0.2;
-  const double end = gradual.has_end_fraction() ? gradual.end_fraction() : 0.7;
-  check.InRightOpen(begin, 0, 1, "gradual.begin_fraction");
-  check.InLeftOpen(end, 0, 1, "gradual.end_fraction");
-  check.That(begin < end, "gradual.end_fraction",
-             absl::StrCat("must be above begin_fraction, which is ", begin));
-  if (gradual.has_refresh_steps()) {
-    check.InRange(gradual.refresh_steps(), 1, kMaxSteps, "gradual.refresh_steps");
+  if (method.has_gradual()) {
+    FieldChecks gradual(check.PathOf("gradual"), violations);
+    CheckStretch(method.gradual(), &gradual);
+    if (method.gradual().has_refresh_steps()) {
+      gradual.InRange(method.gradual().refresh_steps(), 1, kMaxSteps, "refresh_steps");
+    }
+  }
+  if (method.has_iterative()) {
+    FieldChecks iterative(check.PathOf("iterative"), violations);
+    CheckStretch(method.iterative(), &iterative);
+    if (method.iterative().has_rounds()) {
+      iterative.InRange(method.iterative().rounds(), 1, kMaxRounds, "rounds");
+    }
   }
 }
 

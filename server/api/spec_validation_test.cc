@@ -190,6 +190,9 @@ const RefusedCase kMethodCases[] = {
      "spec.magnitude.gradual.end_fraction"},
     {"RefreshNever", "magnitude { gradual { refresh_steps: 0 } }",
      "spec.magnitude.gradual.refresh_steps"},
+    {"NoRounds", "magnitude { iterative { rounds: 0 } }", "spec.magnitude.iterative.rounds"},
+    {"RoundsOfNoTime", "magnitude { iterative { begin_fraction: 0.7 } }",
+     "spec.magnitude.iterative.end_fraction"},
     {"AcDcWithASparsification",
      "ac_dc { phases { phases { kind: SPARSIFICATION fraction: 0.5 } phases { kind: SPARSE "
      "fraction: 0.5 } } }",

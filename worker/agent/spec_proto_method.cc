@@ -8,18 +8,33 @@
 namespace topiary {
 namespace {
 
-MagnitudeOptions ConvertMagnitude(const v1::MagnitudeMethod& method) {
+// The stretch of training in which `schedule` prunes.
+template <typename Schedule, typename Options>
+void ConvertStretch(const Schedule& schedule, Options* out) {
+  if (schedule.has_begin_fraction()) out->begin_fraction = schedule.begin_fraction();
+  if (schedule.has_end_fraction()) out->end_fraction = schedule.end_fraction();
+}
+
+absl::StatusOr<MagnitudeOptions> ConvertMagnitude(const v1::MagnitudeMethod& method) {
   MagnitudeOptions out;
-  if (method.has_one_shot()) {
-    out.schedule = MagnitudeOptions::Schedule::kOneShot;
-    out.at_fraction = method.one_shot().at_fraction();
-    return out;
+  switch (method.schedule_case()) {
+    case v1::MagnitudeMethod::kOneShot:
+      out.schedule = MagnitudeOptions::Schedule::kOneShot;
+      out.at_fraction = method.one_shot().at_fraction();
+      return out;
+    case v1::MagnitudeMethod::kGradual:
+      ConvertStretch(method.gradual(), &out);
+      out.refresh_steps = method.gradual().refresh_steps();
+      return out;
+    case v1::MagnitudeMethod::kIterative:
+      out.schedule = MagnitudeOptions::Schedule::kIterative;
+      ConvertStretch(method.iterative(), &out);
+      if (method.iterative().has_rounds()) out.rounds = method.iterative().rounds();
+      return out;
+    case v1::MagnitudeMethod::SCHEDULE_NOT_SET:
+      break;
   }
-  const v1::GradualMagnitude& gradual = method.gradual();
-  if (gradual.has_begin_fraction()) out.begin_fraction = gradual.begin_fraction();
-  if (gradual.has_end_fraction()) out.end_fraction = gradual.end_fraction();
-  out.refresh_steps = gradual.refresh_steps();
-  return out;
+  return UnknownValue("spec.magnitude.schedule");
 }
 
 absl::StatusOr<PhaseKind> ConvertPhaseKind(v1::Phase::Kind kind, absl::string_view field) {
@@ -111,8 +126,10 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       return MethodSpec(DenseSpec());
     case v1::CompressionSpec::kEvaluate:
       return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
-    case v1::CompressionSpec::kMagnitude:
-      return MethodSpec(ConvertMagnitude(spec.magnitude()));
+    case v1::CompressionSpec::kMagnitude: {
+      ASSIGN_OR_RETURN(const MagnitudeOptions method, ConvertMagnitude(spec.magnitude()));
+      return MethodSpec(method);
+    }
     case v1::CompressionSpec::kAcDc: {
       ASSIGN_OR_RETURN(AcDcOptions method, ConvertAcDc(spec.ac_dc()));
       return MethodSpec(std::move(method));

@@ -186,6 +186,17 @@ TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
   EXPECT_EQ(method.at_fraction, 0.4);
 }
 
+TEST(ConvertSpec, IterativeMagnitudeHasItsRoundsAndStretch) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("magnitude { iterative { rounds: 3 begin_fraction: 0.1 "
+                                        "end_fraction: 0.6 } }")));
+  const auto& method = std::get<MagnitudeOptions>(job.method);
+  EXPECT_EQ(method.schedule, MagnitudeOptions::Schedule::kIterative);
+  EXPECT_EQ(method.rounds, 3);
+  EXPECT_EQ(method.begin_fraction, 0.1);
+  EXPECT_EQ(method.end_fraction, 0.6);
+}
+
 TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
   ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("ac_dc { restart_at_zero: false }")));
   EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 16) << "1 + 6 * 2 + 3";
@@ -261,6 +272,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, NewerCoordinator,
     testing::Values(
         Newer{"Method", [](v1::CompressionSpec* s) { s->clear_method(); }, "spec.method"},
+        Newer{"MagnitudeSchedule", [](v1::CompressionSpec* s) { s->mutable_magnitude(); },
+              "spec.magnitude.schedule"},
         Newer{"Source", [](v1::CompressionSpec* s) { s->mutable_data()->clear_train(); },
               "spec.data"},
         Newer{"Loss",

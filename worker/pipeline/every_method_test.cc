@@ -28,6 +28,13 @@ MagnitudeOptions OneShot(double at) {
   return options;
 }
 
+MagnitudeOptions Iterative() {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  options.rounds = 4;
+  return options;
+}
+
 SequentialAttentionPlusPlusOptions Cycles() {
   SequentialAttentionPlusPlusOptions options;
   options.phases = PhasePreset("paper_imagenet").value();
@@ -37,6 +44,7 @@ SequentialAttentionPlusPlusOptions Cycles() {
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
           {"magnitude_gradual", MagnitudeOptions()},
+          {"magnitude_iterative", Iterative()},
           {"magnitude_one_shot", OneShot(0.5)},
           {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},

@@ -82,6 +82,23 @@ TEST(Magnitude, GradualFollowsTheCubicScheduleExactly) {
   }
 }
 
+// Density 0.1 in five rounds of 20 steps: 0.1^(1/5) = 0.631 of what was left, each time.
+TEST(Magnitude, IterativePrunesTheSamePartInEachRoundAndReadsWeightsOnlyThen) {
+  FakeWeights weights({RandomVector(40 * 60, 8)});
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  options.begin_fraction = 0;
+  options.end_fraction = 1;
+  options.rounds = 5;
+  const auto method = Magnitude(options);
+  const int64_t kept[] = {95, 60, 38, 24, 15};
+  for (int64_t step = 0; step < kSteps; ++step) {
+    method->BeginStep(step, weights);
+    EXPECT_EQ(LiveBlocks(method->support(0)), kept[step / 20]) << step;
+  }
+  EXPECT_EQ(weights.reads, 5);
+}
+
 TEST(Magnitude, APrunedBlockStaysPrunedEvenIfItsWeightsGrow) {
   const auto method = Magnitude({});
   FakeWeights weights({RandomVector(40 * 60, 4)});
@@ -134,12 +151,20 @@ MagnitudeOptions Gradual(double begin, double end, int64_t refresh = 0) {
   return options;
 }
 
+MagnitudeOptions Iterative(int64_t rounds) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  options.rounds = rounds;
+  return options;
+}
+
 INSTANTIATE_TEST_SUITE_P(Options, MagnitudeRefuses,
                          testing::Values(BadOptions{"at_fraction", OneShot(1)},
                                          BadOptions{"at_fraction", OneShot(-0.1)},
                                          BadOptions{"begin_fraction", Gradual(0.5, 0.5)},
                                          BadOptions{"end_fraction", Gradual(0.5, 1.1)},
-                                         BadOptions{"refresh_steps", Gradual(0, 1, -1)}));
+                                         BadOptions{"refresh_steps", Gradual(0, 1, -1)},
+                                         BadOptions{"rounds", Iterative(0)}));
 
 }  // namespace
 }  // namespace topiary

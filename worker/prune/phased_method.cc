@@ -50,18 +50,28 @@ bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
 }
 
 int64_t PhasedMethod::Select(double t, LayerTensors& tensors) {
-  std::vector<Support> selected;
-  const std::vector<std::vector<float>> scores = Scores(tensors);
-  if (options_.budget == BudgetKind::kGlobal) {
-    int64_t total = 0;
-    for (const std::vector<float>& layer : scores) total += static_cast<int64_t>(layer.size());
-    const int64_t keep = KeptBlocks(SparsityAt(options_.sparsity, t), total);
-    selected = SelectTopBlocksGlobally(scores, supports_, keep);
+  const bool global = options_.budget == BudgetKind::kGlobal;
+  std::vector<int64_t> keep;  // Of each layer; of all together where the budget is global.
+  bool any_goes = false;
+  if (global) {
+    const BlockCounts blocks = CountBlocks(*this);
+    keep.push_back(KeptBlocks(SparsityAt(options_.sparsity, t), blocks.total));
+    any_goes = keep[0] < blocks.live;
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
-      const int64_t keep =
-          KeptBlocks(SparsityAt(TargetOf(i), t), static_cast<int64_t>(scores[i].size()));
-      selected.push_back(SelectTopBlocks(scores[i], supports_[i], keep));
+      const auto count = static_cast<int64_t>(supports_[i].size());
+      keep.push_back(KeptBlocks(SparsityAt(TargetOf(i), t), count));
+      any_goes = any_goes || keep[i] < LiveBlocks(supports_[i]);
+    }
+  }
+  if (!any_goes) return 0;
+  const std::vector<std::vector<float>> scores = Scores(tensors);
+  std::vector<Support> selected;
+  if (global) {
+    selected = SelectTopBlocksGlobally(scores, supports_, keep[0]);
+  } else {
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      selected.push_back(SelectTopBlocks(scores[i], supports_[i], keep[i]));
     }
   }
   int64_t changed = 0;

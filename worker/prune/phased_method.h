@@ -69,7 +69,8 @@ class PhasedMethod : public Method {
 
  private:
   bool RefreshesAt(const PhasePosition& at, int64_t step) const;
-  // Replaces the support by that of progress t; returns how many blocks changed.
+  // Replaces the support by that of progress t; returns how many blocks changed. Asks for no scores
+  // where none goes.
   int64_t Select(double t, LayerTensors& tensors);
   int64_t ReviveAll(LayerTensors& tensors);
 

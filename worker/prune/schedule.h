@@ -13,6 +13,13 @@ namespace topiary {
 // Both sparsities lie in [0, 1]; `t` is clamped to [0, 1].
 double CubicSparsity(double initial_sparsity, double final_sparsity, double t);
 
+// Fraction of blocks to be zero in round r = ceil(rounds * t) of `rounds` >= 1, each of which
+// prunes the same part of what the one before left (iterative pruning; Frankle & Carbin, "The
+// Lottery Ticket Hypothesis", 2019, section 1):
+//   1 - (1 - s)^(r / rounds).
+// `final_sparsity` lies in [0, 1]; `t` is clamped to [0, 1]; 0 at t = 0.
+double IterativeSparsity(double final_sparsity, int64_t rounds, double t);
+
 // Fraction of blocks to be zero at progress `t`, rising from 0 to `final_sparsity` fast at first
 // and carefully at the end (SequentialAttention++, arXiv 2402.17902, sparsification phase):
 //   s (1 - exp(-c t)) / (1 - exp(-c)).

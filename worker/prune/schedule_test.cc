@@ -68,5 +68,20 @@ TEST(CubicSparsity, IsMonotoneAndClampsProgress) {
   EXPECT_DOUBLE_EQ(last, 0.95);
 }
 
+TEST(IterativeSparsity, EachRoundLeavesTheSamePartOfWhatItFound) {
+  // 0.5 of 1, of 0.5 and of 0.25: three rounds to 0.125.
+  const double fractions[] = {0.5, 0.75, 0.875};
+  for (int step = 0; step < 30; ++step) {
+    EXPECT_NEAR(IterativeSparsity(0.875, 3, (step + 1) / 30.0), fractions[step / 10], 1e-12)
+        << step;
+  }
+}
+
+TEST(IterativeSparsity, StartsAtZeroAndEndsExactlyAtTheFinalSparsity) {
+  EXPECT_EQ(IterativeSparsity(0.9, 7, 0), 0);
+  EXPECT_EQ(IterativeSparsity(0.9, 7, 1), 0.9);
+  EXPECT_EQ(IterativeSparsity(0.9, 1, 0.01), 0.9);
+}
+
 }  // namespace
 }  // namespace topiary
