@@ -58,6 +58,7 @@ INSTANTIATE_TEST_SUITE_P(
                    f->preset = "paper_cifar10";
                  },
                  "ac_dc { preset: PAPER_CIFAR10 }"},
+        FlagCase{"Snip", [](JobFlags* f) { f->method = "snip"; }, "snip {}"},
         FlagCase{"Random", [](JobFlags* f) { f->method = "random"; }, "random {}"},
         FlagCase{"Target",
                  [](JobFlags* f) {

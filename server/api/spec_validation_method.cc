@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kMaxSteps = 1000000000;
 constexpr int kMaxPhases = 1000;
 constexpr int kMaxRounds = 1000;
+constexpr int kMaxBatches = 100000;
 constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
@@ -52,6 +53,15 @@ void ValidateRandom(const v1::RandomMethod& method, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
   check.InRightOpen(method.at_fraction(), 0, 1, "at_fraction");
+}
+
+void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations) {
+  if (!spec.snip().has_batches()) return;
+  FieldChecks check(path, violations);
+  check.InRange(spec.snip().batches(), 1, kMaxBatches, "batches");
+  check.That(!spec.task().has_steps() || spec.snip().batches() < spec.task().steps(), "batches",
+             "must be fewer than task.steps");
 }
 
 void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
@@ -193,6 +203,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
+  if (spec.has_snip()) ValidateSnip(spec, check.PathOf("snip"), violations);
   if (spec.has_sequential_attention_pp()) {
     ValidateSequentialAttention(spec.sequential_attention_pp(),
                                 check.PathOf("sequential_attention_pp"), violations);

@@ -200,6 +200,8 @@ const RefusedCase kMethodCases[] = {
     {"AcDcThatEndsDense", "ac_dc { phases { phases { kind: DENSE fraction: 1 } } }",
      "spec.ac_dc.phases.phases"},
     {"AcDcOfAnUnknownPreset", "ac_dc { preset: 12 }", "spec.ac_dc.preset"},
+    {"SensitivityOfNothing", "snip { batches: 0 }", "spec.snip.batches"},
+    {"SensitivityToTheEnd", "snip { batches: 5 } task { steps: 5 }", "spec.snip.batches"},
     {"RandomAtTheEnd", "random { at_fraction: 1 }", "spec.random.at_fraction"},
     {"UnknownPreset", "sequential_attention_pp { preset: 12 }",
      "spec.sequential_attention_pp.preset"},

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -134,6 +135,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       ASSIGN_OR_RETURN(AcDcOptions method, ConvertAcDc(spec.ac_dc()));
       return MethodSpec(std::move(method));
     }
+    case v1::CompressionSpec::kSnip:
+      return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
     case v1::CompressionSpec::kRandom:
       return MethodSpec(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
     case v1::CompressionSpec::kSequentialAttentionPp: {

@@ -211,6 +211,11 @@ TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
   EXPECT_FALSE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
 }
 
+TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
+  EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);
+}
+
 TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("random { at_fraction: 0.25 } task { seed: 9 }")));

@@ -48,7 +48,8 @@ std::vector<MethodCase> PruningMethods() {
           {"magnitude_one_shot", OneShot(0.5)},
           {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
-          {"sequential_attention_pp_cycles", Cycles()}};
+          {"sequential_attention_pp_cycles", Cycles()},
+          {"snip", SnipOptions{7}}};
 }
 
 std::vector<MethodCase> Methods() {

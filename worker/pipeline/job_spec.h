@@ -14,6 +14,7 @@
 #include "worker/prune/magnitude.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
+#include "worker/prune/snip.h"
 
 namespace topiary {
 
@@ -122,7 +123,7 @@ struct BenchmarkSpec {};
 // Methods that prune take their options as they are.
 using MethodSpec =
     std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, MagnitudeOptions,
-                 RandomPruningOptions, SequentialAttentionPlusPlusOptions>;
+                 RandomPruningOptions, SequentialAttentionPlusPlusOptions, SnipOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

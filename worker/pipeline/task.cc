@@ -45,6 +45,8 @@ void Set(const SequentialAttentionPlusPlusOptions& chosen, MethodOptions* option
   options->sequential_attention_pp = chosen;
 }
 
+void Set(const SnipOptions& chosen, MethodOptions* options) { options->snip = chosen; }
+
 }  // namespace
 
 LossKind LossKindOf(LossSpec loss) {
@@ -151,7 +153,8 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 
 absl::string_view MethodName(const MethodSpec& method) {
   constexpr absl::string_view kNames[] = {
-      "dense", "evaluate", "benchmark", "ac_dc", "magnitude", "random", "sequential_attention_pp"};
+      "dense", "evaluate", "benchmark", "ac_dc", "magnitude", "random", "sequential_attention_pp",
+      "snip"};
   static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];
 }

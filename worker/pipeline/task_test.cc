@@ -83,6 +83,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(ac_dc);
   EXPECT_EQ(options.name, "ac_dc");
   EXPECT_FALSE(options.ac_dc.restart_at_zero);
+  SnipOptions snip;
+  snip.batches = 4;
+  options = MethodOptionsOf(snip);
+  EXPECT_EQ(options.name, "snip");
+  EXPECT_EQ(options.snip.batches, 4);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

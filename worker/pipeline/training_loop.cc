@@ -24,18 +24,6 @@ Tensor VectorTensor(const float* values, int64_t size) {
   return tensor;
 }
 
-absl::StatusOr<const Tensor*> FindVector(const MethodState& state, const std::string& key,
-                                         DType dtype, int64_t size) {
-  const auto found = state.find(key);
-  if (found == state.end() || found->second.dtype() != dtype ||
-      found->second.element_count() != size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("training state '", key, "' is missing or does not have ", size, " ",
-                     DTypeName(dtype), " entries: the checkpoint belongs to another job"));
-  }
-  return &found->second;
-}
-
 }  // namespace
 
 StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers)
@@ -171,7 +159,12 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
         ": lower spec.task.learning_rate.base, add warm-up steps, set "
         "spec.task.clip_gradient_norm, or normalize the data"));
   }
-  Update(static_cast<float>(LearningRateAt(learning_rate_, next_step_)));
+  if (actions.hold_weights) {
+    scaling_->ComputeInnerProducts();
+    SendInnerProducts();
+  } else {
+    Update(static_cast<float>(LearningRateAt(learning_rate_, next_step_)));
+  }
   result.phase_ended = method_->plan().At(next_step_).phase.end() == next_step_ + 1;
   ++next_step_;
   return result;
@@ -189,18 +182,19 @@ void TrainingLoop::ApplyScales() {
 void TrainingLoop::Update(float learning_rate) {
   if (norm_ == nullptr) {
     optimizer_->StepStore(learning_rate);  // Makes the inner products on its way.
-    SendInnerProducts();
+    if (method_->wants_inner_products()) SendInnerProducts();
     optimizer_->StepAuxiliary();
     return;
   }
   // Clipping needs the gradients of the method's state before anything is updated.
-  if (method_->wants_inner_products()) scaling_->ComputeInnerProducts();
-  SendInnerProducts();
+  if (method_->wants_inner_products()) {
+    scaling_->ComputeInnerProducts();
+    SendInnerProducts();
+  }
   optimizer_->Step(learning_rate, ClipFactor(norm_->Compute(), clip_norm_));
 }
 
 void TrainingLoop::SendInnerProducts() {
-  if (!method_->wants_inner_products()) return;
   std::vector<absl::Span<const float>> products;
   products.reserve(layers_.size());
   for (const Parameter* layer : layers_) {
@@ -285,7 +279,7 @@ MethodState TrainingLoop::Save() const {
 }
 
 absl::Status TrainingLoop::Load(const MethodState& state) {
-  ASSIGN_OR_RETURN(const Tensor* steps, FindVector(state, "steps", DType::kInt64, 2));
+  ASSIGN_OR_RETURN(const Tensor* steps, FindState(state, "steps", DType::kInt64, 2));
   const int64_t step = steps->data<int64_t>()[0];
   if (step < 0 || step > total_steps()) {
     return absl::InvalidArgumentError(
@@ -316,8 +310,8 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
   }
   for (const Parameter& parameter : store_->parameters()) {
     ASSIGN_OR_RETURN(const Tensor* values,
-                     FindVector(state, absl::StrCat("weights/", parameter.name), DType::kFloat32,
-                                parameter.size));
+                     FindState(state, absl::StrCat("weights/", parameter.name), DType::kFloat32,
+                               parameter.size));
     std::copy(values->data<float>(), values->data<float>() + parameter.size, parameter.value);
   }
   store_->MarkChanged();

@@ -14,6 +14,7 @@
 #include "worker/prune/dense_method.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/sequential_attention_pp.h"
+#include "worker/prune/snip.h"
 
 namespace topiary {
 namespace {
@@ -130,6 +131,23 @@ TEST_F(Training, ADensePhaseAfterASparseOneTrainsEveryBlock) {
   int64_t changed = 0;
   for (size_t i = 0; i < before.size(); ++i) changed += before[i] != after[i] ? 1 : 0;
   EXPECT_GT(changed, static_cast<int64_t>(before.size() / 2));
+}
+
+TEST_F(Training, StepsThatHoldTheWeightsChangeNone) {
+  Use(MlpGraph());
+  task_.optimizer.weight_decay = 0.1;
+  const auto loop = NewLoop(NewSnip(SnipOptions{3}, Target(), Layers(), kSteps).value());
+  std::vector<std::vector<float>> given;
+  for (const Parameter& p : loop->store()->parameters()) given.push_back(WeightsOf(*loop, p.name));
+  RunTo(loop.get(), 3);
+  size_t i = 0;
+  for (const Parameter& p : loop->store()->parameters()) {
+    EXPECT_EQ(WeightsOf(*loop, p.name), given[i++]) << p.name;
+  }
+  EXPECT_EQ(LiveBlocks(loop->method().support(1)), 48);
+  RunTo(loop.get(), 4);
+  EXPECT_EQ(LiveBlocks(loop->method().support(1)), 12);
+  EXPECT_NE(WeightsOf(*loop, loop->store()->parameters()[0].name), given[0]);
 }
 
 TEST_F(Training, SequentialAttentionStartsWithTheDenseLossBitForBit) {

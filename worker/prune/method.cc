@@ -1,6 +1,20 @@
 #include "worker/prune/method.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace topiary {
+
+absl::StatusOr<const Tensor*> FindState(const MethodState& state, const std::string& key,
+                                        DType dtype, int64_t count) {
+  const auto found = state.find(key);
+  if (found != state.end() && found->second.dtype() == dtype &&
+      found->second.element_count() == count) {
+    return &found->second;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("state '", key, "' is missing or does not have ", count, " ", DTypeName(dtype),
+                   " entries: the checkpoint belongs to another job"));
+}
 
 BlockCounts CountBlocks(const Method& method) {
   BlockCounts counts;

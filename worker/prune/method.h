@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "worker/prune/block_partition.h"
@@ -48,7 +49,9 @@ class LayerTensors {
 struct StepActions {
   bool phase_begins = false;     // The step is the first of a phase.
   bool reset_optimizer = false;  // Forget momentum and moments first.
-  int64_t changed_blocks = 0;    // Blocks that left or joined the support.
+  // The step only measures: gradients are made and handed to EndStep(), and nothing is updated.
+  bool hold_weights = false;
+  int64_t changed_blocks = 0;  // Blocks that left or joined the support.
 };
 
 // Trainable state of a method, updated by the optimizer along with the weights. The memory is
@@ -66,9 +69,15 @@ struct TrainableState {
 // By name. All that a method must remember between two steps.
 using MethodState = std::map<std::string, Tensor>;
 
+// The entry `key` of `state`. INVALID_ARGUMENT, naming it, where it is missing or does not have
+// `count` elements of `dtype`.
+absl::StatusOr<const Tensor*> FindState(const MethodState& state, const std::string& key,
+                                        DType dtype, int64_t count);
+
 // The conversation, for step = 0, 1, ...: BeginStep(step); forward and backward with scales();
-// EndStep(); the optimizer's update. A resumed run calls Load() and goes on with the next step.
-// After the last update RefreshScales() gives the scales that are folded into the exported weights.
+// EndStep(); the optimizer's update, unless the step holds the weights. A resumed run calls Load()
+// and goes on with the next step. After the last update RefreshScales() gives the scales that are
+// folded into the exported weights.
 //
 // Not thread-safe. Everything is a function of the steps, tensors and inner products seen: no
 // clock, and no randomness but what a seed among the options gives.
@@ -87,7 +96,8 @@ class Method {
   virtual absl::Span<const float> scales(int index) const = 0;
   virtual const Support& support(int index) const = 0;
 
-  // Whether EndStep() needs inner products.
+  // Whether EndStep() needs the inner products of every step, and not only of steps that hold the
+  // weights, which it is given in any case.
   virtual bool wants_inner_products() const = 0;
 
   // `inner_products[i]` has <d loss / d effective, value> for each block of layer i, of the step

@@ -45,6 +45,9 @@ constexpr RegisteredMethod kMethods[] = {
        return NewSequentialAttentionPlusPlus(options.sequential_attention_pp, target,
                                              std::move(layers), steps);
      }},
+    {"snip", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) { return NewSnip(options.snip, target, std::move(layers), steps); }},
 };
 
 const RegisteredMethod* Find(const std::string& name) {

@@ -15,6 +15,7 @@
 #include "worker/prune/method.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
+#include "worker/prune/snip.h"
 
 namespace topiary {
 
@@ -25,6 +26,7 @@ struct MethodOptions {
   MagnitudeOptions magnitude;
   RandomPruningOptions random;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;
+  SnipOptions snip;
 };
 
 std::vector<std::string> MethodNames();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace topiary {
 
@@ -26,6 +27,7 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
 StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   const PhasePosition at = plan_.At(step);
   StepActions actions;
+  actions.hold_weights = HoldsWeightsAt(at);
   actions.phase_begins = at.first;
   actions.reset_optimizer = at.first && step > 0 && options_.reset_optimizer_at_phases;
   switch (at.phase.kind) {
@@ -117,14 +119,9 @@ absl::Status PhasedMethod::Load(const MethodState& state) {
   std::vector<Support> loaded;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const std::string key = absl::StrCat("support/", layers_[i].weight);
-    const auto found = state.find(key);
-    if (found == state.end() || found->second.dtype() != DType::kUint8 ||
-        found->second.element_count() != static_cast<int64_t>(supports_[i].size())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("method state '", key, "' is missing or does not have ", supports_[i].size(),
-                       " uint8 entries: the checkpoint belongs to another job"));
-    }
-    const absl::Span<const uint8_t> values = found->second.span<uint8_t>();
+    ASSIGN_OR_RETURN(const Tensor* support, FindState(state, key, DType::kUint8,
+                                                      static_cast<int64_t>(supports_[i].size())));
+    const absl::Span<const uint8_t> values = support->span<uint8_t>();
     loaded.emplace_back(values.begin(), values.end());
   }
   supports_ = std::move(loaded);

@@ -59,6 +59,8 @@ class PhasedMethod : public Method {
   virtual double SparsityAt(double target, double t) const = 0;
   // One score per block and layer: the higher, the longer a block stays.
   virtual std::vector<std::vector<float>> Scores(LayerTensors& tensors) = 0;
+  // StepActions::hold_weights of the step.
+  virtual bool HoldsWeightsAt(const PhasePosition&) const { return false; }
 
   const PhasedOptions& options() const { return options_; }
   // What layer `index` is to reach.

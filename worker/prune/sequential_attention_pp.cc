@@ -71,18 +71,15 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   }
 
   absl::Status Load(const MethodState& state) override {
+    std::vector<const Tensor*> loaded;
     for (size_t i = 0; i < logits_.size(); ++i) {
-      const auto found = state.find(LogitsName(i));
-      if (found == state.end() || found->second.dtype() != DType::kFloat32 ||
-          found->second.element_count() != logits_[i].element_count()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "method state '", LogitsName(i), "' is missing or does not have ",
-            logits_[i].element_count(), " float32 entries: the checkpoint belongs to another job"));
-      }
+      ASSIGN_OR_RETURN(const Tensor* logits, FindState(state, LogitsName(i), DType::kFloat32,
+                                                       logits_[i].element_count()));
+      loaded.push_back(logits);
     }
     RETURN_IF_ERROR(PhasedMethod::Load(state));
     for (size_t i = 0; i < logits_.size(); ++i) {
-      const absl::Span<const float> values = state.find(LogitsName(i))->second.span<float>();
+      const absl::Span<const float> values = loaded[i]->span<float>();
       std::copy(values.begin(), values.end(), logits_[i].data<float>());
     }
     RefreshScales();
