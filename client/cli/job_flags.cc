@@ -45,7 +45,7 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command
       ->add_option("--method", flags->method,
                    "ac_dc, benchmark, dense, evaluate, magnitude, magnitude_iterative, "
-                   "magnitude_one_shot, random, "
+                   "magnitude_one_shot, movement, random, "
                    "sequential_attention_pp, snip [sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")

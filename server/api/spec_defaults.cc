@@ -156,6 +156,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
   if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
+  if (spec->has_movement()) FillStretch(spec->mutable_movement());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {

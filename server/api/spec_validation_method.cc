@@ -55,6 +55,17 @@ void ValidateRandom(const v1::RandomMethod& method, absl::string_view path,
   check.InRightOpen(method.at_fraction(), 0, 1, "at_fraction");
 }
 
+void ValidateMovement(const v1::MovementMethod& method, absl::string_view path,
+                      FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  CheckStretch(method, &check);
+  // Before the first choice there must be a score.
+  if (method.has_begin_fraction()) check.InOpen(method.begin_fraction(), 0, 1, "begin_fraction");
+  if (method.has_refresh_steps()) {
+    check.InRange(method.refresh_steps(), 1, kMaxSteps, "refresh_steps");
+  }
+}
+
 void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
                   FieldViolations* violations) {
   if (!spec.snip().has_batches()) return;
@@ -202,6 +213,9 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
+  if (spec.has_movement()) {
+    ValidateMovement(spec.movement(), check.PathOf("movement"), violations);
+  }
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_snip()) ValidateSnip(spec, check.PathOf("snip"), violations);
   if (spec.has_sequential_attention_pp()) {

@@ -86,7 +86,7 @@ ServerMetrics::ServerMetrics(Registry* registry)
                                      {"control", "transfer"})),
       jobs_submitted_(ByLabelValue(CounterFamily(registry, kJobsSubmittedText), "method",
                                    {"ac_dc", "benchmark", "dense", "evaluate", "magnitude",
-                                    "random", "sequential_attention_pp", "snip"})),
+                                    "movement", "random", "sequential_attention_pp", "snip"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),
       job_attempts_(ByLabelValue(CounterFamily(registry, kJobAttemptsText), "outcome",

@@ -137,6 +137,12 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
     }
     case v1::CompressionSpec::kSnip:
       return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
+    case v1::CompressionSpec::kMovement: {
+      MovementOptions method;
+      ConvertStretch(spec.movement(), &method);
+      method.refresh_steps = spec.movement().refresh_steps();
+      return MethodSpec(method);
+    }
     case v1::CompressionSpec::kRandom:
       return MethodSpec(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
     case v1::CompressionSpec::kSequentialAttentionPp: {

@@ -211,6 +211,16 @@ TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
   EXPECT_FALSE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
 }
 
+TEST(ConvertSpec, MovementHasItsStretch) {
+  ASSERT_OK_AND_ASSIGN(
+      const JobSpec job,
+      Convert(Complete("movement { begin_fraction: 0.1 end_fraction: 0.9 refresh_steps: 5 }")));
+  const auto& method = std::get<MovementOptions>(job.method);
+  EXPECT_EQ(method.begin_fraction, 0.1);
+  EXPECT_EQ(method.end_fraction, 0.9);
+  EXPECT_EQ(method.refresh_steps, 5);
+}
+
 TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
   EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);

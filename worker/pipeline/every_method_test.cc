@@ -46,6 +46,7 @@ std::vector<MethodCase> PruningMethods() {
           {"magnitude_gradual", MagnitudeOptions()},
           {"magnitude_iterative", Iterative()},
           {"magnitude_one_shot", OneShot(0.5)},
+          {"movement", MovementOptions()},
           {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()},

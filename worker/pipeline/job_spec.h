@@ -12,6 +12,7 @@
 
 #include "worker/prune/ac_dc.h"
 #include "worker/prune/magnitude.h"
+#include "worker/prune/movement.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
@@ -121,9 +122,9 @@ struct EvaluateSpec {
 struct BenchmarkSpec {};
 
 // Methods that prune take their options as they are.
-using MethodSpec =
-    std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, MagnitudeOptions,
-                 RandomPruningOptions, SequentialAttentionPlusPlusOptions, SnipOptions>;
+using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions,
+                                MagnitudeOptions, MovementOptions, RandomPruningOptions,
+                                SequentialAttentionPlusPlusOptions, SnipOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

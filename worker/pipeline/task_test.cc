@@ -88,6 +88,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(snip);
   EXPECT_EQ(options.name, "snip");
   EXPECT_EQ(options.snip.batches, 4);
+  MovementOptions movement;
+  movement.end_fraction = 0.6;
+  options = MethodOptionsOf(movement);
+  EXPECT_EQ(options.name, "movement");
+  EXPECT_EQ(options.movement.end_fraction, 0.6);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

@@ -34,6 +34,9 @@ constexpr RegisteredMethod kMethods[] = {
         int64_t steps) {
        return NewMagnitudeMethod(options.magnitude, target, std::move(layers), steps);
      }},
+    {"movement", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) { return NewMovement(options.movement, target, std::move(layers), steps); }},
     {"random", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) {

@@ -13,6 +13,7 @@
 #include "worker/prune/budget.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
+#include "worker/prune/movement.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
@@ -24,6 +25,7 @@ struct MethodOptions {
   std::string name = "sequential_attention_pp";  // One of MethodNames().
   AcDcOptions ac_dc;
   MagnitudeOptions magnitude;
+  MovementOptions movement;
   RandomPruningOptions random;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;
   SnipOptions snip;

@@ -33,6 +33,7 @@ TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
   EXPECT_FALSE(MethodPrunes("dense"));
   EXPECT_TRUE(MethodPrunes("ac_dc"));
   EXPECT_TRUE(MethodPrunes("magnitude"));
+  EXPECT_TRUE(MethodPrunes("movement"));
   EXPECT_TRUE(MethodPrunes("random"));
   EXPECT_TRUE(MethodPrunes("sequential_attention_pp"));
   EXPECT_TRUE(MethodPrunes("snip"));

@@ -35,10 +35,11 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
       if (at.first) actions.changed_blocks = ReviveAll(tensors);
       break;
     case PhaseKind::kSparsify:
-      if (RefreshesAt(at, step)) actions.changed_blocks = Select(at.t, tensors);
+      if (RefreshesAt(at, step))
+        actions.changed_blocks = Select(at.t, options_.blocks_return, tensors);
       break;
     case PhaseKind::kSparse:
-      if (at.first) actions.changed_blocks = Select(1, tensors);
+      if (at.first) actions.changed_blocks = Select(1, /*from_all=*/false, tensors);
       break;
   }
   RefreshScales();
@@ -51,7 +52,7 @@ bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
   return (step - at.phase.begin) % every == 0 || step == at.phase.end() - 1;
 }
 
-int64_t PhasedMethod::Select(double t, LayerTensors& tensors) {
+int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
   const bool global = options_.budget == BudgetKind::kGlobal;
   std::vector<int64_t> keep;  // Of each layer; of all together where the budget is global.
   bool any_goes = false;
@@ -66,22 +67,25 @@ int64_t PhasedMethod::Select(double t, LayerTensors& tensors) {
       any_goes = any_goes || keep[i] < LiveBlocks(supports_[i]);
     }
   }
-  if (!any_goes) return 0;
+  if (!any_goes && !from_all) return 0;
   const std::vector<std::vector<float>> scores = Scores(tensors);
+  const std::vector<Support> candidates =
+      from_all ? std::vector<Support>(supports_.size()) : supports_;
   std::vector<Support> selected;
   if (global) {
-    selected = SelectTopBlocksGlobally(scores, supports_, keep[0]);
+    selected = SelectTopBlocksGlobally(scores, candidates, keep[0]);
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
-      selected.push_back(SelectTopBlocks(scores[i], supports_[i], keep[i]));
+      selected.push_back(SelectTopBlocks(scores[i], candidates[i], keep[i]));
     }
   }
+  std::swap(supports_, selected);
   int64_t changed = 0;
   for (size_t i = 0; i < selected.size(); ++i) {
-    // Only pruned, never revived, so the difference of the counts is what changed.
-    changed += LiveBlocks(supports_[i]) - LiveBlocks(selected[i]);
+    for (size_t block = 0; block < selected[i].size(); ++block) {
+      changed += selected[i][block] != supports_[i][block] ? 1 : 0;
+    }
   }
-  supports_ = std::move(selected);
   return changed;
 }
 

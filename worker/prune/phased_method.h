@@ -20,6 +20,8 @@ struct PhasedOptions {
   // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
   int64_t refresh_steps = 0;
   bool reset_optimizer_at_phases = false;
+  // In a sparsify phase a pruned block returns where its score has come to be among the best.
+  bool blocks_return = false;
   // A block that a dense phase revives starts at 0, and not at the values that it was pruned with.
   bool restart_at_zero = false;
 
@@ -29,7 +31,8 @@ struct PhasedOptions {
 
 // Dense phase: every block is live. Sparsify phase: at its first step, every `refresh_steps` after
 // it and at its last, the blocks of highest score among those still live are kept, as many as the
-// curve says (monotone: none returns within the phase; exactly KeptBlocks(sparsity) at the end).
+// curve says (monotone: none returns within the phase, unless `blocks_return`; exactly
+// KeptBlocks(sparsity) at the end).
 // Sparse phase: on entry the best KeptBlocks(sparsity) of the live blocks, then fixed.
 //
 // Where a sparsify or sparse phase follows a sparse one, the blocks pruned before stay pruned.
@@ -71,9 +74,9 @@ class PhasedMethod : public Method {
 
  private:
   bool RefreshesAt(const PhasePosition& at, int64_t step) const;
-  // Replaces the support by that of progress t; returns how many blocks changed. Asks for no scores
-  // where none goes.
-  int64_t Select(double t, LayerTensors& tensors);
+  // Replaces the support by that of progress t, out of the live blocks or of all; returns how many
+  // blocks changed. Asks for no scores where none goes and none may return.
+  int64_t Select(double t, bool from_all, LayerTensors& tensors);
   int64_t ReviveAll(LayerTensors& tensors);
 
   const PhasedOptions options_;

@@ -1,0 +1,79 @@
+#include "worker/prune/movement.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/prune/inner_product_sums.h"
+#include "worker/prune/phased_method.h"
+#include "worker/prune/schedule.h"
+
+namespace topiary {
+namespace {
+
+class Movement : public PhasedMethod {
+ public:
+  Movement(const PhasedOptions& options, PhasePlan plan, std::vector<MethodLayer> layers)
+      : PhasedMethod(options, std::move(plan), std::move(layers)), sums_(this->layers()) {}
+
+  absl::string_view name() const override { return "movement"; }
+  bool wants_inner_products() const override { return true; }
+
+  void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
+    sums_.Add(inner_products);
+  }
+
+  MethodState Save() const override {
+    MethodState state = PhasedMethod::Save();
+    sums_.SaveTo(&state);
+    return state;
+  }
+
+  absl::Status Load(const MethodState& state) override {
+    InnerProductSums loaded = sums_;
+    RETURN_IF_ERROR(loaded.LoadFrom(state));
+    RETURN_IF_ERROR(PhasedMethod::Load(state));
+    sums_ = std::move(loaded);
+    return absl::OkStatus();
+  }
+
+ protected:
+  double SparsityAt(double target, double t) const override { return CubicSparsity(0, target, t); }
+
+  std::vector<std::vector<float>> Scores(LayerTensors&) override {
+    std::vector<std::vector<float>> scores = sums_.values();
+    for (std::vector<float>& layer : scores) {
+      for (float& score : layer) score = -score;
+    }
+    return scores;
+  }
+
+ private:
+  InnerProductSums sums_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Method>> NewMovement(const MovementOptions& options,
+                                                    const PruningTarget& target,
+                                                    std::vector<MethodLayer> layers,
+                                                    int64_t total_steps) {
+  if (options.refresh_steps < 0) {
+    return absl::InvalidArgumentError("movement.refresh_steps must be >= 1");
+  }
+  ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares,
+                   GradualPhases(options.begin_fraction, options.end_fraction, "movement"));
+  ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
+  if (plan.phases().front().kind != PhaseKind::kDense) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("movement.begin_fraction is ", options.begin_fraction, ", which of ",
+                     total_steps, " steps leaves none before the first choice: raise it"));
+  }
+  PhasedOptions phased = PhasedOptions::For(target);
+  phased.refresh_steps = options.refresh_steps;
+  phased.blocks_return = true;
+  return std::make_unique<Movement>(phased, std::move(plan), std::move(layers));
+}
+
+}  // namespace topiary
