@@ -73,6 +73,10 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
                    "[single]; of ac_dc: paper_imagenet, paper_cifar10 [paper_imagenet]")
       ->group(group);
   command
+      ->add_option("--softmax", flags->softmax,
+                   "Over whose blocks sequential_attention_pp takes it: layer, global [layer]")
+      ->group(group);
+  command
       ->add_flag("--dense-comparison", flags->train_dense_comparison,
                  "Also train the model without pruning")
       ->group(group);

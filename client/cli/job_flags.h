@@ -38,7 +38,8 @@ struct JobFlags {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::optional<int32_t> min_blocks;
-  std::string preset;  // single, paper_imagenet, paper_criteo, paper_cifar10
+  std::string softmax;  // layer, global
+  std::string preset;   // single, paper_imagenet, paper_criteo, paper_cifar10
 
   std::string loss;
   std::vector<std::string> metrics;

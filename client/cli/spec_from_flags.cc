@@ -73,6 +73,12 @@ absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
   return UnknownWord("--method", word, known);
 }
 
+// By name, or as the default.
+bool AttentionIsChosen(const v1::CompressionSpec& spec) {
+  return spec.has_sequential_attention_pp() ||
+         spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET;
+}
+
 absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
   if (spec->has_ac_dc()) {
     using Method = v1::AcDcMethod;
@@ -83,8 +89,7 @@ absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
     spec->mutable_ac_dc()->set_preset(chosen);
     return absl::OkStatus();
   }
-  if (!spec->has_sequential_attention_pp() &&
-      spec->method_case() != v1::CompressionSpec::METHOD_NOT_SET) {
+  if (!AttentionIsChosen(*spec)) {
     return UsageError("--preset goes with --method ac_dc and sequential_attention_pp only");
   }
   using Method = v1::SequentialAttentionPlusPlusMethod;
@@ -100,6 +105,17 @@ absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
 absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
   if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod(flags.method, spec));
   if (!flags.preset.empty()) RETURN_IF_ERROR(ApplyPreset(flags.preset, spec));
+  if (!flags.softmax.empty()) {
+    using Method = v1::SequentialAttentionPlusPlusMethod;
+    ASSIGN_OR_RETURN(
+        const Method::Softmax softmax,
+        Choose<Method::Softmax>("--softmax", flags.softmax,
+                                {{"layer", Method::LAYER}, {"global", Method::GLOBAL}}));
+    if (!AttentionIsChosen(*spec)) {
+      return UsageError("--softmax goes with --method sequential_attention_pp only");
+    }
+    spec->mutable_sequential_attention_pp()->set_softmax(softmax);
+  }
   if (flags.return_predictions) {
     if (!spec->has_evaluate()) return UsageError("--predictions goes with --method evaluate only");
     spec->mutable_evaluate()->set_return_predictions(true);

@@ -86,6 +86,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "benchmark {} outputs { latency_batch_sizes: [1, 8] }"},
         FlagCase{"PresetAlone", [](JobFlags* f) { f->preset = "paper_criteo"; },
                  "sequential_attention_pp { preset: PAPER_CRITEO }"},
+        FlagCase{"SoftmaxAlone", [](JobFlags* f) { f->softmax = "global"; },
+                 "sequential_attention_pp { softmax: GLOBAL }"},
         FlagCase{"SgdWithNesterov",
                  [](JobFlags* f) {
                    f->momentum = 0.8;
@@ -204,6 +206,12 @@ INSTANTIATE_TEST_SUITE_P(
                       f->preset = "single";
                     },
                     "--preset knows no \"single\""},
+        MistakeCase{"SoftmaxOfMagnitude",
+                    [](JobFlags* f) {
+                      f->method = "magnitude";
+                      f->softmax = "layer";
+                    },
+                    "--softmax"},
         MistakeCase{"Label", [](JobFlags* f) { f->labels = {"vision"}; }, "KEY=VALUE"},
         MistakeCase{"EmptyLabelKey", [](JobFlags* f) { f->labels = {"=v"}; }, "KEY=VALUE"},
         MistakeCase{"Metric", [](JobFlags* f) { f->metrics = {"f1"}; }, "--metric knows no"},

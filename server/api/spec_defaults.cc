@@ -120,6 +120,7 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
   SET_IF_ABSENT(method, logits_weight_decay, weight_decay);
   if (HasSparsificationPhase(*method)) SET_IF_ABSENT(method, schedule_constant, 4.0);
   SET_IF_ABSENT(method, clip_attention, true);
+  SET_IF_ZERO(method, softmax, Method::LAYER);
   SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
 }
 

@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(
                         sequential_attention_pp {
                           preset: SINGLE logits_learning_rate_multiplier: 10
                           logits_weight_decay: 0 schedule_constant: 4 clip_attention: true
-                          reset_optimizer_at_phases: true }
+                          reset_optimizer_at_phases: true softmax: LAYER }
                         target { block_rows: 16 block_cols: 16 budget: UNIFORM min_blocks: 100
                                  batch_norm_batches: 100 }
                         outputs { onnx: true block_sparse: true latency: true

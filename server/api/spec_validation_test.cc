@@ -222,6 +222,8 @@ const RefusedCase kMethodCases[] = {
      "spec.sequential_attention_pp.phases.phases[0].fraction"},
     {"LogitsThatStandStill", "sequential_attention_pp { logits_learning_rate_multiplier: 0 }",
      "spec.sequential_attention_pp.logits_learning_rate_multiplier"},
+    {"UnknownSoftmax", "sequential_attention_pp { softmax: 12 }",
+     "spec.sequential_attention_pp.softmax"},
     {"NegativeLogitsDecay", "sequential_attention_pp { logits_weight_decay: -1 }",
      "spec.sequential_attention_pp.logits_weight_decay"},
     {"ScheduleConstantOfZero", "sequential_attention_pp { schedule_constant: 0 }",

@@ -113,6 +113,16 @@ absl::StatusOr<SequentialAttentionPlusPlusOptions> ConvertSequentialAttention(
   if (method.has_schedule_constant()) out.schedule_constant = method.schedule_constant();
   if (method.has_clip_attention()) out.clip_attention = method.clip_attention();
   out.mask_refresh_steps = method.mask_refresh_steps();
+  switch (method.softmax()) {
+    case v1::SequentialAttentionPlusPlusMethod::SOFTMAX_UNSPECIFIED:  // Of jobs from before it.
+    case v1::SequentialAttentionPlusPlusMethod::LAYER:
+      break;
+    case v1::SequentialAttentionPlusPlusMethod::GLOBAL:
+      out.softmax = SequentialAttentionPlusPlusOptions::Softmax::kGlobal;
+      break;
+    default:
+      return UnknownValue("spec.sequential_attention_pp.softmax");
+  }
   if (method.has_reset_optimizer_at_phases()) {
     out.reset_optimizer_at_phases = method.reset_optimizer_at_phases();
   }

@@ -110,7 +110,8 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
       " learning_rate { base: 0.01 warmup_steps: 7 step { factor: 0.5 milestones: 0.5 } }"
       " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5 metrics: AUC metrics: LOG_LOSS"
       " precision: BFLOAT16 }"
-      "sequential_attention_pp { preset: PAPER_CRITEO schedule_constant: 8 clip_attention: false }"
+      "sequential_attention_pp { preset: PAPER_CRITEO schedule_constant: 8 clip_attention: false "
+      "softmax: GLOBAL }"
       "target { sparsity: 0.9 block_rows: 8 block_cols: 1 budget: GLOBAL exclude_layers: 'fc*'"
       " min_blocks: 1 batch_norm_batches: 0 } placement { threads: 1 }");
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
@@ -141,6 +142,7 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(method.phases.size(), 32) << "1 + 10 * 3 + 1";
   EXPECT_EQ(method.schedule_constant, 8);
   EXPECT_FALSE(method.clip_attention);
+  EXPECT_EQ(method.softmax, SequentialAttentionPlusPlusOptions::Softmax::kGlobal);
   EXPECT_EQ(job.target->budget, PruningTargetSpec::Budget::kGlobal);
   EXPECT_EQ(job.target->block_cols, 1);
   EXPECT_EQ(job.target->batch_norm_batches, 0);
@@ -318,6 +320,12 @@ INSTANTIATE_TEST_SUITE_P(
                 s->mutable_task()->set_precision(static_cast<v1::Task::Precision>(99));
               },
               "spec.task.precision"},
+        Newer{"Softmax",
+              [](v1::CompressionSpec* s) {
+                s->mutable_sequential_attention_pp()->set_softmax(
+                    static_cast<v1::SequentialAttentionPlusPlusMethod::Softmax>(99));
+              },
+              "spec.sequential_attention_pp.softmax"},
         Newer{"Budget",
               [](v1::CompressionSpec* s) {
                 s->mutable_target()->set_budget(static_cast<v1::PruningTarget::Budget>(99));

@@ -41,6 +41,12 @@ SequentialAttentionPlusPlusOptions Cycles() {
   return options;
 }
 
+SequentialAttentionPlusPlusOptions GlobalSoftmax() {
+  SequentialAttentionPlusPlusOptions options;
+  options.softmax = SequentialAttentionPlusPlusOptions::Softmax::kGlobal;
+  return options;
+}
+
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
           {"magnitude_gradual", MagnitudeOptions()},
@@ -50,6 +56,7 @@ std::vector<MethodCase> PruningMethods() {
           {"random", RandomPruningOptions()},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()},
+          {"sequential_attention_pp_global", GlobalSoftmax()},
           {"snip", SnipOptions{7}}};
 }
 

@@ -272,12 +272,17 @@ TEST_F(Training, RefusesAStepBeyondTheRun) {
 
 // The logits' gradient from inner products against differences of the loss, with pruned blocks and
 // clipped attention.
-TEST_F(Training, LogitGradientsOfARealNetworkMatchFiniteDifferences) {
+class LogitGradients
+    : public Training,
+      public testing::WithParamInterface<SequentialAttentionPlusPlusOptions::Softmax> {};
+
+TEST_P(LogitGradients, OfARealNetworkMatchFiniteDifferences) {
   GraphBuilder builder({8});
   std::string v = builder.Add("Tanh", {builder.Linear("fc1", "x", 8, 12)});
   Use(builder.Finish(builder.Linear("head", v, 12, 3)));
   SequentialAttentionPlusPlusOptions options;
   options.phases = {{PhaseKind::kDense, 0.5}, {PhaseKind::kSparse, 0.5}};
+  options.softmax = GetParam();
   const auto method = Attention(options);
   const auto store = ParameterStore::Create(graph_, &backend_).value();
   for (const MethodLayer& layer : method->layers()) {
@@ -330,6 +335,11 @@ TEST_F(Training, LogitGradientsOfARealNetworkMatchFiniteDifferences) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Softmaxes, LogitGradients,
+                         testing::Values(SequentialAttentionPlusPlusOptions::Softmax::kLayer,
+                                         SequentialAttentionPlusPlusOptions::Softmax::kGlobal),
+                         [](const auto& info) { return info.index == 0 ? "Layer" : "Global"; });
 
 TEST_F(Training, TheNormLeavesOutGradientsOfPrunedBlocks) {
   Use(MlpGraph());

@@ -52,19 +52,27 @@ std::vector<float> LogBlockAttention(absl::Span<const float> logits) {
   return result;
 }
 
-void LogitGradient(absl::Span<const double> attention, absl::Span<const float> inner_products,
-                   absl::Span<const uint8_t> live, const AttentionClip& clip,
+std::vector<double> AttentionGradient(absl::Span<const double> attention,
+                                      absl::Span<const float> inner_products,
+                                      absl::Span<const uint8_t> live, const AttentionClip& clip) {
+  const size_t count = attention.size();
+  CHECK(inner_products.size() == count && live.size() == count);
+  std::vector<double> gradient(count);
+  for (size_t i = 0; i < count; ++i) {
+    gradient[i] = live[i] != 0 && clip.Passes(attention[i]) ? inner_products[i] : 0.0;
+  }
+  return gradient;
+}
+
+void LogitGradient(absl::Span<const double> attention, absl::Span<const double> attention_gradient,
                    absl::Span<float> gradient) {
   const size_t count = attention.size();
-  CHECK(inner_products.size() == count && live.size() == count && gradient.size() == count);
-  const auto own = [&](size_t i) -> double {
-    return live[i] != 0 && clip.Passes(attention[i]) ? inner_products[i] : 0.0;
-  };
+  CHECK(attention_gradient.size() == count && gradient.size() == count);
   double common = 0;
-  for (size_t i = 0; i < count; ++i) common += attention[i] * own(i);
+  for (size_t i = 0; i < count; ++i) common += attention[i] * attention_gradient[i];
   common /= static_cast<double>(count);
   for (size_t i = 0; i < count; ++i) {
-    gradient[i] = static_cast<float>(attention[i] * (own(i) - common));
+    gradient[i] = static_cast<float>(attention[i] * (attention_gradient[i] - common));
   }
 }
 

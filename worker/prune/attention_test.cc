@@ -137,7 +137,8 @@ TEST_P(AttentionGradients, OfTheLogitsMatchFiniteDifferences) {
     ASSERT_GT(outside, 0) << "the case clips nothing";
   }
   std::vector<float> gradient(p.blocks);
-  LogitGradient(attention, products, p.live, p.clip, absl::MakeSpan(gradient));
+  LogitGradient(attention, AttentionGradient(attention, products, p.live, p.clip),
+                absl::MakeSpan(gradient));
   for (int b = 0; b < p.blocks; ++b) {
     const float h = 1.0F / 1024;  // Exact in float, so that the step is what it says.
     std::vector<float> up = p.logits;
@@ -181,16 +182,21 @@ TEST(LogitGradient, AddsUpToZeroWithoutMaskAndClip) {
   const std::vector<float> logits = RandomLogits(50, 1.0F, 3);
   const std::vector<float> products = RandomLogits(50, 2.0F, 4);
   std::vector<float> gradient(50);
-  LogitGradient(BlockAttention(logits), products, std::vector<uint8_t>(50, 1), AttentionClip(),
-                absl::MakeSpan(gradient));
+  const std::vector<double> attention = BlockAttention(logits);
+  LogitGradient(
+      attention,
+      AttentionGradient(attention, products, std::vector<uint8_t>(50, 1), AttentionClip()),
+      absl::MakeSpan(gradient));
   EXPECT_NEAR(std::accumulate(gradient.begin(), gradient.end(), 0.0), 0.0, 1e-4);
 }
 
 TEST(LogitGradient, MovesAMaskedLogitByTheCommonTermOnly) {
   const std::vector<double> attention = {1.0, 1.0};
   std::vector<float> gradient(2);
-  LogitGradient(attention, {4.0F, 100.0F}, std::vector<uint8_t>{1, 0}, AttentionClip(),
-                absl::MakeSpan(gradient));
+  LogitGradient(
+      attention,
+      AttentionGradient(attention, {4.0F, 100.0F}, std::vector<uint8_t>{1, 0}, AttentionClip()),
+      absl::MakeSpan(gradient));
   EXPECT_FLOAT_EQ(gradient[0], 4.0F - 2.0F);
   EXPECT_FLOAT_EQ(gradient[1], -2.0F);
 }

@@ -14,6 +14,11 @@
 namespace topiary {
 namespace {
 
+template <typename Values, typename T>
+void Append(const Values& values, std::vector<T>* all) {
+  all->insert(all->end(), values.begin(), values.end());
+}
+
 class SequentialAttentionPlusPlus : public PhasedMethod {
  public:
   SequentialAttentionPlusPlus(const SequentialAttentionPlusPlusOptions& options,
@@ -28,6 +33,9 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
       gradients_.emplace_back(DType::kFloat32, shape);
     }
     attention_.resize(logits_.size());
+    const bool global = options.softmax == SequentialAttentionPlusPlusOptions::Softmax::kGlobal;
+    softmaxes_.resize(global ? 1 : logits_.size());
+    for (size_t i = 0; i < logits_.size(); ++i) softmaxes_[global ? 0 : i].push_back(i);
     RefreshScales();
   }
 
@@ -35,22 +43,37 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   bool wants_inner_products() const override { return true; }
 
   void RefreshScales() override {
-    for (size_t i = 0; i < logits_.size(); ++i) {
-      attention_[i] = BlockAttention(logits_[i].span<float>());
-      const Support& live = support(static_cast<int>(i));
-      std::vector<float>& scales = mutable_scales()[i];
-      for (size_t block = 0; block < scales.size(); ++block) {
-        scales[block] =
-            live[block] != 0 ? static_cast<float>(clips_[i].Apply(attention_[i][block])) : 0.0F;
+    for (const std::vector<size_t>& layers : softmaxes_) {
+      std::vector<float> logits;
+      for (const size_t i : layers) Append(logits_[i].span<float>(), &logits);
+      const std::vector<double> attention = BlockAttention(logits);
+      auto next = attention.begin();
+      for (const size_t i : layers) {
+        attention_[i].assign(next, next + logits_[i].element_count());
+        next += logits_[i].element_count();
+        RefreshScalesOf(i);
       }
     }
   }
 
   void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
     CHECK_EQ(inner_products.size(), logits_.size());
-    for (size_t i = 0; i < logits_.size(); ++i) {
-      LogitGradient(attention_[i], inner_products[i], support(static_cast<int>(i)), clips_[i],
-                    gradients_[i].span<float>());
+    for (const std::vector<size_t>& layers : softmaxes_) {
+      std::vector<double> attention;
+      std::vector<double> attention_gradient;
+      for (const size_t i : layers) {
+        Append(attention_[i], &attention);
+        Append(AttentionGradient(attention_[i], inner_products[i], support(static_cast<int>(i)),
+                                 clips_[i]),
+               &attention_gradient);
+      }
+      std::vector<float> gradient(attention.size());
+      LogitGradient(attention, attention_gradient, absl::MakeSpan(gradient));
+      auto next = gradient.begin();
+      for (const size_t i : layers) {
+        std::copy_n(next, gradients_[i].element_count(), gradients_[i].data<float>());
+        next += gradients_[i].element_count();
+      }
     }
   }
 
@@ -92,12 +115,12 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
   }
 
   std::vector<std::vector<float>> Scores(LayerTensors&) override {
+    const bool between = options().budget == BudgetKind::kGlobal && softmaxes_.size() > 1;
     std::vector<std::vector<float>> scores;
     for (const Tensor& logits : logits_) {
       const absl::Span<const float> values = logits.span<float>();
-      scores.push_back(options().budget == BudgetKind::kGlobal
-                           ? LogBlockAttention(values)
-                           : std::vector<float>(values.begin(), values.end()));
+      scores.push_back(between ? LogBlockAttention(values)
+                               : std::vector<float>(values.begin(), values.end()));
     }
     return scores;
   }
@@ -105,7 +128,18 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
  private:
   std::string LogitsName(size_t i) const { return absl::StrCat("logits/", layers()[i].weight); }
 
+  void RefreshScalesOf(size_t i) {
+    const Support& live = support(static_cast<int>(i));
+    std::vector<float>& scales = mutable_scales()[i];
+    for (size_t block = 0; block < scales.size(); ++block) {
+      scales[block] =
+          live[block] != 0 ? static_cast<float>(clips_[i].Apply(attention_[i][block])) : 0.0F;
+    }
+  }
+
   const SequentialAttentionPlusPlusOptions options_;
+  // The layers of each softmax.
+  std::vector<std::vector<size_t>> softmaxes_;
   // One entry per layer each.
   std::vector<AttentionClip> clips_;
   // The attention is that of the last RefreshScales(), before the clip.

@@ -29,11 +29,16 @@ struct SequentialAttentionPlusPlusOptions {
   // Steps between two choices of what to prune; 0: max(1, 1 % of the phase).
   int64_t mask_refresh_steps = 0;
   bool reset_optimizer_at_phases = true;
+  // Which blocks share the attention: those of a layer, as in the paper, or all, so that layers
+  // compete for it too.
+  enum class Softmax { kLayer, kGlobal };
+  Softmax softmax = Softmax::kLayer;
 };
 
 // One logit per block, starting at 0, named "logits/<weight>" as trainable state; scale of a block
-// = live * clip(N softmax(logits)) (attention.h). Blocks are ranked by their logits, which is by
-// attention; between layers (global budget) by log attention.
+// = live * clip(N softmax(logits)) (attention.h), N being the blocks that share the softmax. Blocks
+// are ranked by their logits, which is by attention; between softmaxes (global budget) by log
+// attention.
 //
 // INVALID_ARGUMENT, naming the field, where an option is out of range, or the last phase is not
 // sparse or sparsify (the result would not be pruned).

@@ -240,8 +240,11 @@ TEST(SequentialAttentionPlusPlus, EndStepFillsTheGradientsOfItsLogits) {
   method->EndStep({products0, products1});
   const TrainableState state = method->trainable_state()[1];
   std::vector<float> expected(104);
-  LogitGradient(BlockAttention({state.value, 104}), products1, method->support(1),
-                AttentionClip::ForDensity(1 - 0.9), absl::MakeSpan(expected));
+  const std::vector<double> attention = BlockAttention({state.value, 104});
+  LogitGradient(attention,
+                AttentionGradient(attention, products1, method->support(1),
+                                  AttentionClip::ForDensity(1 - 0.9)),
+                absl::MakeSpan(expected));
   EXPECT_EQ(std::vector<float>(state.gradient, state.gradient + 104), expected);
 }
 
@@ -266,6 +269,69 @@ TEST(SequentialAttentionPlusPlus, GlobalBudgetKeepsTheTotalAndAtLeastOnePerLayer
   EXPECT_EQ(method->support(0)[7], 1);
   EXPECT_EQ(CountBlocks(*method).live, KeptBlocks(0.9, 254));
   EXPECT_EQ(LiveBlocks(method->support(0)), 1);
+}
+
+// ---- One softmax over all layers
+// --------------------------------------------------------------------
+
+SequentialAttentionPlusPlusOptions GlobalSoftmax() {
+  SequentialAttentionPlusPlusOptions options;
+  options.softmax = SequentialAttentionPlusPlusOptions::Softmax::kGlobal;
+  options.clip_attention = false;
+  return options;
+}
+
+TEST(GlobalSoftmax, ScalesHaveMeanOneOverAllLayersAndNotOverEach) {
+  const auto method = NewMethodWith(GlobalSoftmax());
+  FakeWeights weights({});
+  method->BeginStep(0, weights);
+  EXPECT_THAT(ScalesOf(*method, 0), Each(1.0F));
+  EXPECT_THAT(ScalesOf(*method, 1), Each(1.0F));
+  const TrainableState logits = method->trainable_state()[1];
+  for (int64_t i = 0; i < logits.size; ++i) logits.value[i] = 1;
+  method->BeginStep(1, weights);
+  // 150 blocks at exp(0), 104 at exp(1).
+  const double sum = 150 + 104 * std::exp(1.0);
+  EXPECT_NEAR(method->scales(0)[0], 254 / sum, 1e-6);
+  EXPECT_NEAR(method->scales(1)[0], 254 * std::exp(1.0) / sum, 1e-6);
+}
+
+TEST(GlobalSoftmax, EndStepHasOneCommonTermForAllLayers) {
+  const auto method = NewMethodWith(GlobalSoftmax());
+  FakeWeights weights({});
+  RunSteps(method.get(), 0, 40);  // Partly masked.
+  method->BeginStep(40, weights);
+  const std::vector<float> products0 = RandomVector(150, 1);
+  const std::vector<float> products1 = RandomVector(104, 2);
+  method->EndStep({products0, products1});
+  std::vector<float> logits;
+  std::vector<float> gradient;
+  for (const TrainableState& state : method->trainable_state()) {
+    logits.insert(logits.end(), state.value, state.value + state.size);
+    gradient.insert(gradient.end(), state.gradient, state.gradient + state.size);
+  }
+  std::vector<float> products = products0;
+  products.insert(products.end(), products1.begin(), products1.end());
+  Support live = method->support(0);
+  live.insert(live.end(), method->support(1).begin(), method->support(1).end());
+  const std::vector<double> attention = BlockAttention(logits);
+  std::vector<float> expected(254);
+  LogitGradient(attention, AttentionGradient(attention, products, live, AttentionClip()),
+                absl::MakeSpan(expected));
+  EXPECT_EQ(gradient, expected);
+}
+
+// A logit means the same in each layer, so that logits rank over layers, however the others lie.
+TEST(GlobalSoftmax, AGlobalBudgetRanksByLogits) {
+  const auto method = NewMethodWith(GlobalSoftmax(), Target(0.9, BudgetKind::kGlobal));
+  FakeWeights weights({});
+  const std::vector<TrainableState> state = method->trainable_state();
+  for (int64_t i = 0; i < state[1].size; ++i) state[1].value[i] = 5;
+  state[0].value[3] = 6;
+  for (int64_t step = 0; step < kSteps; ++step) method->BeginStep(step, weights);
+  EXPECT_EQ(method->support(0)[3], 1);
+  EXPECT_EQ(LiveBlocks(method->support(0)), 1);
+  EXPECT_EQ(LiveBlocks(method->support(1)), 24);
 }
 
 class ResumesAt : public testing::TestWithParam<int64_t> {};
