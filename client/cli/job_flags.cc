@@ -44,7 +44,7 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   const auto group = "Pruning";
   command
       ->add_option("--method", flags->method,
-                   "ac_dc, benchmark, dense, evaluate, magnitude, magnitude_iterative, "
+                   "ac_dc, benchmark, dense, evaluate, iht, magnitude, magnitude_iterative, "
                    "magnitude_one_shot, movement, random, "
                    "sequential_attention_pp, snip [sequential_attention_pp]")
       ->group(group);

@@ -157,6 +157,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
   if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
+  if (spec->has_iht()) FillStretch(spec->mutable_iht());
   if (spec->has_movement()) FillStretch(spec->mutable_movement());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);

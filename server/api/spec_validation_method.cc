@@ -213,6 +213,10 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
+  if (spec.has_iht()) {
+    FieldChecks iht(check.PathOf("iht"), violations);
+    CheckStretch(spec.iht(), &iht);
+  }
   if (spec.has_movement()) {
     ValidateMovement(spec.movement(), check.PathOf("movement"), violations);
   }

@@ -85,7 +85,7 @@ ServerMetrics::ServerMetrics(Registry* registry)
       executor_waiting_(ByLabelValue(GaugeFamily(registry, kExecutorWaitingText), "executor",
                                      {"control", "transfer"})),
       jobs_submitted_(ByLabelValue(CounterFamily(registry, kJobsSubmittedText), "method",
-                                   {"ac_dc", "benchmark", "dense", "evaluate", "magnitude",
+                                   {"ac_dc", "benchmark", "dense", "evaluate", "iht", "magnitude",
                                     "movement", "random", "sequential_attention_pp", "snip"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),

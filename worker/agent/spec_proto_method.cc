@@ -147,6 +147,11 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
     }
     case v1::CompressionSpec::kSnip:
       return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
+    case v1::CompressionSpec::kIht: {
+      IhtOptions method;
+      ConvertStretch(spec.iht(), &method);
+      return MethodSpec(method);
+    }
     case v1::CompressionSpec::kMovement: {
       MovementOptions method;
       ConvertStretch(spec.movement(), &method);

@@ -223,6 +223,13 @@ TEST(ConvertSpec, MovementHasItsStretch) {
   EXPECT_EQ(method.refresh_steps, 5);
 }
 
+TEST(ConvertSpec, IhtHasItsStretch) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("iht { begin_fraction: 0.1 end_fraction: 0.9 }")));
+  EXPECT_EQ(std::get<IhtOptions>(job.method).begin_fraction, 0.1);
+  EXPECT_EQ(std::get<IhtOptions>(job.method).end_fraction, 0.9);
+}
+
 TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
   EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);

@@ -49,6 +49,7 @@ SequentialAttentionPlusPlusOptions GlobalSoftmax() {
 
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
+          {"iht", IhtOptions()},
           {"magnitude_gradual", MagnitudeOptions()},
           {"magnitude_iterative", Iterative()},
           {"magnitude_one_shot", OneShot(0.5)},

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/prune/ac_dc.h"
+#include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/movement.h"
 #include "worker/prune/random_pruning.h"
@@ -122,7 +123,7 @@ struct EvaluateSpec {
 struct BenchmarkSpec {};
 
 // Methods that prune take their options as they are.
-using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions,
+using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, IhtOptions,
                                 MagnitudeOptions, MovementOptions, RandomPruningOptions,
                                 SequentialAttentionPlusPlusOptions, SnipOptions>;
 

@@ -93,6 +93,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(movement);
   EXPECT_EQ(options.name, "movement");
   EXPECT_EQ(options.movement.end_fraction, 0.6);
+  IhtOptions iht;
+  iht.end_fraction = 0.5;
+  options = MethodOptionsOf(iht);
+  EXPECT_EQ(options.name, "iht");
+  EXPECT_EQ(options.iht.end_fraction, 0.5);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

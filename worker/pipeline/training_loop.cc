@@ -163,7 +163,9 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
     scaling_->ComputeInnerProducts();
     SendInnerProducts();
   } else {
-    Update(static_cast<float>(LearningRateAt(learning_rate_, next_step_)));
+    const double learning_rate = LearningRateAt(learning_rate_, next_step_);
+    Update(static_cast<float>(learning_rate));
+    method_->AfterUpdate(learning_rate, *tensors_);
   }
   result.phase_ended = method_->plan().At(next_step_).phase.end() == next_step_ + 1;
   ++next_step_;

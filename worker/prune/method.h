@@ -75,9 +75,9 @@ absl::StatusOr<const Tensor*> FindState(const MethodState& state, const std::str
                                         DType dtype, int64_t count);
 
 // The conversation, for step = 0, 1, ...: BeginStep(step); forward and backward with scales();
-// EndStep(); the optimizer's update, unless the step holds the weights. A resumed run calls Load()
-// and goes on with the next step. After the last update RefreshScales() gives the scales that are
-// folded into the exported weights.
+// EndStep(); the optimizer's update and AfterUpdate(), unless the step holds the weights. A resumed
+// run calls Load() and goes on with the next step. After the last update RefreshScales() gives the
+// scales that are folded into the exported weights.
 //
 // Not thread-safe. Everything is a function of the steps, tensors and inner products seen: no
 // clock, and no randomness but what a seed among the options gives.
@@ -103,6 +103,10 @@ class Method {
   // `inner_products[i]` has <d loss / d effective, value> for each block of layer i, of the step
   // begun last; empty unless wanted. Fills the gradients of trainable_state().
   virtual void EndStep(absl::Span<const absl::Span<const float>> inner_products) = 0;
+
+  // After the optimizer's update of the step begun last, which took `learning_rate`: may change raw
+  // weights and support, as a projection or a proximal step does.
+  virtual void AfterUpdate(double learning_rate, LayerTensors& tensors) = 0;
 
   // May be empty. The same at every call.
   virtual std::vector<TrainableState> trainable_state() = 0;

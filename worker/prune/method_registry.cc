@@ -29,6 +29,9 @@ constexpr RegisteredMethod kMethods[] = {
      [](const MethodOptions&, const PruningTarget&, std::vector<MethodLayer>, int64_t steps) {
        return NewDenseMethod(steps);
      }},
+    {"iht", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) { return NewIht(options.iht, target, std::move(layers), steps); }},
     {"magnitude", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) {

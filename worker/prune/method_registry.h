@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "worker/prune/ac_dc.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
 #include "worker/prune/movement.h"
@@ -24,6 +25,7 @@ namespace topiary {
 struct MethodOptions {
   std::string name = "sequential_attention_pp";  // One of MethodNames().
   AcDcOptions ac_dc;
+  IhtOptions iht;
   MagnitudeOptions magnitude;
   MovementOptions movement;
   RandomPruningOptions random;

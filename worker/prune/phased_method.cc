@@ -17,7 +17,10 @@ PhasedOptions PhasedOptions::For(const PruningTarget& target) {
 
 PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
                            std::vector<MethodLayer> layers)
-    : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {
+    : options_(options),
+      plan_(std::move(plan)),
+      layers_(std::move(layers)),
+      phase_(plan_.phases().front().kind) {
   for (const MethodLayer& layer : layers_) {
     supports_.emplace_back(layer.partition->block_count(), 1);
     scales_.emplace_back(layer.partition->block_count(), 1.0F);
@@ -26,6 +29,7 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
 
 StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   const PhasePosition at = plan_.At(step);
+  phase_ = at.phase.kind;
   StepActions actions;
   actions.hold_weights = HoldsWeightsAt(at);
   actions.phase_begins = at.first;
@@ -35,7 +39,7 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
       if (at.first) actions.changed_blocks = ReviveAll(tensors);
       break;
     case PhaseKind::kSparsify:
-      if (RefreshesAt(at, step))
+      if (SelectsAt(at, step))
         actions.changed_blocks = Select(at.t, options_.blocks_return, tensors);
       break;
     case PhaseKind::kSparse:
@@ -46,7 +50,7 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   return actions;
 }
 
-bool PhasedMethod::RefreshesAt(const PhasePosition& at, int64_t step) const {
+bool PhasedMethod::SelectsAt(const PhasePosition& at, int64_t step) const {
   const int64_t every = options_.refresh_steps > 0 ? options_.refresh_steps
                                                    : std::max<int64_t>(1, at.phase.length / 100);
   return (step - at.phase.begin) % every == 0 || step == at.phase.end() - 1;

@@ -49,6 +49,7 @@ class PhasedMethod : public Method {
   const Support& support(int index) const override { return supports_[index]; }
   bool wants_inner_products() const override { return false; }
   void EndStep(absl::Span<const absl::Span<const float>>) override {}
+  void AfterUpdate(double, LayerTensors&) override {}
   std::vector<TrainableState> trainable_state() override { return {}; }
   // 1 for live blocks, 0 for pruned ones.
   void RefreshScales() override;
@@ -64,6 +65,15 @@ class PhasedMethod : public Method {
   virtual std::vector<std::vector<float>> Scores(LayerTensors& tensors) = 0;
   // StepActions::hold_weights of the step.
   virtual bool HoldsWeightsAt(const PhasePosition&) const { return false; }
+  // Whether the support is chosen at the beginning of step `step` of a sparsify phase.
+  virtual bool SelectsAt(const PhasePosition& at, int64_t step) const;
+
+  // Replaces the support by that of progress t, out of the live blocks or of all; returns how many
+  // blocks changed. Asks for no scores where none goes and none may return.
+  int64_t Select(double t, bool from_all, LayerTensors& tensors);
+
+  // Of the step begun last; of the first step before there is one.
+  PhaseKind phase() const { return phase_; }
 
   const PhasedOptions& options() const { return options_; }
   // What layer `index` is to reach.
@@ -73,10 +83,6 @@ class PhasedMethod : public Method {
   std::vector<std::vector<float>>& mutable_scales() { return scales_; }
 
  private:
-  bool RefreshesAt(const PhasePosition& at, int64_t step) const;
-  // Replaces the support by that of progress t, out of the live blocks or of all; returns how many
-  // blocks changed. Asks for no scores where none goes and none may return.
-  int64_t Select(double t, bool from_all, LayerTensors& tensors);
   int64_t ReviveAll(LayerTensors& tensors);
 
   const PhasedOptions options_;
@@ -84,6 +90,7 @@ class PhasedMethod : public Method {
   const std::vector<MethodLayer> layers_;
   std::vector<Support> supports_;
   std::vector<std::vector<float>> scales_;
+  PhaseKind phase_;
 };
 
 }  // namespace topiary
