@@ -43,10 +43,11 @@ void AddDataFlags(CLI::App* command, JobFlags* flags) {
 void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   const auto group = "Pruning";
   command
-      ->add_option("--method", flags->method,
-                   "ac_dc, benchmark, dense, evaluate, iht, magnitude, magnitude_iterative, "
-                   "magnitude_one_shot, movement, random, "
-                   "sequential_attention_pp, snip [sequential_attention_pp]")
+      ->add_option(
+          "--method", flags->method,
+          "ac_dc, benchmark, dense, evaluate, group_lasso, iht, magnitude, magnitude_iterative, "
+          "magnitude_one_shot, movement, random, "
+          "sequential_attention_pp, snip [sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
       ->group(group);

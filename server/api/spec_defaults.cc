@@ -157,6 +157,10 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
   if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
+  if (spec->has_group_lasso()) {
+    SET_IF_ABSENT(spec->mutable_group_lasso(), strength, 1e-3);
+    SET_IF_ABSENT(spec->mutable_group_lasso(), end_fraction, 0.7);
+  }
   if (spec->has_iht()) FillStretch(spec->mutable_iht());
   if (spec->has_movement()) FillStretch(spec->mutable_movement());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);

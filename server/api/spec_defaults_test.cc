@@ -99,6 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
                      "ac_dc { preset: PAPER_IMAGENET restart_at_zero: true "
                      "reset_optimizer_at_phases: true }"},
         DefaultsCase{"Snip", "target { sparsity: 0.5 } snip {}", "snip { batches: 1 }"},
+        DefaultsCase{"GroupLasso", "target { sparsity: 0.5 } group_lasso {}",
+                     "group_lasso { strength: 0.001 end_fraction: 0.7 }"},
         DefaultsCase{"Iht", "target { sparsity: 0.5 } iht {}",
                      "iht { begin_fraction: 0.2 end_fraction: 0.7 }"},
         DefaultsCase{"Movement", "target { sparsity: 0.5 } movement {}",

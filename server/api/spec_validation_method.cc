@@ -66,6 +66,13 @@ void ValidateMovement(const v1::MovementMethod& method, absl::string_view path,
   }
 }
 
+void ValidateGroupLasso(const v1::GroupLassoMethod& method, absl::string_view path,
+                        FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (method.has_strength()) check.InLeftOpen(method.strength(), 0, 1000, "strength");
+  if (method.has_end_fraction()) check.InOpen(method.end_fraction(), 0, 1, "end_fraction");
+}
+
 void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
                   FieldViolations* violations) {
   if (!spec.snip().has_batches()) return;
@@ -213,6 +220,9 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
+  if (spec.has_group_lasso()) {
+    ValidateGroupLasso(spec.group_lasso(), check.PathOf("group_lasso"), violations);
+  }
   if (spec.has_iht()) {
     FieldChecks iht(check.PathOf("iht"), violations);
     CheckStretch(spec.iht(), &iht);

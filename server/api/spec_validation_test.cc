@@ -202,6 +202,8 @@ const RefusedCase kMethodCases[] = {
     {"AcDcOfAnUnknownPreset", "ac_dc { preset: 12 }", "spec.ac_dc.preset"},
     {"SensitivityOfNothing", "snip { batches: 0 }", "spec.snip.batches"},
     {"SensitivityToTheEnd", "snip { batches: 5 } task { steps: 5 }", "spec.snip.batches"},
+    {"PenaltyOfZero", "group_lasso { strength: 0 }", "spec.group_lasso.strength"},
+    {"PenaltyToTheEnd", "group_lasso { end_fraction: 1 }", "spec.group_lasso.end_fraction"},
     {"ThresholdsOfNoTime", "iht { begin_fraction: 0.7 }", "spec.iht.end_fraction"},
     {"MovementWithoutScores", "movement { begin_fraction: 0 }", "spec.movement.begin_fraction"},
     {"MovementThatEndsBeforeItBegins", "movement { begin_fraction: 0.8 }",

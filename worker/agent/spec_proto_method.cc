@@ -147,6 +147,13 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
     }
     case v1::CompressionSpec::kSnip:
       return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
+    case v1::CompressionSpec::kGroupLasso: {
+      const v1::GroupLassoMethod& given = spec.group_lasso();
+      GroupLassoOptions method;
+      if (given.has_strength()) method.strength = given.strength();
+      if (given.has_end_fraction()) method.end_fraction = given.end_fraction();
+      return MethodSpec(method);
+    }
     case v1::CompressionSpec::kIht: {
       IhtOptions method;
       ConvertStretch(spec.iht(), &method);

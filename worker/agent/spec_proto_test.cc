@@ -223,6 +223,13 @@ TEST(ConvertSpec, MovementHasItsStretch) {
   EXPECT_EQ(method.refresh_steps, 5);
 }
 
+TEST(ConvertSpec, GroupLassoHasItsStrengthAndEnd) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("group_lasso { strength: 0.5 end_fraction: 0.9 }")));
+  EXPECT_EQ(std::get<GroupLassoOptions>(job.method).strength, 0.5);
+  EXPECT_EQ(std::get<GroupLassoOptions>(job.method).end_fraction, 0.9);
+}
+
 TEST(ConvertSpec, IhtHasItsStretch) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("iht { begin_fraction: 0.1 end_fraction: 0.9 }")));

@@ -49,6 +49,7 @@ SequentialAttentionPlusPlusOptions GlobalSoftmax() {
 
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
+          {"group_lasso", GroupLassoOptions{0.1, 0.7}},
           {"iht", IhtOptions()},
           {"magnitude_gradual", MagnitudeOptions()},
           {"magnitude_iterative", Iterative()},

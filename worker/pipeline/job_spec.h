@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/prune/ac_dc.h"
+#include "worker/prune/group_lasso.h"
 #include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/movement.h"
@@ -123,9 +124,10 @@ struct EvaluateSpec {
 struct BenchmarkSpec {};
 
 // Methods that prune take their options as they are.
-using MethodSpec = std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, IhtOptions,
-                                MagnitudeOptions, MovementOptions, RandomPruningOptions,
-                                SequentialAttentionPlusPlusOptions, SnipOptions>;
+using MethodSpec =
+    std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, GroupLassoOptions, IhtOptions,
+                 MagnitudeOptions, MovementOptions, RandomPruningOptions,
+                 SequentialAttentionPlusPlusOptions, SnipOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

@@ -39,6 +39,7 @@ template <typename Spec>
 void Set(const Spec&, MethodOptions*) {}
 
 void Set(const AcDcOptions& chosen, MethodOptions* options) { options->ac_dc = chosen; }
+void Set(const GroupLassoOptions& chosen, MethodOptions* options) { options->group_lasso = chosen; }
 void Set(const IhtOptions& chosen, MethodOptions* options) { options->iht = chosen; }
 void Set(const MagnitudeOptions& chosen, MethodOptions* options) { options->magnitude = chosen; }
 void Set(const MovementOptions& chosen, MethodOptions* options) { options->movement = chosen; }
@@ -154,10 +155,10 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense",    "evaluate", "benchmark",
-                                          "ac_dc",    "iht",      "magnitude",
-                                          "movement", "random",   "sequential_attention_pp",
-                                          "snip"};
+  constexpr absl::string_view kNames[] = {
+      "dense", "evaluate",  "benchmark", "ac_dc",  "group_lasso",
+      "iht",   "magnitude", "movement",  "random", "sequential_attention_pp",
+      "snip"};
   static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];
 }

@@ -98,6 +98,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(iht);
   EXPECT_EQ(options.name, "iht");
   EXPECT_EQ(options.iht.end_fraction, 0.5);
+  GroupLassoOptions lasso;
+  lasso.strength = 0.5;
+  options = MethodOptionsOf(lasso);
+  EXPECT_EQ(options.name, "group_lasso");
+  EXPECT_EQ(options.group_lasso.strength, 0.5);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

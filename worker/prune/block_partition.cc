@@ -145,6 +145,18 @@ void BlockPartition::ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float
   }
 }
 
+void BlockPartition::ScaleBlocks(absl::Span<const float> factors, absl::Span<float> weight) const {
+  CHECK_EQ(static_cast<int64_t>(factors.size()), block_count());
+  CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
+  for (const BlockRun& run : runs_->runs) {
+    const float factor = factors[run.block];
+    for (int32_t i = 0; i < run.length; ++i) {
+      float& value = weight[run.offset + int64_t{i} * run.stride];
+      value = factor == 0 ? 0.0F : factor * value;
+    }
+  }
+}
+
 std::vector<double> BlockPartition::SumsOfSquares(absl::Span<const float> weight) const {
   CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
   std::vector<double> sums(block_count(), 0.0);

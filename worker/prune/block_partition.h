@@ -64,6 +64,9 @@ class BlockPartition {
   // Sets the blocks whose entry in `kept` (one per block) is 0 to +0 in `weight` (as stored).
   void ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float> weight) const;
 
+  // Multiplies each block of `weight` (as stored) by its factor; 0 leaves +0.
+  void ScaleBlocks(absl::Span<const float> factors, absl::Span<float> weight) const;
+
   // Sum of squares of each block of `weight` (as stored), summed in double in the order of the
   // runs.
   std::vector<double> SumsOfSquares(absl::Span<const float> weight) const;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "common/status_matchers.h"
@@ -153,6 +154,16 @@ TEST(BlockPartition, SumsSquaresPerBlock) {
                                      5, 6, 7, 8};
   EXPECT_THAT(partition.SumsOfSquares(weight),
               testing::ElementsAre(1 + 4 + 25 + 36, 9 + 16 + 49 + 64));
+}
+
+TEST(BlockPartition, ScalesEachBlockByItsFactorAndLeavesPlusZeroForZero) {
+  ASSERT_OK_AND_ASSIGN(const BlockPartition partition,
+                       BlockPartition::Create(Matrix(2, 4, false), {2, 2}));
+  std::vector<float> weight = {1, 2, -3, 4,  //
+                               5, 6, -7, 8};
+  partition.ScaleBlocks({2.0F, 0.0F}, absl::MakeSpan(weight));
+  EXPECT_THAT(weight, testing::ElementsAre(2, 4, 0, 0, 10, 12, 0, 0));
+  EXPECT_FALSE(std::signbit(weight[2]));
 }
 
 struct BadBlock {

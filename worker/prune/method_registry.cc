@@ -29,6 +29,11 @@ constexpr RegisteredMethod kMethods[] = {
      [](const MethodOptions&, const PruningTarget&, std::vector<MethodLayer>, int64_t steps) {
        return NewDenseMethod(steps);
      }},
+    {"group_lasso", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) {
+       return NewGroupLasso(options.group_lasso, target, std::move(layers), steps);
+     }},
     {"iht", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) { return NewIht(options.iht, target, std::move(layers), steps); }},

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "worker/prune/ac_dc.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/group_lasso.h"
 #include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
@@ -25,6 +26,7 @@ namespace topiary {
 struct MethodOptions {
   std::string name = "sequential_attention_pp";  // One of MethodNames().
   AcDcOptions ac_dc;
+  GroupLassoOptions group_lasso;
   IhtOptions iht;
   MagnitudeOptions magnitude;
   MovementOptions movement;

@@ -32,6 +32,7 @@ TEST(MethodRegistry, UnknownNameListsTheKnownOnes) {
 TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
   EXPECT_FALSE(MethodPrunes("dense"));
   EXPECT_TRUE(MethodPrunes("ac_dc"));
+  EXPECT_TRUE(MethodPrunes("group_lasso"));
   EXPECT_TRUE(MethodPrunes("iht"));
   EXPECT_TRUE(MethodPrunes("magnitude"));
   EXPECT_TRUE(MethodPrunes("movement"));
