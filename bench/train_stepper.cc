@@ -29,6 +29,7 @@ class NoTensors : public LayerTensors {
  public:
   absl::Span<const float> RawWeights(int) override { return {}; }
   absl::Span<float> MutableRawWeights(int) override { return {}; }
+  absl::Span<const float> Gradients(int) override { return {}; }
 };
 
 std::vector<AuxiliaryParameter> AuxiliaryOf(Method* method) {

@@ -62,6 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
         FlagCase{"Movement", [](JobFlags* f) { f->method = "movement"; }, "movement {}"},
         FlagCase{"GroupLasso", [](JobFlags* f) { f->method = "group_lasso"; }, "group_lasso {}"},
         FlagCase{"Iht", [](JobFlags* f) { f->method = "iht"; }, "iht {}"},
+        FlagCase{"RigL", [](JobFlags* f) { f->method = "rigl"; }, "rigl {}"},
         FlagCase{"Random", [](JobFlags* f) { f->method = "random"; }, "random {}"},
         FlagCase{"Target",
                  [](JobFlags* f) {

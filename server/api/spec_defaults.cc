@@ -113,6 +113,12 @@ void FillAcDc(v1::AcDcMethod* method) {
   SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
 }
 
+void FillRigL(v1::RigLMethod* method) {
+  SET_IF_ABSENT(method, drop_fraction, 0.3);
+  SET_IF_ABSENT(method, update_steps, 100);
+  SET_IF_ABSENT(method, end_fraction, 0.75);
+}
+
 void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlusMethod* method) {
   using Method = v1::SequentialAttentionPlusPlusMethod;
   if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
@@ -163,6 +169,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_iht()) FillStretch(spec->mutable_iht());
   if (spec->has_movement()) FillStretch(spec->mutable_movement());
+  if (spec->has_rigl()) FillRigL(spec->mutable_rigl());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {

@@ -105,6 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
                      "iht { begin_fraction: 0.2 end_fraction: 0.7 }"},
         DefaultsCase{"Movement", "target { sparsity: 0.5 } movement {}",
                      "movement { begin_fraction: 0.2 end_fraction: 0.7 }"},
+        DefaultsCase{"RigL", "target { sparsity: 0.5 } rigl {}",
+                     "rigl { drop_fraction: 0.3 update_steps: 100 end_fraction: 0.75 }"},
         DefaultsCase{"Random", "target { sparsity: 0.5 } random {}",
                      "random { at_fraction: 0 } outputs { block_sparse: true }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},

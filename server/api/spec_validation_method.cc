@@ -73,6 +73,16 @@ void ValidateGroupLasso(const v1::GroupLassoMethod& method, absl::string_view pa
   if (method.has_end_fraction()) check.InOpen(method.end_fraction(), 0, 1, "end_fraction");
 }
 
+void ValidateRigL(const v1::RigLMethod& method, absl::string_view path,
+                  FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (method.has_drop_fraction()) check.InLeftOpen(method.drop_fraction(), 0, 1, "drop_fraction");
+  if (method.has_update_steps()) {
+    check.InRange(method.update_steps(), 1, kMaxSteps, "update_steps");
+  }
+  if (method.has_end_fraction()) check.InLeftOpen(method.end_fraction(), 0, 1, "end_fraction");
+}
+
 void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
                   FieldViolations* violations) {
   if (!spec.snip().has_batches()) return;
@@ -231,6 +241,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateMovement(spec.movement(), check.PathOf("movement"), violations);
   }
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
+  if (spec.has_rigl()) ValidateRigL(spec.rigl(), check.PathOf("rigl"), violations);
   if (spec.has_snip()) ValidateSnip(spec, check.PathOf("snip"), violations);
   if (spec.has_sequential_attention_pp()) {
     ValidateSequentialAttention(spec.sequential_attention_pp(),

@@ -84,10 +84,10 @@ ServerMetrics::ServerMetrics(Registry* registry)
           ByLabelValue(GaugeFamily(registry, kWorkerSlotsText), "state", {"free", "used"})),
       executor_waiting_(ByLabelValue(GaugeFamily(registry, kExecutorWaitingText), "executor",
                                      {"control", "transfer"})),
-      jobs_submitted_(
-          ByLabelValue(CounterFamily(registry, kJobsSubmittedText), "method",
-                       {"ac_dc", "benchmark", "dense", "evaluate", "group_lasso", "iht",
-                        "magnitude", "movement", "random", "sequential_attention_pp", "snip"})),
+      jobs_submitted_(ByLabelValue(
+          CounterFamily(registry, kJobsSubmittedText), "method",
+          {"ac_dc", "benchmark", "dense", "evaluate", "group_lasso", "iht", "magnitude", "movement",
+           "random", "rigl", "sequential_attention_pp", "snip"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),
       job_attempts_(ByLabelValue(CounterFamily(registry, kJobAttemptsText), "outcome",

@@ -38,6 +38,15 @@ absl::StatusOr<MagnitudeOptions> ConvertMagnitude(const v1::MagnitudeMethod& met
   return UnknownValue("spec.magnitude.schedule");
 }
 
+RigLOptions ConvertRigL(const v1::RigLMethod& method, uint64_t seed) {
+  RigLOptions out;
+  if (method.has_drop_fraction()) out.drop_fraction = method.drop_fraction();
+  if (method.has_update_steps()) out.update_steps = method.update_steps();
+  if (method.has_end_fraction()) out.end_fraction = method.end_fraction();
+  out.seed = seed;
+  return out;
+}
+
 absl::StatusOr<PhaseKind> ConvertPhaseKind(v1::Phase::Kind kind, absl::string_view field) {
   switch (kind) {
     case v1::Phase::DENSE:
@@ -145,6 +154,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       ASSIGN_OR_RETURN(AcDcOptions method, ConvertAcDc(spec.ac_dc()));
       return MethodSpec(std::move(method));
     }
+    case v1::CompressionSpec::kRigl:
+      return MethodSpec(ConvertRigL(spec.rigl(), spec.task().seed()));
     case v1::CompressionSpec::kSnip:
       return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
     case v1::CompressionSpec::kGroupLasso: {

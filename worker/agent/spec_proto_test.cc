@@ -237,6 +237,17 @@ TEST(ConvertSpec, IhtHasItsStretch) {
   EXPECT_EQ(std::get<IhtOptions>(job.method).end_fraction, 0.9);
 }
 
+TEST(ConvertSpec, RigLBeginsByTheSeedOfTheTask) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("rigl { drop_fraction: 0.1 update_steps: 5 "
+                                        "end_fraction: 0.5 } task { seed: 9 }")));
+  const auto& method = std::get<RigLOptions>(job.method);
+  EXPECT_EQ(method.drop_fraction, 0.1);
+  EXPECT_EQ(method.update_steps, 5);
+  EXPECT_EQ(method.end_fraction, 0.5);
+  EXPECT_EQ(method.seed, 9);
+}
+
 TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
   EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);

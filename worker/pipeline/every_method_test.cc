@@ -56,6 +56,7 @@ std::vector<MethodCase> PruningMethods() {
           {"magnitude_one_shot", OneShot(0.5)},
           {"movement", MovementOptions()},
           {"random", RandomPruningOptions()},
+          {"rigl", RigLOptions{0.5, 3, 0.75, 0}},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()},
           {"sequential_attention_pp_global", GlobalSoftmax()},

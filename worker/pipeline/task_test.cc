@@ -103,6 +103,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(lasso);
   EXPECT_EQ(options.name, "group_lasso");
   EXPECT_EQ(options.group_lasso.strength, 0.5);
+  RigLOptions rigl;
+  rigl.update_steps = 7;
+  options = MethodOptionsOf(rigl);
+  EXPECT_EQ(options.name, "rigl");
+  EXPECT_EQ(options.rigl.update_steps, 7);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

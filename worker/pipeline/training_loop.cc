@@ -42,6 +42,11 @@ absl::Span<float> StoreLayerTensors::MutableRawWeights(int index) {
   return {parameter.value, static_cast<size_t>(parameter.size)};
 }
 
+absl::Span<const float> StoreLayerTensors::Gradients(int index) {
+  const Parameter& parameter = *parameters_[index];
+  return {parameter.gradient, static_cast<size_t>(parameter.size)};
+}
+
 absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
     const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
     std::unique_ptr<Method> method, BreakEvenDensities break_evens) {
@@ -159,6 +164,7 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
         ": lower spec.task.learning_rate.base, add warm-up steps, set "
         "spec.task.clip_gradient_norm, or normalize the data"));
   }
+  method_->AfterBackward(*tensors_);
   if (actions.hold_weights) {
     scaling_->ComputeInnerProducts();
     SendInnerProducts();

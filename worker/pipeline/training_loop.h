@@ -30,6 +30,7 @@ class StoreLayerTensors : public LayerTensors {
   StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers);
   absl::Span<const float> RawWeights(int index) override;
   absl::Span<float> MutableRawWeights(int index) override;
+  absl::Span<const float> Gradients(int index) override;
 
  private:
   ParameterStore* const store_;

@@ -13,6 +13,7 @@
 #include "worker/pipeline/task.h"
 #include "worker/prune/dense_method.h"
 #include "worker/prune/magnitude.h"
+#include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
 
@@ -148,6 +149,32 @@ TEST_F(Training, StepsThatHoldTheWeightsChangeNone) {
   RunTo(loop.get(), 4);
   EXPECT_EQ(LiveBlocks(loop->method().support(1)), 12);
   EXPECT_NE(WeightsOf(*loop, loop->store()->parameters()[0].name), given[0]);
+}
+
+TEST_F(Training, RigLGrowsBlocksInAStepThatUpdatesNothingAndTrainsThem) {
+  Use(MlpGraph());
+  RigLOptions options;
+  options.update_steps = 4;
+  PruningTarget target;
+  target.sparsity = 0.25;  // So that nearly every unit has an input and an output.
+  const auto loop = NewLoop(NewRigL(options, target, Layers(), kSteps).value());
+  RunTo(loop.get(), 4);
+  const Support before = loop->method().support(1);
+  std::vector<float> expected = WeightsOf(*loop, "fc2.weight");
+  RunTo(loop.get(), 5);
+  const Support after = loop->method().support(1);
+  EXPECT_NE(before, after);
+  EXPECT_EQ(LiveBlocks(after), 36);
+  const BlockPartition& partition = *loop->method().layers()[1].partition;
+  Support not_grown(after.size());
+  for (size_t b = 0; b < after.size(); ++b) not_grown[b] = after[b] == 0 || before[b] != 0;
+  partition.ZeroPruned(not_grown, absl::MakeSpan(expected));
+  EXPECT_EQ(WeightsOf(*loop, "fc2.weight"), expected);
+  RunTo(loop.get(), 8);
+  const std::vector<double> squares = partition.SumsOfSquares(WeightsOf(*loop, "fc2.weight"));
+  double grown = 0;
+  for (size_t b = 0; b < after.size(); ++b) grown += not_grown[b] == 0 ? squares[b] : 0;
+  EXPECT_GT(grown, 0);
 }
 
 TEST_F(Training, SequentialAttentionStartsWithTheDenseLossBitForBit) {

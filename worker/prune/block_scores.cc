@@ -7,16 +7,19 @@
 
 namespace topiary {
 
+std::vector<float> BlockNorms(const BlockPartition& partition, absl::Span<const float> values) {
+  std::vector<float> norms;
+  for (const double square : partition.SumsOfSquares(values)) {
+    norms.push_back(static_cast<float>(std::sqrt(square)));
+  }
+  return norms;
+}
+
 std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
                                            LayerTensors& tensors) {
   std::vector<std::vector<float>> scores;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const std::vector<double> squares =
-        layers[i].partition->SumsOfSquares(tensors.RawWeights(static_cast<int>(i)));
-    std::vector<float> norms;
-    norms.reserve(squares.size());
-    for (const double square : squares) norms.push_back(static_cast<float>(std::sqrt(square)));
-    scores.push_back(std::move(norms));
+    scores.push_back(BlockNorms(*layers[i].partition, tensors.RawWeights(static_cast<int>(i))));
   }
   return scores;
 }

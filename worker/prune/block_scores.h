@@ -11,7 +11,11 @@
 
 namespace topiary {
 
-// The Frobenius norm of each block of the raw weights, summed in double.
+// The Frobenius norm of each block of `values`, a tensor as `partition`'s layer is stored, summed
+// in double.
+std::vector<float> BlockNorms(const BlockPartition& partition, absl::Span<const float> values);
+
+// The same of the raw weights of each layer.
 std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
                                            LayerTensors& tensors);
 

@@ -43,6 +43,9 @@ class LayerTensors {
   virtual absl::Span<const float> RawWeights(int index) = 0;
   // The same, for a method that sets some itself.
   virtual absl::Span<float> MutableRawWeights(int index) = 0;
+  // d loss / d effective weights, of the last backward pass: of pruned blocks too, but in sparse
+  // phases, which may leave those out.
+  virtual absl::Span<const float> Gradients(int index) = 0;
 };
 
 // What the training loop must do before the step it asked about.
@@ -75,7 +78,8 @@ absl::StatusOr<const Tensor*> FindState(const MethodState& state, const std::str
                                         DType dtype, int64_t count);
 
 // The conversation, for step = 0, 1, ...: BeginStep(step); forward and backward with scales();
-// EndStep(); the optimizer's update and AfterUpdate(), unless the step holds the weights. A resumed
+// AfterBackward(); EndStep(); the optimizer's update and AfterUpdate(), unless the step holds the
+// weights. A resumed
 // run calls Load() and goes on with the next step. After the last update RefreshScales() gives the
 // scales that are folded into the exported weights.
 //
@@ -95,6 +99,10 @@ class Method {
   // The scale of each block of layer `index`; 0 means pruned.
   virtual absl::Span<const float> scales(int index) const = 0;
   virtual const Support& support(int index) const = 0;
+
+  // After the backward pass of the step begun last: may read gradients, and change raw weights and
+  // support for the steps to come.
+  virtual void AfterBackward(LayerTensors& tensors) = 0;
 
   // Whether EndStep() needs the inner products of every step, and not only of steps that hold the
   // weights, which it is given in any case.

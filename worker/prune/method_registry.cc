@@ -50,6 +50,9 @@ constexpr RegisteredMethod kMethods[] = {
         int64_t steps) {
        return NewRandomPruning(options.random, target, std::move(layers), steps);
      }},
+    {"rigl", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) { return NewRigL(options.rigl, target, std::move(layers), steps); }},
     {"sequential_attention_pp", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) {

@@ -17,6 +17,7 @@
 #include "worker/prune/method.h"
 #include "worker/prune/movement.h"
 #include "worker/prune/random_pruning.h"
+#include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
 
@@ -31,6 +32,7 @@ struct MethodOptions {
   MagnitudeOptions magnitude;
   MovementOptions movement;
   RandomPruningOptions random;
+  RigLOptions rigl;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;
   SnipOptions snip;
 };

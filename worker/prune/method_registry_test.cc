@@ -37,6 +37,7 @@ TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
   EXPECT_TRUE(MethodPrunes("magnitude"));
   EXPECT_TRUE(MethodPrunes("movement"));
   EXPECT_TRUE(MethodPrunes("random"));
+  EXPECT_TRUE(MethodPrunes("rigl"));
   EXPECT_TRUE(MethodPrunes("sequential_attention_pp"));
   EXPECT_TRUE(MethodPrunes("snip"));
   EXPECT_FALSE(MethodPrunes("lottery"));

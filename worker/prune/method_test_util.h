@@ -50,7 +50,10 @@ class FakeWeights : public LayerTensors {
   absl::Span<float> MutableRawWeights(int index) override {
     return absl::MakeSpan(weights_.at(index));
   }
-  int reads = 0;
+  absl::Span<const float> Gradients(int index) override { return gradients.at(index); }
+
+  std::vector<std::vector<float>> gradients;
+  int reads = 0;  // Of raw weights.
 
  private:
   std::vector<std::vector<float>> weights_;

@@ -17,10 +17,7 @@ PhasedOptions PhasedOptions::For(const PruningTarget& target) {
 
 PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
                            std::vector<MethodLayer> layers)
-    : options_(options),
-      plan_(std::move(plan)),
-      layers_(std::move(layers)),
-      phase_(plan_.phases().front().kind) {
+    : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {
   for (const MethodLayer& layer : layers_) {
     supports_.emplace_back(layer.partition->block_count(), 1);
     scales_.emplace_back(layer.partition->block_count(), 1.0F);
@@ -29,9 +26,9 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
 
 StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   const PhasePosition at = plan_.At(step);
-  phase_ = at.phase.kind;
+  step_ = step;
   StepActions actions;
-  actions.hold_weights = HoldsWeightsAt(at);
+  actions.hold_weights = HoldsWeightsAt(at, step);
   actions.phase_begins = at.first;
   actions.reset_optimizer = at.first && step > 0 && options_.reset_optimizer_at_phases;
   switch (at.phase.kind) {

@@ -49,6 +49,7 @@ class PhasedMethod : public Method {
   const Support& support(int index) const override { return supports_[index]; }
   bool wants_inner_products() const override { return false; }
   void EndStep(absl::Span<const absl::Span<const float>>) override {}
+  void AfterBackward(LayerTensors&) override {}
   void AfterUpdate(double, LayerTensors&) override {}
   std::vector<TrainableState> trainable_state() override { return {}; }
   // 1 for live blocks, 0 for pruned ones.
@@ -63,8 +64,8 @@ class PhasedMethod : public Method {
   virtual double SparsityAt(double target, double t) const = 0;
   // One score per block and layer: the higher, the longer a block stays.
   virtual std::vector<std::vector<float>> Scores(LayerTensors& tensors) = 0;
-  // StepActions::hold_weights of the step.
-  virtual bool HoldsWeightsAt(const PhasePosition&) const { return false; }
+  // StepActions::hold_weights of step `step`.
+  virtual bool HoldsWeightsAt(const PhasePosition&, int64_t) const { return false; }
   // Whether the support is chosen at the beginning of step `step` of a sparsify phase.
   virtual bool SelectsAt(const PhasePosition& at, int64_t step) const;
 
@@ -72,8 +73,10 @@ class PhasedMethod : public Method {
   // blocks changed. Asks for no scores where none goes and none may return.
   int64_t Select(double t, bool from_all, LayerTensors& tensors);
 
-  // Of the step begun last; of the first step before there is one.
-  PhaseKind phase() const { return phase_; }
+  // Where the step begun last lies; the first step before there is one.
+  int64_t step() const { return step_; }
+  PhaseKind phase() const { return plan_.At(step_).phase.kind; }
+  Support& mutable_support(size_t index) { return supports_[index]; }
 
   const PhasedOptions& options() const { return options_; }
   // What layer `index` is to reach.
@@ -90,7 +93,7 @@ class PhasedMethod : public Method {
   const std::vector<MethodLayer> layers_;
   std::vector<Support> supports_;
   std::vector<std::vector<float>> scales_;
-  PhaseKind phase_;
+  int64_t step_ = 0;
 };
 
 }  // namespace topiary

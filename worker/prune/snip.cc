@@ -49,7 +49,7 @@ class Snip : public PhasedMethod {
     return scores;
   }
 
-  bool HoldsWeightsAt(const PhasePosition& at) const override {
+  bool HoldsWeightsAt(const PhasePosition& at, int64_t) const override {
     return at.phase.kind == PhaseKind::kDense;
   }
 
