@@ -30,6 +30,8 @@ class NoTensors : public LayerTensors {
   absl::Span<const float> RawWeights(int) override { return {}; }
   absl::Span<float> MutableRawWeights(int) override { return {}; }
   absl::Span<const float> Gradients(int) override { return {}; }
+  absl::Span<float> MutableGradients(int) override { return {}; }
+  absl::Span<float> MutableEffectiveWeights(int) override { return {}; }
 };
 
 std::vector<AuxiliaryParameter> AuxiliaryOf(Method* method) {

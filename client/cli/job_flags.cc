@@ -46,7 +46,7 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
       ->add_option(
           "--method", flags->method,
           "ac_dc, benchmark, dense, evaluate, group_lasso, iht, magnitude, magnitude_iterative, "
-          "magnitude_one_shot, movement, random, rigl, "
+          "magnitude_one_shot, movement, power_propagation, random, rigl, "
           "sequential_attention_pp, snip [sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")

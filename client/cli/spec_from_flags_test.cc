@@ -63,6 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
         FlagCase{"GroupLasso", [](JobFlags* f) { f->method = "group_lasso"; }, "group_lasso {}"},
         FlagCase{"Iht", [](JobFlags* f) { f->method = "iht"; }, "iht {}"},
         FlagCase{"RigL", [](JobFlags* f) { f->method = "rigl"; }, "rigl {}"},
+        FlagCase{"PowerPropagation", [](JobFlags* f) { f->method = "power_propagation"; },
+                 "power_propagation {}"},
         FlagCase{"Random", [](JobFlags* f) { f->method = "random"; }, "random {}"},
         FlagCase{"Target",
                  [](JobFlags* f) {

@@ -95,14 +95,21 @@ void FillStretch(Schedule* schedule) {
   SET_IF_ABSENT(schedule, end_fraction, 0.7);
 }
 
-void FillMagnitude(v1::MagnitudeMethod* method) {
-  if (method->schedule_case() == v1::MagnitudeMethod::SCHEDULE_NOT_SET) method->mutable_gradual();
+// Of magnitude and power_propagation.
+template <typename Method>
+void FillSchedule(Method* method) {
+  if (method->schedule_case() == Method::SCHEDULE_NOT_SET) method->mutable_gradual();
   if (method->has_one_shot()) SET_IF_ABSENT(method->mutable_one_shot(), at_fraction, 0.0);
   if (method->has_gradual()) FillStretch(method->mutable_gradual());
   if (method->has_iterative()) {
     SET_IF_ABSENT(method->mutable_iterative(), rounds, 10);
     FillStretch(method->mutable_iterative());
   }
+}
+
+void FillPowerPropagation(v1::PowerPropagationMethod* method) {
+  if (!method->has_block()) SET_IF_ABSENT(method->mutable_element(), exponent, 2.0);
+  FillSchedule(method);
 }
 
 void FillAcDc(v1::AcDcMethod* method) {
@@ -161,7 +168,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   if (spec->method_case() == v1::CompressionSpec::METHOD_NOT_SET) {
     spec->mutable_sequential_attention_pp();
   }
-  if (spec->has_magnitude()) FillMagnitude(spec->mutable_magnitude());
+  if (spec->has_magnitude()) FillSchedule(spec->mutable_magnitude());
   if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
   if (spec->has_group_lasso()) {
     SET_IF_ABSENT(spec->mutable_group_lasso(), strength, 1e-3);
@@ -169,6 +176,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_iht()) FillStretch(spec->mutable_iht());
   if (spec->has_movement()) FillStretch(spec->mutable_movement());
+  if (spec->has_power_propagation()) FillPowerPropagation(spec->mutable_power_propagation());
   if (spec->has_rigl()) FillRigL(spec->mutable_rigl());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);

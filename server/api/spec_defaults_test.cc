@@ -107,6 +107,12 @@ INSTANTIATE_TEST_SUITE_P(
                      "movement { begin_fraction: 0.2 end_fraction: 0.7 }"},
         DefaultsCase{"RigL", "target { sparsity: 0.5 } rigl {}",
                      "rigl { drop_fraction: 0.3 update_steps: 100 end_fraction: 0.75 }"},
+        DefaultsCase{"PowerPropagation", "target { sparsity: 0.5 } power_propagation {}",
+                     "power_propagation { element { exponent: 2 } "
+                     "gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
+        DefaultsCase{"PowerPropagationOfBlocks",
+                     "target { sparsity: 0.5 } power_propagation { block {} one_shot {} }",
+                     "power_propagation { block {} one_shot { at_fraction: 0 } }"},
         DefaultsCase{"Random", "target { sparsity: 0.5 } random {}",
                      "random { at_fraction: 0 } outputs { block_sparse: true }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},

@@ -27,10 +27,11 @@ void CheckStretch(const Schedule& schedule, FieldChecks* check) {
               absl::StrCat("must be above begin_fraction, which is ", begin));
 }
 
-void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path,
-                       FieldViolations* violations) {
+// Of magnitude and power_propagation.
+template <typename Method>
+void ValidateSchedule(const Method& method, absl::string_view path, FieldViolations* violations) {
   FieldChecks check(path, violations);
-  if (method.has_one_shot() && method.one_shot().has_at_fraction()) {
+  if (method.has_one_shot()) {
     check.InRightOpen(method.one_shot().at_fraction(), 0, 1, "one_shot.at_fraction");
   }
   if (method.has_gradual()) {
@@ -46,6 +47,15 @@ void ValidateMagnitude(const v1::MagnitudeMethod& method, absl::string_view path
     if (method.iterative().has_rounds()) {
       iterative.InRange(method.iterative().rounds(), 1, kMaxRounds, "rounds");
     }
+  }
+}
+
+void ValidatePowerPropagation(const v1::PowerPropagationMethod& method, absl::string_view path,
+                              FieldViolations* violations) {
+  ValidateSchedule(method, path, violations);
+  FieldChecks check(path, violations);
+  if (method.element().has_exponent()) {
+    check.InLeftOpen(method.element().exponent(), 1, 10, "element.exponent");
   }
 }
 
@@ -227,7 +237,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
   if (spec.has_magnitude()) {
-    ValidateMagnitude(spec.magnitude(), check.PathOf("magnitude"), violations);
+    ValidateSchedule(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
   if (spec.has_group_lasso()) {
@@ -239,6 +249,10 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   }
   if (spec.has_movement()) {
     ValidateMovement(spec.movement(), check.PathOf("movement"), violations);
+  }
+  if (spec.has_power_propagation()) {
+    ValidatePowerPropagation(spec.power_propagation(), check.PathOf("power_propagation"),
+                             violations);
   }
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_rigl()) ValidateRigL(spec.rigl(), check.PathOf("rigl"), violations);

@@ -87,7 +87,7 @@ ServerMetrics::ServerMetrics(Registry* registry)
       jobs_submitted_(ByLabelValue(
           CounterFamily(registry, kJobsSubmittedText), "method",
           {"ac_dc", "benchmark", "dense", "evaluate", "group_lasso", "iht", "magnitude", "movement",
-           "random", "rigl", "sequential_attention_pp", "snip"})),
+           "power_propagation", "random", "rigl", "sequential_attention_pp", "snip"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),
       job_attempts_(ByLabelValue(CounterFamily(registry, kJobAttemptsText), "outcome",

@@ -16,26 +16,44 @@ void ConvertStretch(const Schedule& schedule, Options* out) {
   if (schedule.has_end_fraction()) out->end_fraction = schedule.end_fraction();
 }
 
-absl::StatusOr<MagnitudeOptions> ConvertMagnitude(const v1::MagnitudeMethod& method) {
-  MagnitudeOptions out;
+// Of magnitude and power_propagation.
+template <typename Method>
+absl::Status ConvertSchedule(const Method& method, absl::string_view field, PruningSchedule* out) {
   switch (method.schedule_case()) {
-    case v1::MagnitudeMethod::kOneShot:
-      out.schedule = MagnitudeOptions::Schedule::kOneShot;
-      out.at_fraction = method.one_shot().at_fraction();
-      return out;
-    case v1::MagnitudeMethod::kGradual:
-      ConvertStretch(method.gradual(), &out);
-      out.refresh_steps = method.gradual().refresh_steps();
-      return out;
-    case v1::MagnitudeMethod::kIterative:
-      out.schedule = MagnitudeOptions::Schedule::kIterative;
-      ConvertStretch(method.iterative(), &out);
-      if (method.iterative().has_rounds()) out.rounds = method.iterative().rounds();
-      return out;
-    case v1::MagnitudeMethod::SCHEDULE_NOT_SET:
+    case Method::kOneShot:
+      out->schedule = PruningSchedule::Schedule::kOneShot;
+      out->at_fraction = method.one_shot().at_fraction();
+      return absl::OkStatus();
+    case Method::kGradual:
+      ConvertStretch(method.gradual(), out);
+      out->refresh_steps = method.gradual().refresh_steps();
+      return absl::OkStatus();
+    case Method::kIterative:
+      out->schedule = PruningSchedule::Schedule::kIterative;
+      ConvertStretch(method.iterative(), out);
+      if (method.iterative().has_rounds()) out->rounds = method.iterative().rounds();
+      return absl::OkStatus();
+    case Method::SCHEDULE_NOT_SET:
       break;
   }
-  return UnknownValue("spec.magnitude.schedule");
+  return UnknownValue(field);
+}
+
+absl::StatusOr<PowerPropagationOptions> ConvertPowerPropagation(
+    const v1::PowerPropagationMethod& method) {
+  PowerPropagationOptions out;
+  RETURN_IF_ERROR(ConvertSchedule(method, "spec.power_propagation.schedule", &out));
+  switch (method.form_case()) {
+    case v1::PowerPropagationMethod::kElement:
+      if (method.element().has_exponent()) out.power.exponent = method.element().exponent();
+      return out;
+    case v1::PowerPropagationMethod::kBlock:
+      out.power.form = PowerParametrization::Form::kBlock;
+      return out;
+    case v1::PowerPropagationMethod::FORM_NOT_SET:
+      break;
+  }
+  return UnknownValue("spec.power_propagation.form");
 }
 
 RigLOptions ConvertRigL(const v1::RigLMethod& method, uint64_t seed) {
@@ -147,7 +165,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
     case v1::CompressionSpec::kEvaluate:
       return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
     case v1::CompressionSpec::kMagnitude: {
-      ASSIGN_OR_RETURN(const MagnitudeOptions method, ConvertMagnitude(spec.magnitude()));
+      MagnitudeOptions method;
+      RETURN_IF_ERROR(ConvertSchedule(spec.magnitude(), "spec.magnitude.schedule", &method));
       return MethodSpec(method);
     }
     case v1::CompressionSpec::kAcDc: {
@@ -174,6 +193,11 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       MovementOptions method;
       ConvertStretch(spec.movement(), &method);
       method.refresh_steps = spec.movement().refresh_steps();
+      return MethodSpec(method);
+    }
+    case v1::CompressionSpec::kPowerPropagation: {
+      ASSIGN_OR_RETURN(const PowerPropagationOptions method,
+                       ConvertPowerPropagation(spec.power_propagation()));
       return MethodSpec(method);
     }
     case v1::CompressionSpec::kRandom:

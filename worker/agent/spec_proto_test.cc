@@ -248,6 +248,20 @@ TEST(ConvertSpec, RigLBeginsByTheSeedOfTheTask) {
   EXPECT_EQ(method.seed, 9);
 }
 
+TEST(ConvertSpec, PowerPropagationIsOfElementsOrBlocksOnAScheduleOfMagnitude) {
+  ASSERT_OK_AND_ASSIGN(
+      JobSpec job,
+      Convert(Complete("power_propagation { element { exponent: 3 } iterative { rounds: 4 } }")));
+  auto method = std::get<PowerPropagationOptions>(job.method);
+  EXPECT_EQ(method.power.form, PowerParametrization::Form::kElement);
+  EXPECT_EQ(method.power.exponent, 3);
+  EXPECT_EQ(method.rounds, 4);
+  ASSERT_OK_AND_ASSIGN(job, Convert(Complete("power_propagation { block {} one_shot {} }")));
+  method = std::get<PowerPropagationOptions>(job.method);
+  EXPECT_EQ(method.power.form, PowerParametrization::Form::kBlock);
+  EXPECT_EQ(method.schedule, PruningSchedule::Schedule::kOneShot);
+}
+
 TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
   EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);
@@ -316,6 +330,9 @@ INSTANTIATE_TEST_SUITE_P(
         Newer{"Method", [](v1::CompressionSpec* s) { s->clear_method(); }, "spec.method"},
         Newer{"MagnitudeSchedule", [](v1::CompressionSpec* s) { s->mutable_magnitude(); },
               "spec.magnitude.schedule"},
+        Newer{"PowerForm",
+              [](v1::CompressionSpec* s) { s->mutable_power_propagation()->mutable_gradual(); },
+              "spec.power_propagation.form"},
         Newer{"Source", [](v1::CompressionSpec* s) { s->mutable_data()->clear_train(); },
               "spec.data"},
         Newer{"Loss",

@@ -47,6 +47,12 @@ SequentialAttentionPlusPlusOptions GlobalSoftmax() {
   return options;
 }
 
+PowerPropagationOptions BlockPowers() {
+  PowerPropagationOptions options;
+  options.power.form = PowerParametrization::Form::kBlock;
+  return options;
+}
+
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
           {"group_lasso", GroupLassoOptions{0.1, 0.7}},
@@ -55,6 +61,8 @@ std::vector<MethodCase> PruningMethods() {
           {"magnitude_iterative", Iterative()},
           {"magnitude_one_shot", OneShot(0.5)},
           {"movement", MovementOptions()},
+          {"power_propagation_element", PowerPropagationOptions()},
+          {"power_propagation_block", BlockPowers()},
           {"random", RandomPruningOptions()},
           {"rigl", RigLOptions{0.5, 3, 0.75, 0}},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},

@@ -15,6 +15,7 @@
 #include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/movement.h"
+#include "worker/prune/power_propagation.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
@@ -127,8 +128,8 @@ struct BenchmarkSpec {};
 // Methods that prune take their options as they are.
 using MethodSpec =
     std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, GroupLassoOptions, IhtOptions,
-                 MagnitudeOptions, MovementOptions, RandomPruningOptions, RigLOptions,
-                 SequentialAttentionPlusPlusOptions, SnipOptions>;
+                 MagnitudeOptions, MovementOptions, PowerPropagationOptions, RandomPruningOptions,
+                 RigLOptions, SequentialAttentionPlusPlusOptions, SnipOptions>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

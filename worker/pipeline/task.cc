@@ -43,6 +43,9 @@ void Set(const GroupLassoOptions& chosen, MethodOptions* options) { options->gro
 void Set(const IhtOptions& chosen, MethodOptions* options) { options->iht = chosen; }
 void Set(const MagnitudeOptions& chosen, MethodOptions* options) { options->magnitude = chosen; }
 void Set(const MovementOptions& chosen, MethodOptions* options) { options->movement = chosen; }
+void Set(const PowerPropagationOptions& chosen, MethodOptions* options) {
+  options->power_propagation = chosen;
+}
 void Set(const RandomPruningOptions& chosen, MethodOptions* options) { options->random = chosen; }
 void Set(const RigLOptions& chosen, MethodOptions* options) { options->rigl = chosen; }
 void Set(const SequentialAttentionPlusPlusOptions& chosen, MethodOptions* options) {
@@ -156,17 +159,10 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense",
-                                          "evaluate",
-                                          "benchmark",
-                                          "ac_dc",
-                                          "group_lasso",
-                                          "iht",
-                                          "magnitude",
-                                          "movement",
-                                          "random",
-                                          "rigl",
-                                          "sequential_attention_pp",
+  constexpr absl::string_view kNames[] = {"dense",     "evaluate",    "benchmark",
+                                          "ac_dc",     "group_lasso", "iht",
+                                          "magnitude", "movement",    "power_propagation",
+                                          "random",    "rigl",        "sequential_attention_pp",
                                           "snip"};
   static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
   return kNames[method.index()];

@@ -108,6 +108,11 @@ TEST(Task, TakesTheMethodOverWithItsOptions) {
   options = MethodOptionsOf(rigl);
   EXPECT_EQ(options.name, "rigl");
   EXPECT_EQ(options.rigl.update_steps, 7);
+  PowerPropagationOptions power;
+  power.power.exponent = 4;
+  options = MethodOptionsOf(power);
+  EXPECT_EQ(options.name, "power_propagation");
+  EXPECT_EQ(options.power_propagation.power.exponent, 4);
   RandomPruningOptions random;
   random.seed = 7;
   options = MethodOptionsOf(random);

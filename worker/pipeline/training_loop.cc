@@ -47,6 +47,17 @@ absl::Span<const float> StoreLayerTensors::Gradients(int index) {
   return {parameter.gradient, static_cast<size_t>(parameter.size)};
 }
 
+absl::Span<float> StoreLayerTensors::MutableGradients(int index) {
+  const Parameter& parameter = *parameters_[index];
+  return {parameter.gradient, static_cast<size_t>(parameter.size)};
+}
+
+absl::Span<float> StoreLayerTensors::MutableEffectiveWeights(int index) {
+  const Parameter& parameter = *parameters_[index];
+  store_->MarkChanged();
+  return {parameter.effective, static_cast<size_t>(parameter.size)};
+}
+
 absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
     const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
     std::unique_ptr<Method> method, BreakEvenDensities break_evens) {
@@ -185,6 +196,7 @@ void TrainingLoop::ApplyScales() {
     std::copy(scales.begin(), scales.end(), layers_[i]->block_scale);
   }
   scaling_->ApplyScales();
+  method_->WriteEffectiveWeights(*tensors_);
 }
 
 void TrainingLoop::Update(float learning_rate) {

@@ -31,6 +31,8 @@ class StoreLayerTensors : public LayerTensors {
   absl::Span<const float> RawWeights(int index) override;
   absl::Span<float> MutableRawWeights(int index) override;
   absl::Span<const float> Gradients(int index) override;
+  absl::Span<float> MutableGradients(int index) override;
+  absl::Span<float> MutableEffectiveWeights(int index) override;
 
  private:
   ParameterStore* const store_;

@@ -35,7 +35,7 @@ struct MethodLayer {
 
 // Gives a method the tensors of its layers, when it asks: most steps it does not, and reading them
 // may mean a copy from a device. Each is that of layer `index`, in the order of the method's
-// layers, as stored, and is valid until the next call.
+// layers, as stored, and is valid until the method returns.
 class LayerTensors {
  public:
   virtual ~LayerTensors() = default;
@@ -46,6 +46,10 @@ class LayerTensors {
   // d loss / d effective weights, of the last backward pass: of pruned blocks too, but in sparse
   // phases, which may leave those out.
   virtual absl::Span<const float> Gradients(int index) = 0;
+  // The same, for a method that turns them into those by its raw weights.
+  virtual absl::Span<float> MutableGradients(int index) = 0;
+  // What the forward pass reads.
+  virtual absl::Span<float> MutableEffectiveWeights(int index) = 0;
 };
 
 // What the training loop must do before the step it asked about.
@@ -79,9 +83,8 @@ absl::StatusOr<const Tensor*> FindState(const MethodState& state, const std::str
 
 // The conversation, for step = 0, 1, ...: BeginStep(step); forward and backward with scales();
 // AfterBackward(); EndStep(); the optimizer's update and AfterUpdate(), unless the step holds the
-// weights. A resumed
-// run calls Load() and goes on with the next step. After the last update RefreshScales() gives the
-// scales that are folded into the exported weights.
+// weights. A resumed run calls Load() and goes on with the next step. After the last update
+// RefreshScales() gives the scales that are folded into the exported weights.
 //
 // Not thread-safe. Everything is a function of the steps, tensors and inner products seen: no
 // clock, and no randomness but what a seed among the options gives.
@@ -100,8 +103,13 @@ class Method {
   virtual absl::Span<const float> scales(int index) const = 0;
   virtual const Support& support(int index) const = 0;
 
-  // After the backward pass of the step begun last: may read gradients, and change raw weights and
-  // support for the steps to come.
+  // Whenever scale * raw has been written to the effective weights: a method that makes them of the
+  // raw weights in another way writes its own, 0 in pruned blocks, and multiplies the gradients by
+  // the derivatives in AfterBackward(). The optimizer still multiplies them by the scales.
+  virtual void WriteEffectiveWeights(LayerTensors& tensors) = 0;
+
+  // After the backward pass of the step begun last: may read and change gradients, and change raw
+  // weights and support for the steps to come.
   virtual void AfterBackward(LayerTensors& tensors) = 0;
 
   // Whether EndStep() needs the inner products of every step, and not only of steps that hold the

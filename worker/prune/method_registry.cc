@@ -45,6 +45,11 @@ constexpr RegisteredMethod kMethods[] = {
     {"movement", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) { return NewMovement(options.movement, target, std::move(layers), steps); }},
+    {"power_propagation", true,
+     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
+        int64_t steps) {
+       return NewPowerPropagation(options.power_propagation, target, std::move(layers), steps);
+     }},
     {"random", true,
      [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
         int64_t steps) {

@@ -16,6 +16,7 @@
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
 #include "worker/prune/movement.h"
+#include "worker/prune/power_propagation.h"
 #include "worker/prune/random_pruning.h"
 #include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
@@ -31,6 +32,7 @@ struct MethodOptions {
   IhtOptions iht;
   MagnitudeOptions magnitude;
   MovementOptions movement;
+  PowerPropagationOptions power_propagation;
   RandomPruningOptions random;
   RigLOptions rigl;
   SequentialAttentionPlusPlusOptions sequential_attention_pp;

@@ -36,6 +36,7 @@ TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
   EXPECT_TRUE(MethodPrunes("iht"));
   EXPECT_TRUE(MethodPrunes("magnitude"));
   EXPECT_TRUE(MethodPrunes("movement"));
+  EXPECT_TRUE(MethodPrunes("power_propagation"));
   EXPECT_TRUE(MethodPrunes("random"));
   EXPECT_TRUE(MethodPrunes("rigl"));
   EXPECT_TRUE(MethodPrunes("sequential_attention_pp"));

@@ -42,7 +42,8 @@ inline std::vector<float> RandomVector(int64_t size, uint64_t seed) {
 // Tensors held in memory.
 class FakeWeights : public LayerTensors {
  public:
-  explicit FakeWeights(std::vector<std::vector<float>> weights) : weights_(std::move(weights)) {}
+  explicit FakeWeights(std::vector<std::vector<float>> weights)
+      : effective(weights), weights_(std::move(weights)) {}
   absl::Span<const float> RawWeights(int index) override {
     ++reads;
     return weights_.at(index);
@@ -51,8 +52,15 @@ class FakeWeights : public LayerTensors {
     return absl::MakeSpan(weights_.at(index));
   }
   absl::Span<const float> Gradients(int index) override { return gradients.at(index); }
+  absl::Span<float> MutableGradients(int index) override {
+    return absl::MakeSpan(gradients.at(index));
+  }
+  absl::Span<float> MutableEffectiveWeights(int index) override {
+    return absl::MakeSpan(effective.at(index));
+  }
 
   std::vector<std::vector<float>> gradients;
+  std::vector<std::vector<float>> effective;
   int reads = 0;  // Of raw weights.
 
  private:

@@ -27,6 +27,7 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
 StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
   const PhasePosition at = plan_.At(step);
   step_ = step;
+  if (step == 0) BeginRun(tensors);
   StepActions actions;
   actions.hold_weights = HoldsWeightsAt(at, step);
   actions.phase_begins = at.first;
@@ -36,8 +37,9 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
       if (at.first) actions.changed_blocks = ReviveAll(tensors);
       break;
     case PhaseKind::kSparsify:
-      if (SelectsAt(at, step))
+      if (SelectsAt(at, step)) {
         actions.changed_blocks = Select(at.t, options_.blocks_return, tensors);
+      }
       break;
     case PhaseKind::kSparse:
       if (at.first) actions.changed_blocks = Select(1, /*from_all=*/false, tensors);

@@ -49,6 +49,7 @@ class PhasedMethod : public Method {
   const Support& support(int index) const override { return supports_[index]; }
   bool wants_inner_products() const override { return false; }
   void EndStep(absl::Span<const absl::Span<const float>>) override {}
+  void WriteEffectiveWeights(LayerTensors&) override {}
   void AfterBackward(LayerTensors&) override {}
   void AfterUpdate(double, LayerTensors&) override {}
   std::vector<TrainableState> trainable_state() override { return {}; }
@@ -64,6 +65,8 @@ class PhasedMethod : public Method {
   virtual double SparsityAt(double target, double t) const = 0;
   // One score per block and layer: the higher, the longer a block stays.
   virtual std::vector<std::vector<float>> Scores(LayerTensors& tensors) = 0;
+  // Before anything else in the first step of the run: may change raw weights.
+  virtual void BeginRun(LayerTensors&) {}
   // StepActions::hold_weights of step `step`.
   virtual bool HoldsWeightsAt(const PhasePosition&, int64_t) const { return false; }
   // Whether the support is chosen at the beginning of step `step` of a sparsify phase.
