@@ -89,8 +89,18 @@ TimedSide TimedSteps(TrainStepper* stepper, double seconds) {
   return TimedCalls(kWarmUps - 1, seconds, [stepper] { stepper->Step(); });  // It took one already.
 }
 
+// Null where this processor has no bfloat16.
+absl::StatusOr<std::unique_ptr<CpuBackend>> Bfloat16Backend(int threads) {
+  CpuBackendOptions options;
+  options.threads = threads;
+  options.precision = Precision::kBfloat16;
+  absl::StatusOr<std::unique_ptr<CpuBackend>> backend = CpuBackend::Create(options);
+  if (absl::IsFailedPrecondition(backend.status())) return nullptr;
+  return backend;
+}
+
 absl::Status RunModel(const TrainingStepOptions& options, const std::string& model,
-                      Backend* backend, BenchmarkRun* run) {
+                      Backend* backend, Backend* bfloat16, BenchmarkRun* run) {
   using Method = TrainStepper::Options::Method;
   const std::string files = absl::StrCat(options.work_dir, "/", model);
   const std::string path = absl::StrCat(files, ".onnx");
@@ -109,6 +119,13 @@ absl::Status RunModel(const TrainingStepOptions& options, const std::string& mod
   ASSIGN_OR_RETURN(const Comparison step, Compare(options.pairs, ours, theirs));
   run->rows.push_back(RowOf(absl::StrCat(model, "/f32"), step));
 
+  if (bfloat16 != nullptr) {
+    ASSIGN_OR_RETURN(const auto rounded, StartOurs(graph, bfloat16, peer, Method::kNone, files));
+    ASSIGN_OR_RETURN(
+        const Comparison precision,
+        Compare(options.pairs, TimedSteps(rounded.get(), options.seconds_per_side), ours));
+    run->rows.push_back(RowOf(absl::StrCat(model, "/bf16"), precision));
+  }
   for (const auto& [name, method] : {std::make_pair("sa_pp_overhead/", Method::kDensePhase),
                                      std::make_pair("sa_pp_sparse_phase/", Method::kSparsePhase)}) {
     const auto pruning = StartOurs(graph, backend, peer, method, files);
@@ -133,13 +150,14 @@ absl::StatusOr<BenchmarkRun> RunTrainingStep(const TrainingStepOptions& options)
   CpuBackendOptions backend_options;
   backend_options.threads = options.threads;
   ASSIGN_OR_RETURN(const auto backend, CpuBackend::Create(backend_options));
+  ASSIGN_OR_RETURN(const auto bfloat16, Bfloat16Backend(options.threads));
   BenchmarkRun run;
   run.benchmark = "training-step";
   run.machine = DescribeMachine(backend->info());
   ASSIGN_OR_RETURN(run.peak_gflops, PeakGflops(backend.get()));
   ASSIGN_OR_RETURN(run.peak_gbytes_per_s, PeakGbytesPerSecond(backend.get()));
   for (const std::string& model : options.models) {
-    RETURN_IF_ERROR(RunModel(options, model, backend.get(), &run));
+    RETURN_IF_ERROR(RunModel(options, model, backend.get(), bfloat16.get(), &run));
   }
   return run;
 }

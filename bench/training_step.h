@@ -16,9 +16,10 @@ struct TrainingStepOptions : PeerOptions {
                                      "ctr", "encoder", "decoder"};
 };
 
-// For each model a row "<model>/f32" against the faster of PyTorch eager and compiled, and rows of
-// our dense step (as peer) over our step in SequentialAttention++: "sa_pp_overhead/<model>" in its
-// dense phase, and "sa_pp_sparse_phase/<model>" in its sparse phase at 90 % with blocks of 32x32.
+// For each model a row "<model>/f32" against the faster of PyTorch eager and compiled, and rows
+// with our dense f32 step as peer: "<model>/bf16" with products of bfloat16, where the processor
+// has it; of our step in SequentialAttention++, "sa_pp_overhead/<model>" in its dense phase, and
+// "sa_pp_sparse_phase/<model>" in its sparse phase at 90 % with blocks of 32x32.
 // The peer writes model and batch, so that both sides do the same work on the same numbers;
 // FAILED_PRECONDITION where their first losses differ.
 absl::StatusOr<BenchmarkRun> RunTrainingStep(const TrainingStepOptions& options);

@@ -146,7 +146,7 @@ TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
   observer.checkpoint_folder = NewTestFolder();
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
   ASSERT_GE(observer.checkpoint_steps.size(), 30u);
-  for (const int64_t step : {1, 6, 7, 13, 20, 21, 22, 29, 30}) {
+  for (const int64_t step : {1, 7, 13, 20, 22, 29}) {
     RecordingObserver quiet;
     ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
                          Run(spec, &quiet, observer.CheckpointPath(step)));
