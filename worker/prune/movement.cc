@@ -5,52 +5,30 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "worker/prune/inner_product_sums.h"
-#include "worker/prune/phased_method.h"
 #include "worker/prune/schedule.h"
+#include "worker/prune/summing_method.h"
 
 namespace topiary {
 namespace {
 
-class Movement : public PhasedMethod {
+class Movement : public SummingMethod {
  public:
   Movement(const PhasedOptions& options, PhasePlan plan, std::vector<MethodLayer> layers)
-      : PhasedMethod(options, std::move(plan), std::move(layers)), sums_(this->layers()) {}
+      : SummingMethod(options, std::move(plan), std::move(layers)) {}
 
   absl::string_view name() const override { return "movement"; }
   bool wants_inner_products() const override { return true; }
-
-  void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
-    sums_.Add(inner_products);
-  }
-
-  MethodState Save() const override {
-    MethodState state = PhasedMethod::Save();
-    sums_.SaveTo(&state);
-    return state;
-  }
-
-  absl::Status Load(const MethodState& state) override {
-    InnerProductSums loaded = sums_;
-    RETURN_IF_ERROR(loaded.LoadFrom(state));
-    RETURN_IF_ERROR(PhasedMethod::Load(state));
-    sums_ = std::move(loaded);
-    return absl::OkStatus();
-  }
 
  protected:
   double SparsityAt(double target, double t) const override { return CubicSparsity(0, target, t); }
 
   std::vector<std::vector<float>> Scores(LayerTensors&) override {
-    std::vector<std::vector<float>> scores = sums_.values();
+    std::vector<std::vector<float>> scores = sums();
     for (std::vector<float>& layer : scores) {
       for (float& score : layer) score = -score;
     }
     return scores;
   }
-
- private:
-  InnerProductSums sums_;
 };
 
 }  // namespace

@@ -6,55 +6,33 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "worker/prune/inner_product_sums.h"
-#include "worker/prune/phased_method.h"
+#include "worker/prune/summing_method.h"
 
 namespace topiary {
 namespace {
 
-class Snip : public PhasedMethod {
+class Snip : public SummingMethod {
  public:
   Snip(const PhasedOptions& options, PhasePlan plan, std::vector<MethodLayer> layers)
-      : PhasedMethod(options, std::move(plan), std::move(layers)), sums_(this->layers()) {}
+      : SummingMethod(options, std::move(plan), std::move(layers)) {}
 
   absl::string_view name() const override { return "snip"; }
-
-  // Only of steps that hold the weights.
-  void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
-    sums_.Add(inner_products);
-  }
-
-  MethodState Save() const override {
-    MethodState state = PhasedMethod::Save();
-    sums_.SaveTo(&state);
-    return state;
-  }
-
-  absl::Status Load(const MethodState& state) override {
-    InnerProductSums loaded = sums_;
-    RETURN_IF_ERROR(loaded.LoadFrom(state));
-    RETURN_IF_ERROR(PhasedMethod::Load(state));
-    sums_ = std::move(loaded);
-    return absl::OkStatus();
-  }
 
  protected:
   double SparsityAt(double target, double) const override { return target; }
 
   std::vector<std::vector<float>> Scores(LayerTensors&) override {
-    std::vector<std::vector<float>> scores = sums_.values();
+    std::vector<std::vector<float>> scores = sums();
     for (std::vector<float>& layer : scores) {
       for (float& score : layer) score = std::abs(score);
     }
     return scores;
   }
 
+  // Sums are of these steps alone.
   bool HoldsWeightsAt(const PhasePosition& at, int64_t) const override {
     return at.phase.kind == PhaseKind::kDense;
   }
-
- private:
-  InnerProductSums sums_;
 };
 
 }  // namespace
