@@ -147,8 +147,8 @@ absl::StatusOr<Buffer> AllocateHugePages(size_t bytes) {
   char* const aligned = static_cast<char*>(memory) + (kHugePage - address % kHugePage);
   // A wish: without it all works the same, but slower.
   (void)madvise(aligned, size, MADV_HUGEPAGE);
-  std::shared_ptr<void> owner(memory, [mapped](void* p) { munmap(p, mapped); });
-  return Buffer(std::shared_ptr<void>(std::move(owner), aligned), bytes);
+  const std::shared_ptr<void> owner(memory, [mapped](void* p) { munmap(p, mapped); });
+  return Buffer(std::shared_ptr<void>(owner, aligned), bytes);
 }
 
 }  // namespace
@@ -306,7 +306,7 @@ absl::StatusOr<Buffer> CpuBackend::Allocate(size_t bytes) {
   }
   const auto address = reinterpret_cast<uintptr_t>(memory.get());
   char* const aligned = static_cast<char*>(memory.get()) + (kAlignment - address % kAlignment);
-  return Buffer(std::shared_ptr<void>(std::move(memory), aligned), bytes);
+  return Buffer(std::shared_ptr<void>(memory, aligned), bytes);
 }
 
 absl::StatusOr<std::unique_ptr<Kernel>> CpuBackend::Plan(const OpDescription& op) {
