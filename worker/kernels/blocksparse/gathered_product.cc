@@ -147,6 +147,22 @@ void GatheredProduct::PackPanel(const Product& product, int64_t first, int64_t c
   }
 }
 
+void GatheredProduct::MultiplyPanel(const Product& product, int64_t units,
+                                    const Workspace& workspace) const {
+  if (!strips_.empty()) {
+    for (int64_t j = 0; j < strips_.size(); ++j) {
+      kernels_->multiply_strips(strips_.At(j, product.bias, product.relu), product.packed,
+                                workspace.x_panel, units, workspace.y_panel);
+    }
+    return;
+  }
+  for (int64_t j = 0; j < columns_.size(); ++j) {
+    kernels_->multiply_panel(columns_.At(j, product.bias, product.relu), product.packed,
+                             workspace.x_panel, units,
+                             workspace.y_panel + columns_.output(j) * units * kernels_->lanes);
+  }
+}
+
 void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
                                         const Workspace& workspace) const {
   const int64_t lanes = kernels_->lanes;
@@ -154,15 +170,7 @@ void GatheredProduct::MultiplyAlongRows(const Product& product, int64_t first, i
     const int64_t units = NextUnits(RoundUp(end - first, lanes) / lanes, panel_units_);
     const int64_t count = std::min(end - first, units * lanes);
     PackPanel(product, first, count, units, workspace);
-    for (int64_t j = 0; j < strips_.size(); ++j) {
-      kernels_->multiply_strips(strips_.At(j, product.bias, product.relu), product.packed,
-                                workspace.x_panel, units, workspace.y_panel);
-    }
-    for (int64_t j = 0; j < columns_.size() && strips_.empty(); ++j) {
-      kernels_->multiply_panel(columns_.At(j, product.bias, product.relu), product.packed,
-                               workspace.x_panel, units,
-                               workspace.y_panel + columns_.output(j) * units * lanes);
-    }
+    MultiplyPanel(product, units, workspace);
     if (gathers_nothing_) {
       kernels_->unpack_panel(workspace.y_panel, units, count, shape_.outputs,
                              product.y + first * shape_.outputs, shape_.outputs);

@@ -75,6 +75,8 @@ class GatheredProduct {
   void Prefetch(const float* x, int64_t floats, int64_t share, int64_t shares) const;
   void MultiplyAlongColumns(const Product& product, int64_t first, int64_t end,
                             const ColumnRange& columns, const Workspace& workspace) const;
+  // From workspace.x_panel to workspace.y_panel, of all columns.
+  void MultiplyPanel(const Product& product, int64_t units, const Workspace& workspace) const;
   void MultiplyAlongRows(const Product& product, int64_t first, int64_t end,
                          const Workspace& workspace) const;
 
