@@ -161,7 +161,7 @@ absl::StatusOr<SequentialAttentionPlusPlusOptions> ConvertSequentialAttention(
 absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
   switch (spec.method_case()) {
     case v1::CompressionSpec::kDense:
-      return MethodSpec(DenseSpec());
+      return MethodSpec(DenseOptions());
     case v1::CompressionSpec::kEvaluate:
       return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
     case v1::CompressionSpec::kMagnitude: {

@@ -18,6 +18,11 @@ const std::string kA(64, 'a');
 const std::string kB(64, 'b');
 const std::string kC(64, 'c');
 
+template <typename Options>
+const Options& MethodOf(const JobSpec& job) {
+  return std::get<Options>(std::get<MethodOptions>(job.method));
+}
+
 v1::CompressionSpec Parse(const std::string& text) {
   v1::CompressionSpec spec;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec));
@@ -138,7 +143,7 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.task.seed, 5);
   EXPECT_THAT(job.task.metrics, ElementsAre(MetricSpec::kAuc, MetricSpec::kLogLoss));
   EXPECT_EQ(job.task.precision, PrecisionSpec::kBfloat16);
-  const auto& method = std::get<SequentialAttentionPlusPlusOptions>(job.method);
+  const auto& method = MethodOf<SequentialAttentionPlusPlusOptions>(job);
   EXPECT_EQ(method.phases.size(), 32) << "1 + 10 * 3 + 1";
   EXPECT_EQ(method.schedule_constant, 8);
   EXPECT_FALSE(method.clip_attention);
@@ -162,11 +167,10 @@ TEST(ConvertSpec, IsOfFloat32UnlessToldOtherwise) {
 
 TEST(ConvertSpec, LogitsDecayAsTheWeightsUnlessToldOtherwise) {
   ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("sequential_attention_pp {}")));
-  EXPECT_EQ(std::get<SequentialAttentionPlusPlusOptions>(job.method).logits_weight_decay,
-            std::nullopt);
+  EXPECT_EQ(MethodOf<SequentialAttentionPlusPlusOptions>(job).logits_weight_decay, std::nullopt);
   ASSERT_OK_AND_ASSIGN(job,
                        Convert(Complete("sequential_attention_pp { logits_weight_decay: 0 }")));
-  EXPECT_EQ(std::get<SequentialAttentionPlusPlusOptions>(job.method).logits_weight_decay, 0);
+  EXPECT_EQ(MethodOf<SequentialAttentionPlusPlusOptions>(job).logits_weight_decay, 0);
 }
 
 TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
@@ -174,7 +178,7 @@ TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
       "sequential_attention_pp { phases { phases { kind: DENSE fraction: 0.5 }"
       " phases { kind: SPARSIFICATION fraction: 0.25 } phases { kind: SPARSE fraction: 0.25 } } }");
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
-  const auto& phases = std::get<SequentialAttentionPlusPlusOptions>(job.method).phases;
+  const auto& phases = MethodOf<SequentialAttentionPlusPlusOptions>(job).phases;
   ASSERT_EQ(phases.size(), 3);
   EXPECT_EQ(phases[1].kind, PhaseKind::kSparsify);
   EXPECT_EQ(phases[0].share, 0.5);
@@ -183,7 +187,7 @@ TEST(ConvertSpec, ExplicitPhasesComeInOrder) {
 TEST(ConvertSpec, OneShotMagnitudeIsNotGradual) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("magnitude { one_shot { at_fraction: 0.4 } }")));
-  const auto& method = std::get<MagnitudeOptions>(job.method);
+  const auto& method = MethodOf<MagnitudeOptions>(job);
   EXPECT_EQ(method.schedule, MagnitudeOptions::Schedule::kOneShot);
   EXPECT_EQ(method.at_fraction, 0.4);
 }
@@ -192,7 +196,7 @@ TEST(ConvertSpec, IterativeMagnitudeHasItsRoundsAndStretch) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("magnitude { iterative { rounds: 3 begin_fraction: 0.1 "
                                         "end_fraction: 0.6 } }")));
-  const auto& method = std::get<MagnitudeOptions>(job.method);
+  const auto& method = MethodOf<MagnitudeOptions>(job);
   EXPECT_EQ(method.schedule, MagnitudeOptions::Schedule::kIterative);
   EXPECT_EQ(method.rounds, 3);
   EXPECT_EQ(method.begin_fraction, 0.1);
@@ -201,23 +205,23 @@ TEST(ConvertSpec, IterativeMagnitudeHasItsRoundsAndStretch) {
 
 TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
   ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("ac_dc { restart_at_zero: false }")));
-  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 16) << "1 + 6 * 2 + 3";
-  EXPECT_FALSE(std::get<AcDcOptions>(job.method).restart_at_zero);
-  EXPECT_TRUE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
+  EXPECT_EQ(MethodOf<AcDcOptions>(job).phases.size(), 16) << "1 + 6 * 2 + 3";
+  EXPECT_FALSE(MethodOf<AcDcOptions>(job).restart_at_zero);
+  EXPECT_TRUE(MethodOf<AcDcOptions>(job).reset_optimizer_at_phases);
   ASSERT_OK_AND_ASSIGN(job, Convert(Complete("ac_dc { preset: PAPER_CIFAR10 }")));
-  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 10) << "1 + 4 * 2 + 1";
+  EXPECT_EQ(MethodOf<AcDcOptions>(job).phases.size(), 10) << "1 + 4 * 2 + 1";
   ASSERT_OK_AND_ASSIGN(
       job, Convert(Complete("ac_dc { reset_optimizer_at_phases: false phases { phases { kind: "
                             "SPARSE fraction: 1 } } }")));
-  EXPECT_EQ(std::get<AcDcOptions>(job.method).phases.size(), 1);
-  EXPECT_FALSE(std::get<AcDcOptions>(job.method).reset_optimizer_at_phases);
+  EXPECT_EQ(MethodOf<AcDcOptions>(job).phases.size(), 1);
+  EXPECT_FALSE(MethodOf<AcDcOptions>(job).reset_optimizer_at_phases);
 }
 
 TEST(ConvertSpec, MovementHasItsStretch) {
   ASSERT_OK_AND_ASSIGN(
       const JobSpec job,
       Convert(Complete("movement { begin_fraction: 0.1 end_fraction: 0.9 refresh_steps: 5 }")));
-  const auto& method = std::get<MovementOptions>(job.method);
+  const auto& method = MethodOf<MovementOptions>(job);
   EXPECT_EQ(method.begin_fraction, 0.1);
   EXPECT_EQ(method.end_fraction, 0.9);
   EXPECT_EQ(method.refresh_steps, 5);
@@ -226,22 +230,22 @@ TEST(ConvertSpec, MovementHasItsStretch) {
 TEST(ConvertSpec, GroupLassoHasItsStrengthAndEnd) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("group_lasso { strength: 0.5 end_fraction: 0.9 }")));
-  EXPECT_EQ(std::get<GroupLassoOptions>(job.method).strength, 0.5);
-  EXPECT_EQ(std::get<GroupLassoOptions>(job.method).end_fraction, 0.9);
+  EXPECT_EQ(MethodOf<GroupLassoOptions>(job).strength, 0.5);
+  EXPECT_EQ(MethodOf<GroupLassoOptions>(job).end_fraction, 0.9);
 }
 
 TEST(ConvertSpec, IhtHasItsStretch) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("iht { begin_fraction: 0.1 end_fraction: 0.9 }")));
-  EXPECT_EQ(std::get<IhtOptions>(job.method).begin_fraction, 0.1);
-  EXPECT_EQ(std::get<IhtOptions>(job.method).end_fraction, 0.9);
+  EXPECT_EQ(MethodOf<IhtOptions>(job).begin_fraction, 0.1);
+  EXPECT_EQ(MethodOf<IhtOptions>(job).end_fraction, 0.9);
 }
 
 TEST(ConvertSpec, RigLBeginsByTheSeedOfTheTask) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("rigl { drop_fraction: 0.1 update_steps: 5 "
                                         "end_fraction: 0.5 } task { seed: 9 }")));
-  const auto& method = std::get<RigLOptions>(job.method);
+  const auto& method = MethodOf<RigLOptions>(job);
   EXPECT_EQ(method.drop_fraction, 0.1);
   EXPECT_EQ(method.update_steps, 5);
   EXPECT_EQ(method.end_fraction, 0.5);
@@ -252,25 +256,25 @@ TEST(ConvertSpec, PowerPropagationIsOfElementsOrBlocksOnAScheduleOfMagnitude) {
   ASSERT_OK_AND_ASSIGN(
       JobSpec job,
       Convert(Complete("power_propagation { element { exponent: 3 } iterative { rounds: 4 } }")));
-  auto method = std::get<PowerPropagationOptions>(job.method);
+  auto method = MethodOf<PowerPropagationOptions>(job);
   EXPECT_EQ(method.power.form, PowerParametrization::Form::kElement);
   EXPECT_EQ(method.power.exponent, 3);
   EXPECT_EQ(method.rounds, 4);
   ASSERT_OK_AND_ASSIGN(job, Convert(Complete("power_propagation { block {} one_shot {} }")));
-  method = std::get<PowerPropagationOptions>(job.method);
+  method = MethodOf<PowerPropagationOptions>(job);
   EXPECT_EQ(method.power.form, PowerParametrization::Form::kBlock);
   EXPECT_EQ(method.schedule, PruningSchedule::Schedule::kOneShot);
 }
 
 TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("snip { batches: 7 }")));
-  EXPECT_EQ(std::get<SnipOptions>(job.method).batches, 7);
+  EXPECT_EQ(MethodOf<SnipOptions>(job).batches, 7);
 }
 
 TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("random { at_fraction: 0.25 } task { seed: 9 }")));
-  const auto& method = std::get<RandomPruningOptions>(job.method);
+  const auto& method = MethodOf<RandomPruningOptions>(job);
   EXPECT_EQ(method.at_fraction, 0.25);
   EXPECT_EQ(method.seed, 9);
 }

@@ -62,7 +62,7 @@ class EmbeddingJobs : public testing::Test {
     CHECK_OK(ExportOnnx(ClickModel(), spec_.model_path));
     spec_.data.train = WriteExamples(folder_ + "/train.npz", 96, 1);
     spec_.data.evaluation = WriteExamples(folder_ + "/evaluation.npz", 32, 2);
-    spec_.method = DenseSpec();
+    spec_.method = DenseOptions();
     spec_.target.reset();
   }
 

@@ -73,7 +73,7 @@ std::vector<MethodCase> PruningMethods() {
 
 std::vector<MethodCase> Methods() {
   std::vector<MethodCase> methods = PruningMethods();
-  methods.push_back({"dense", DenseSpec()});
+  methods.push_back({"dense", DenseOptions()});
   return methods;
 }
 

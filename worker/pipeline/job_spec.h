@@ -10,16 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "worker/prune/ac_dc.h"
-#include "worker/prune/group_lasso.h"
-#include "worker/prune/iht.h"
-#include "worker/prune/magnitude.h"
-#include "worker/prune/movement.h"
-#include "worker/prune/power_propagation.h"
-#include "worker/prune/random_pruning.h"
-#include "worker/prune/rigl.h"
-#include "worker/prune/sequential_attention_pp.h"
-#include "worker/prune/snip.h"
+#include "worker/prune/method_registry.h"
 
 namespace topiary {
 
@@ -116,8 +107,6 @@ struct TaskSpec {
 
 // --- Method -----------------------------------------------------------------------------------
 
-struct DenseSpec {};
-
 struct EvaluateSpec {
   bool return_predictions = false;
 };
@@ -125,11 +114,7 @@ struct EvaluateSpec {
 // Data and task are not read.
 struct BenchmarkSpec {};
 
-// Methods that prune take their options as they are.
-using MethodSpec =
-    std::variant<DenseSpec, EvaluateSpec, BenchmarkSpec, AcDcOptions, GroupLassoOptions, IhtOptions,
-                 MagnitudeOptions, MovementOptions, PowerPropagationOptions, RandomPruningOptions,
-                 RigLOptions, SequentialAttentionPlusPlusOptions, SnipOptions>;
+using MethodSpec = std::variant<MethodOptions, EvaluateSpec, BenchmarkSpec>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

@@ -36,7 +36,8 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
   ASSIGN_OR_RETURN(job->graph, ImportOnnx(spec.model_path, limits));
   const std::vector<PrunableLayer> layers = FindPrunableLayers(job->graph);
   for (const PrunableLayer& layer : layers) job->all_elements += layer.element_count();
-  if (!MethodPrunes(std::string(MethodName(spec.method)))) return absl::OkStatus();
+  const auto* method = std::get_if<MethodOptions>(&spec.method);
+  if (method == nullptr || !Prunes(*method)) return absl::OkStatus();
   if (!spec.target.has_value()) {
     return absl::InvalidArgumentError("spec.target is missing: the method needs a sparsity");
   }
@@ -126,7 +127,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const 
   }
   const PruningTarget target =
       spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();
-  return NewMethod(MethodOptionsOf(spec.method), target, std::move(layers), job.total_steps);
+  return NewMethod(std::get<MethodOptions>(spec.method), target, std::move(layers),
+                   job.total_steps);
 }
 
 }  // namespace topiary

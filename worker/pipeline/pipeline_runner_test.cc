@@ -24,7 +24,7 @@ using testing::HasSubstr;
 
 TEST_F(RunningJobs, DenseTrainsAndReportsBothModels) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
-  spec.method = DenseSpec();
+  spec.method = DenseOptions();
   spec.target.reset();
   spec.outputs.block_sparse = false;
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
@@ -102,7 +102,7 @@ TEST_F(RunningJobs, DenseComparisonIsTheDenseMethodOnTheSameJob) {
   spec.outputs.train_dense_comparison = true;
   ASSERT_OK_AND_ASSIGN(const JobOutcome both, Run(spec));
   JobSpec dense = spec;
-  dense.method = DenseSpec();
+  dense.method = DenseOptions();
   dense.target.reset();
   dense.outputs = OutputsSpec();
   ASSERT_OK_AND_ASSIGN(const JobOutcome alone, Run(dense));
@@ -271,7 +271,7 @@ TEST_F(RunningJobs, ReportsProgressWithSparsityAndMetrics) {
 TEST_F(RunningJobs, DivergenceNamesStepAndRemedy) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   spec.task.learning_rate.base = 1e30;
-  spec.method = DenseSpec();
+  spec.method = DenseOptions();
   EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                            AllOf(HasSubstr("diverged"), HasSubstr("step"),
                                                  HasSubstr("learning_rate"))));

@@ -185,7 +185,7 @@ TEST_F(Planning, ADryRunReportsWhatWouldBeDoneAndTrainsNothing) {
 TEST_F(Planning, ADryRunOfADenseTrainingPrunesNothing) {
   JobSpec spec = WideJob();
   spec.dry_run = true;
-  spec.method = DenseSpec();
+  spec.method = DenseOptions();
   spec.target.reset();
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer_));
   EXPECT_EQ(ReportOf(outcome)["sparsity"]["reached"], 0);

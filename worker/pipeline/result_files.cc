@@ -107,7 +107,8 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
 void DescribeMetrics(const ReportInput& input, JobReport* report) {
   report->given_metrics = input.record->given_metrics;
   report->dense_metrics = input.record->dense_metrics.value_or(MetricValues());
-  if (std::holds_alternative<DenseSpec>(input.spec->method)) {
+  const auto* method = std::get_if<MethodOptions>(&input.spec->method);
+  if (method != nullptr && !Prunes(*method)) {
     report->dense_metrics = input.trained_metrics;
   } else {
     report->pruned_metrics = input.trained_metrics;

@@ -1,6 +1,5 @@
 #include "worker/pipeline/task.h"
 
-#include <iterator>
 #include <string>
 #include <utility>
 #include <variant>
@@ -33,26 +32,6 @@ const MetricNames& NamesOf(MetricSpec metric) {
   CHECK(false) << "unknown metric " << static_cast<int>(metric);
   return kMetrics[0];
 }
-
-// Methods without options.
-template <typename Spec>
-void Set(const Spec&, MethodOptions*) {}
-
-void Set(const AcDcOptions& chosen, MethodOptions* options) { options->ac_dc = chosen; }
-void Set(const GroupLassoOptions& chosen, MethodOptions* options) { options->group_lasso = chosen; }
-void Set(const IhtOptions& chosen, MethodOptions* options) { options->iht = chosen; }
-void Set(const MagnitudeOptions& chosen, MethodOptions* options) { options->magnitude = chosen; }
-void Set(const MovementOptions& chosen, MethodOptions* options) { options->movement = chosen; }
-void Set(const PowerPropagationOptions& chosen, MethodOptions* options) {
-  options->power_propagation = chosen;
-}
-void Set(const RandomPruningOptions& chosen, MethodOptions* options) { options->random = chosen; }
-void Set(const RigLOptions& chosen, MethodOptions* options) { options->rigl = chosen; }
-void Set(const SequentialAttentionPlusPlusOptions& chosen, MethodOptions* options) {
-  options->sequential_attention_pp = chosen;
-}
-
-void Set(const SnipOptions& chosen, MethodOptions* options) { options->snip = chosen; }
 
 }  // namespace
 
@@ -159,20 +138,9 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 }
 
 absl::string_view MethodName(const MethodSpec& method) {
-  constexpr absl::string_view kNames[] = {"dense",     "evaluate",    "benchmark",
-                                          "ac_dc",     "group_lasso", "iht",
-                                          "magnitude", "movement",    "power_propagation",
-                                          "random",    "rigl",        "sequential_attention_pp",
-                                          "snip"};
-  static_assert(std::size(kNames) == std::variant_size_v<MethodSpec>);
-  return kNames[method.index()];
-}
-
-MethodOptions MethodOptionsOf(const MethodSpec& method) {
-  MethodOptions options;
-  options.name = std::string(MethodName(method));
-  std::visit([&options](const auto& chosen) { Set(chosen, &options); }, method);
-  return options;
+  if (std::holds_alternative<EvaluateSpec>(method)) return "evaluate";
+  if (std::holds_alternative<BenchmarkSpec>(method)) return "benchmark";
+  return RegisteredName(std::get<MethodOptions>(method));
 }
 
 PruningTarget PruningTargetOf(const PruningTargetSpec& target) {

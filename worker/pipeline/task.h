@@ -49,9 +49,6 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 // The name of its field in the spec, such as "magnitude".
 absl::string_view MethodName(const MethodSpec& method);
 
-// Not for EvaluateSpec.
-MethodOptions MethodOptionsOf(const MethodSpec& method);
-
 PruningTarget PruningTargetOf(const PruningTargetSpec& target);
 
 }  // namespace topiary

@@ -67,61 +67,8 @@ TEST(Task, VectorsDoNotDecayAndAdamHasNoMomentum) {
   EXPECT_EQ(options.weight_decay, 0.5F);
 }
 
-TEST(Task, TakesTheMethodOverWithItsOptions) {
-  SequentialAttentionPlusPlusOptions attention;
-  attention.logits_learning_rate_multiplier = 3;
-  MethodOptions options = MethodOptionsOf(attention);
-  EXPECT_EQ(options.name, "sequential_attention_pp");
-  EXPECT_EQ(options.sequential_attention_pp.logits_learning_rate_multiplier, 3);
-  MagnitudeOptions magnitude;
-  magnitude.end_fraction = 0.6;
-  options = MethodOptionsOf(magnitude);
-  EXPECT_EQ(options.name, "magnitude");
-  EXPECT_EQ(options.magnitude.end_fraction, 0.6);
-  AcDcOptions ac_dc;
-  ac_dc.restart_at_zero = false;
-  options = MethodOptionsOf(ac_dc);
-  EXPECT_EQ(options.name, "ac_dc");
-  EXPECT_FALSE(options.ac_dc.restart_at_zero);
-  SnipOptions snip;
-  snip.batches = 4;
-  options = MethodOptionsOf(snip);
-  EXPECT_EQ(options.name, "snip");
-  EXPECT_EQ(options.snip.batches, 4);
-  MovementOptions movement;
-  movement.end_fraction = 0.6;
-  options = MethodOptionsOf(movement);
-  EXPECT_EQ(options.name, "movement");
-  EXPECT_EQ(options.movement.end_fraction, 0.6);
-  IhtOptions iht;
-  iht.end_fraction = 0.5;
-  options = MethodOptionsOf(iht);
-  EXPECT_EQ(options.name, "iht");
-  EXPECT_EQ(options.iht.end_fraction, 0.5);
-  GroupLassoOptions lasso;
-  lasso.strength = 0.5;
-  options = MethodOptionsOf(lasso);
-  EXPECT_EQ(options.name, "group_lasso");
-  EXPECT_EQ(options.group_lasso.strength, 0.5);
-  RigLOptions rigl;
-  rigl.update_steps = 7;
-  options = MethodOptionsOf(rigl);
-  EXPECT_EQ(options.name, "rigl");
-  EXPECT_EQ(options.rigl.update_steps, 7);
-  PowerPropagationOptions power;
-  power.power.exponent = 4;
-  options = MethodOptionsOf(power);
-  EXPECT_EQ(options.name, "power_propagation");
-  EXPECT_EQ(options.power_propagation.power.exponent, 4);
-  RandomPruningOptions random;
-  random.seed = 7;
-  options = MethodOptionsOf(random);
-  EXPECT_EQ(options.name, "random");
-  EXPECT_EQ(options.random.seed, 7);
-}
-
-TEST(Task, NamesEveryMethod) {
-  EXPECT_EQ(MethodName(DenseSpec()), "dense");
+TEST(Task, NamesMethods) {
+  EXPECT_EQ(MethodName(DenseOptions()), "dense");
   EXPECT_EQ(MethodName(EvaluateSpec()), "evaluate");
   EXPECT_EQ(MethodName(BenchmarkSpec()), "benchmark");
   EXPECT_EQ(MethodName(MagnitudeOptions()), "magnitude");

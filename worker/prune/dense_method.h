@@ -9,6 +9,8 @@
 
 namespace topiary {
 
+struct DenseOptions {};
+
 // Training without pruning: one dense phase of `total_steps` steps over no layers.
 absl::StatusOr<std::unique_ptr<Method>> NewDenseMethod(int64_t total_steps);
 

@@ -1,104 +1,64 @@
 #include "worker/prune/method_registry.h"
 
+#include <tuple>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "worker/prune/dense_method.h"
 
 namespace topiary {
 namespace {
 
-using MethodFactory = absl::StatusOr<std::unique_ptr<Method>> (*)(const MethodOptions&,
-                                                                  const PruningTarget&,
-                                                                  std::vector<MethodLayer>,
-                                                                  int64_t total_steps);
-
+template <typename Options>
 struct RegisteredMethod {
   const char* name;
-  bool prunes;
-  MethodFactory create;
+  absl::StatusOr<std::unique_ptr<Method>> (*create)(const Options& options,
+                                                    const PruningTarget& target,
+                                                    std::vector<MethodLayer> layers,
+                                                    int64_t total_steps);
 };
 
-constexpr RegisteredMethod kMethods[] = {
-    {"ac_dc", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) { return NewAcDc(options.ac_dc, target, std::move(layers), steps); }},
-    {"dense", false,
-     // Of the table's type. NOLINTNEXTLINE(performance-unnecessary-value-param)
-     [](const MethodOptions&, const PruningTarget&, std::vector<MethodLayer>, int64_t steps) {
-       return NewDenseMethod(steps);
-     }},
-    {"group_lasso", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) {
-       return NewGroupLasso(options.group_lasso, target, std::move(layers), steps);
-     }},
-    {"iht", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) { return NewIht(options.iht, target, std::move(layers), steps); }},
-    {"magnitude", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) {
-       return NewMagnitudeMethod(options.magnitude, target, std::move(layers), steps);
-     }},
-    {"movement", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) { return NewMovement(options.movement, target, std::move(layers), steps); }},
-    {"power_propagation", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) {
-       return NewPowerPropagation(options.power_propagation, target, std::move(layers), steps);
-     }},
-    {"random", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) {
-       return NewRandomPruning(options.random, target, std::move(layers), steps);
-     }},
-    {"rigl", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) { return NewRigL(options.rigl, target, std::move(layers), steps); }},
-    {"sequential_attention_pp", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) {
-       return NewSequentialAttentionPlusPlus(options.sequential_attention_pp, target,
-                                             std::move(layers), steps);
-     }},
-    {"snip", true,
-     [](const MethodOptions& options, const PruningTarget& target, std::vector<MethodLayer> layers,
-        int64_t steps) { return NewSnip(options.snip, target, std::move(layers), steps); }},
+// Of the table's type. NOLINTNEXTLINE(performance-unnecessary-value-param)
+absl::StatusOr<std::unique_ptr<Method>> NewDense(const DenseOptions&, const PruningTarget&,
+                                                 std::vector<MethodLayer>, int64_t total_steps) {
+  return NewDenseMethod(total_steps);
+}
+
+constexpr std::tuple kMethods = {
+    RegisteredMethod<DenseOptions>{"dense", NewDense},
+    RegisteredMethod<AcDcOptions>{"ac_dc", NewAcDc},
+    RegisteredMethod<GroupLassoOptions>{"group_lasso", NewGroupLasso},
+    RegisteredMethod<IhtOptions>{"iht", NewIht},
+    RegisteredMethod<MagnitudeOptions>{"magnitude", NewMagnitudeMethod},
+    RegisteredMethod<MovementOptions>{"movement", NewMovement},
+    RegisteredMethod<PowerPropagationOptions>{"power_propagation", NewPowerPropagation},
+    RegisteredMethod<RandomPruningOptions>{"random", NewRandomPruning},
+    RegisteredMethod<RigLOptions>{"rigl", NewRigL},
+    RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp",
+                                                         NewSequentialAttentionPlusPlus},
+    RegisteredMethod<SnipOptions>{"snip", NewSnip},
 };
 
-const RegisteredMethod* Find(const std::string& name) {
-  for (const RegisteredMethod& method : kMethods) {
-    if (name == method.name) return &method;
-  }
-  return nullptr;
+template <typename Options>
+constexpr const RegisteredMethod<Options>& RegisteredFor(const Options&) {
+  return std::get<RegisteredMethod<Options>>(kMethods);
 }
 
 }  // namespace
 
-std::vector<std::string> MethodNames() {
-  std::vector<std::string> names;
-  for (const RegisteredMethod& method : kMethods) names.emplace_back(method.name);
-  return names;
+absl::string_view RegisteredName(const MethodOptions& options) {
+  return std::visit(
+      [](const auto& chosen) -> absl::string_view { return RegisteredFor(chosen).name; }, options);
 }
 
-bool MethodPrunes(const std::string& name) {
-  const RegisteredMethod* method = Find(name);
-  return method != nullptr && method->prunes;
-}
+bool Prunes(const MethodOptions& options) { return !std::holds_alternative<DenseOptions>(options); }
 
 absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
                                                   const PruningTarget& target,
                                                   std::vector<MethodLayer> layers,
                                                   int64_t total_steps) {
-  const RegisteredMethod* method = Find(options.name);
-  if (method == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown method '", options.name, "': use ",
-                                                   absl::StrJoin(MethodNames(), ", ")));
-  }
-  return method->create(options, target, std::move(layers), total_steps);
+  return std::visit(
+      [&](const auto& chosen) {
+        return RegisteredFor(chosen).create(chosen, target, std::move(layers), total_steps);
+      },
+      options);
 }
 
 }  // namespace topiary

@@ -1,16 +1,18 @@
-// Methods by name. A new method is a file of its own, an entry in MethodOptions, and a line in the
+// All methods. A new one is a file of its own, its options among MethodOptions, and a line in the
 // table of method_registry.cc.
 #ifndef TOPIARY_WORKER_PRUNE_METHOD_REGISTRY_H_
 #define TOPIARY_WORKER_PRUNE_METHOD_REGISTRY_H_
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "worker/prune/ac_dc.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/dense_method.h"
 #include "worker/prune/group_lasso.h"
 #include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
@@ -24,28 +26,20 @@
 
 namespace topiary {
 
-// Which method, and the options of each; only those of the one named are read.
-struct MethodOptions {
-  std::string name = "sequential_attention_pp";  // One of MethodNames().
-  AcDcOptions ac_dc;
-  GroupLassoOptions group_lasso;
-  IhtOptions iht;
-  MagnitudeOptions magnitude;
-  MovementOptions movement;
-  PowerPropagationOptions power_propagation;
-  RandomPruningOptions random;
-  RigLOptions rigl;
-  SequentialAttentionPlusPlusOptions sequential_attention_pp;
-  SnipOptions snip;
-};
+// Which method, and how.
+using MethodOptions =
+    std::variant<DenseOptions, AcDcOptions, GroupLassoOptions, IhtOptions, MagnitudeOptions,
+                 MovementOptions, PowerPropagationOptions, RandomPruningOptions, RigLOptions,
+                 SequentialAttentionPlusPlusOptions, SnipOptions>;
 
-std::vector<std::string> MethodNames();
+// The name of its field in the spec, such as "magnitude", which is Method::name() too.
+absl::string_view RegisteredName(const MethodOptions& options);
 
-// Whether method `name` prunes, and so needs a target and layers.
-bool MethodPrunes(const std::string& name);
+// Whether the method prunes, and so needs a target and layers.
+bool Prunes(const MethodOptions& options);
 
 // `layers` and `target` are ignored by methods that do not prune.
-// INVALID_ARGUMENT for an unknown name, which lists the known ones, and as each method's factory.
+// Errors as those of each method's factory.
 absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
                                                   const PruningTarget& target,
                                                   std::vector<MethodLayer> layers,

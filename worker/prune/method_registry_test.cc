@@ -3,52 +3,47 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "common/status_matchers.h"
 #include "worker/prune/method_test_util.h"
 
 namespace topiary {
 namespace {
 
+template <size_t... kIndices>
+std::vector<MethodOptions> EveryMethod(std::index_sequence<kIndices...>) {
+  return {MethodOptions(std::in_place_index<kIndices>)...};
+}
+
 TEST(MethodRegistry, MakesEachMethodUnderItsOwnName) {
-  for (const std::string& name : MethodNames()) {
-    MethodOptions options;
-    options.name = name;
+  std::set<std::string> names;
+  for (const MethodOptions& options :
+       EveryMethod(std::make_index_sequence<std::variant_size_v<MethodOptions>>())) {
     ASSERT_OK_AND_ASSIGN(const auto method,
                          NewMethod(options, {}, {LinearLayer("fc", 40, 40, {4, 4})}, 10));
-    EXPECT_EQ(method->name(), name);
+    EXPECT_EQ(method->name(), RegisteredName(options));
     EXPECT_EQ(method->plan().total_steps(), 10);
+    EXPECT_TRUE(names.emplace(method->name()).second) << method->name();
+    EXPECT_EQ(Prunes(options), !method->layers().empty()) << method->name();
   }
+  EXPECT_EQ(names.count("sequential_attention_pp"), 1u);
 }
 
-TEST(MethodRegistry, UnknownNameListsTheKnownOnes) {
-  MethodOptions options;
-  options.name = "lottery";
-  EXPECT_THAT(NewMethod(options, {}, {}, 10).status(),
+TEST(MethodRegistry, TakesTheOptionsOver) {
+  SequentialAttentionPlusPlusOptions attention;
+  attention.logits_learning_rate_multiplier = -1;
+  EXPECT_THAT(NewMethod(attention, {}, {LinearLayer("fc", 40, 40, {4, 4})}, 10).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       testing::AllOf(testing::HasSubstr("'lottery'"),
-                                      testing::HasSubstr("sequential_attention_pp"))));
-}
-
-TEST(MethodRegistry, OnlyDenseDoesNotPrune) {
-  EXPECT_FALSE(MethodPrunes("dense"));
-  EXPECT_TRUE(MethodPrunes("ac_dc"));
-  EXPECT_TRUE(MethodPrunes("group_lasso"));
-  EXPECT_TRUE(MethodPrunes("iht"));
-  EXPECT_TRUE(MethodPrunes("magnitude"));
-  EXPECT_TRUE(MethodPrunes("movement"));
-  EXPECT_TRUE(MethodPrunes("power_propagation"));
-  EXPECT_TRUE(MethodPrunes("random"));
-  EXPECT_TRUE(MethodPrunes("rigl"));
-  EXPECT_TRUE(MethodPrunes("sequential_attention_pp"));
-  EXPECT_TRUE(MethodPrunes("snip"));
-  EXPECT_FALSE(MethodPrunes("lottery"));
+                       testing::HasSubstr("logits_learning_rate_multiplier")));
 }
 
 TEST(DenseMethod, IsOneDensePhaseOverNoLayers) {
-  MethodOptions options;
-  options.name = "dense";
   ASSERT_OK_AND_ASSIGN(const auto method,
-                       NewMethod(options, {}, {LinearLayer("fc", 40, 40, {4, 4})}, 10));
+                       NewMethod(DenseOptions(), {}, {LinearLayer("fc", 40, 40, {4, 4})}, 10));
   FakeWeights weights({});
   EXPECT_TRUE(method->BeginStep(0, weights).phase_begins);
   EXPECT_FALSE(method->BeginStep(0, weights).reset_optimizer);
