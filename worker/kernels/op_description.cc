@@ -65,6 +65,7 @@ std::vector<InPlacePair> CandidatePairs(const OpDescription& op) {
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBinaryCrossEntropyWithLogits:
     case OpKind::kMeanSquaredError:
+    case OpKind::kDistillation:
       if (std::get<LossParameters>(op.parameters).has_gradient) return {{0, 3}};
       return {};
     case OpKind::kBatchNormForwardInference: {
@@ -167,6 +168,8 @@ absl::string_view OpKindName(OpKind kind) {
       return "BinaryCrossEntropyWithLogits";
     case OpKind::kMeanSquaredError:
       return "MeanSquaredError";
+    case OpKind::kDistillation:
+      return "Distillation";
     case OpKind::kSumOfSquares:
       return "SumOfSquares";
     case OpKind::kScaleBlocks:
@@ -216,6 +219,7 @@ OperandAccess AccessOf(const OpDescription& op, int index) {
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBinaryCrossEntropyWithLogits:
     case OpKind::kMeanSquaredError:
+    case OpKind::kDistillation:
       return WrittenFrom(2, index);
     case OpKind::kOptimizerUpdate:
       return OptimizerAccess(std::get<OptimizerParameters>(op.parameters), index);

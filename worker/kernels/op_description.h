@@ -111,6 +111,10 @@
 //      Equal shapes; targets in [0, 1]; mean over all elements.
 //  kMeanSquaredError         predictions, targets, loss, [d_predictions]   LossParameters
 //      Equal shapes; mean over all elements of (prediction - target)^2.
+//  kDistillation             logits, teacher_logits, loss, [d_logits]      LossParameters
+//      Both [n, classes]. With p = softmax(teacher_logits / temperature) and q = softmax(logits /
+//      temperature): temperature^2 times the mean over n of sum_c p_c log(p_c / q_c). One column is
+//      the logits of yes and no: a second one is 0.
 //  kSumOfSquares             src, dst                                 none
 //      dst [1].
 //  kScaleBlocks              value, scale, dst                        BlockParameters
@@ -187,6 +191,7 @@ enum class OpKind {
   kSoftmaxCrossEntropy,
   kBinaryCrossEntropyWithLogits,
   kMeanSquaredError,
+  kDistillation,
   kSumOfSquares,
   kScaleBlocks,
   kBlockInnerProducts,
@@ -323,6 +328,8 @@ struct DropoutParameters {
 
 struct LossParameters {
   bool has_gradient = false;
+  float weight = 1;       // Of the loss and its gradient.
+  float temperature = 1;  // kDistillation.
 };
 
 // `length` elements of a plain tensor at offset, offset + stride, ..., all of

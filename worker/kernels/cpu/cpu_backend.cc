@@ -229,6 +229,7 @@ KernelOr CpuBackend::State::Plan(const OpDescription& op) {
     case OpKind::kSoftmaxCrossEntropy:
     case OpKind::kBinaryCrossEntropyWithLogits:
     case OpKind::kMeanSquaredError:
+    case OpKind::kDistillation:
       return PlanLoss(own, op);
     case OpKind::kSumOfSquares:
       return PlanSumOfSquares(own, op);

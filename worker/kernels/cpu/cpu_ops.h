@@ -51,7 +51,7 @@ KernelOr PlanEmbeddingForward(const CpuContext& context, const OpDescription& op
 KernelOr PlanEmbeddingBackward(const CpuContext& context, const OpDescription& op);
 KernelOr PlanEmbeddingUpdate(const CpuContext& context, const OpDescription& op);
 KernelOr PlanDropout(const CpuContext& context, const OpDescription& op);  // Both directions.
-KernelOr PlanLoss(const CpuContext& context, const OpDescription& op);     // The three losses.
+KernelOr PlanLoss(const CpuContext& context, const OpDescription& op);     // All losses.
 KernelOr PlanSumOfSquares(const CpuContext& context, const OpDescription& op);
 KernelOr PlanScaleBlocks(const CpuContext& context, const OpDescription& op);
 KernelOr PlanBlockInnerProducts(const CpuContext& context, const OpDescription& op);

@@ -84,10 +84,11 @@ struct CrossEntropyKernel {
   CpuContext context;
   int64_t rows;
   int64_t classes;
-  bool has_gradient;
+  LossParameters parameters;
 
   void operator()(const KernelMemory& memory) const {
-    memory.At(kLoss)[0] = SumLoss(context, rows, kGrain / classes + 1, memory.Scratch<double>(),
+    memory.At(kLoss)[0] = parameters.weight *
+                          SumLoss(context, rows, kGrain / classes + 1, memory.Scratch<double>(),
                                   [&](int64_t begin, int64_t end) {
                                     double loss = 0;
                                     for (int64_t row = begin; row < end; ++row)
@@ -104,10 +105,10 @@ struct CrossEntropyKernel {
     CHECK(label >= 0 && label < classes) << "label " << label << " of row " << row;
     const float at_label = logits[label];  // Before the gradient takes its place.
     const float max = simd.max(classes, logits);
-    float* gradient = has_gradient ? memory.At(kGradient) + row * classes : nullptr;
+    float* gradient = parameters.has_gradient ? memory.At(kGradient) + row * classes : nullptr;
     const float sum = simd.exp_shifted(classes, logits, max, gradient);
     if (gradient != nullptr) {
-      const float mean = 1 / static_cast<float>(rows);
+      const float mean = parameters.weight / static_cast<float>(rows);
       simd.unary_forward({UnaryFunction::kLinear, mean / sum, 0}, classes, gradient, gradient);
       gradient[label] -= mean;
     }
@@ -118,13 +119,13 @@ struct CrossEntropyKernel {
 struct BinaryCrossEntropyKernel {
   CpuContext context;
   int64_t n;
-  bool has_gradient;
+  LossParameters parameters;
 
   void operator()(const KernelMemory& memory) const {
     const float* logits = memory.At(kPredictions);
     const float* targets = memory.At(kTargets);
-    float* gradient = has_gradient ? memory.At(kGradient) : nullptr;
-    const float mean = 1 / static_cast<float>(n);
+    float* gradient = parameters.has_gradient ? memory.At(kGradient) : nullptr;
+    const float mean = parameters.weight / static_cast<float>(n);
     const float total =
         SumLoss(context, n, kGrain / 4, memory.Scratch<double>(), [&](int64_t begin, int64_t end) {
           double loss = 0;
@@ -138,20 +139,20 @@ struct BinaryCrossEntropyKernel {
           }
           return loss;
         });
-    memory.At(kLoss)[0] = total / static_cast<float>(n);
+    memory.At(kLoss)[0] = parameters.weight * total / static_cast<float>(n);
   }
 };
 
 struct SquaredErrorKernel {
   CpuContext context;
   int64_t n;
-  bool has_gradient;
+  LossParameters parameters;
 
   void operator()(const KernelMemory& memory) const {
     const float* predictions = memory.At(kPredictions);
     const float* targets = memory.At(kTargets);
-    float* gradient = has_gradient ? memory.At(kGradient) : nullptr;
-    const float factor = 2 / static_cast<float>(n);
+    float* gradient = parameters.has_gradient ? memory.At(kGradient) : nullptr;
+    const float factor = 2 * parameters.weight / static_cast<float>(n);
     const float total =
         SumLoss(context, n, 4 * kGrain, memory.Scratch<double>(), [&](int64_t begin, int64_t end) {
           double loss = 0;
@@ -162,7 +163,57 @@ struct SquaredErrorKernel {
           }
           return loss;
         });
-    memory.At(kLoss)[0] = total / static_cast<float>(n);
+    memory.At(kLoss)[0] = parameters.weight * total / static_cast<float>(n);
+  }
+};
+
+// Rows are short and steps of distillation run a second network besides: plain loops will do.
+struct DistillationKernel {
+  CpuContext context;
+  int64_t rows;
+  int64_t classes;
+  LossParameters parameters;
+
+  void operator()(const KernelMemory& memory) const {
+    const float total = SumLoss(context, rows, kGrain / (4 * classes) + 1, memory.Scratch<double>(),
+                                [&](int64_t begin, int64_t end) {
+                                  double loss = 0;
+                                  for (int64_t row = begin; row < end; ++row) {
+                                    loss += Row(memory, row);
+                                  }
+                                  return loss;
+                                });
+    const float t = parameters.temperature;
+    memory.At(kLoss)[0] = parameters.weight * t * t * total / static_cast<float>(rows);
+  }
+
+  // log(sum exp(logits / t)); of one column, with that of 0.
+  double LogSum(const float* logits) const {
+    double max = classes == 1 ? 0 : logits[0];
+    for (int64_t c = 0; c < classes; ++c) max = std::max<double>(max, logits[c]);
+    double sum = classes == 1 ? std::exp(-max / parameters.temperature) : 0;
+    for (int64_t c = 0; c < classes; ++c) {
+      sum += std::exp((logits[c] - max) / parameters.temperature);
+    }
+    return std::log(sum) + max / parameters.temperature;
+  }
+
+  double Row(const KernelMemory& memory, int64_t row) const {
+    const float* logits = memory.At(kPredictions) + row * classes;
+    const float* teacher = memory.At(kTargets) + row * classes;
+    float* gradient = parameters.has_gradient ? memory.At(kGradient) + row * classes : nullptr;
+    const double t = parameters.temperature;
+    const double log_sum = LogSum(logits), teacher_log_sum = LogSum(teacher);
+    const double mean = parameters.weight * t / static_cast<double>(rows);
+    // The log-probability of the column of 0 is minus the logarithm of the sum.
+    double loss = classes == 1 ? std::exp(-teacher_log_sum) * (log_sum - teacher_log_sum) : 0;
+    for (int64_t c = 0; c < classes; ++c) {
+      const double log_q = logits[c] / t - log_sum, log_p = teacher[c] / t - teacher_log_sum;
+      const double p = std::exp(log_p);
+      loss += p * (log_p - log_q);
+      if (gradient != nullptr) gradient[c] = static_cast<float>(mean * (std::exp(log_q) - p));
+    }
+    return loss;
   }
 };
 
@@ -216,7 +267,7 @@ KernelOr PlanSoftmaxBackward(const CpuContext& context, const OpDescription& op)
 }
 
 KernelOr PlanLoss(const CpuContext& context, const OpDescription& op) {
-  const bool gradient = std::get<LossParameters>(op.parameters).has_gradient;
+  const auto& p = std::get<LossParameters>(op.parameters);
   std::vector<TensorDescription> operands = op.operands;
   if (absl::Status status = SettlePlain(&operands); !status.ok()) return status;
   const Shape shape = operands[kPredictions].shape;
@@ -225,12 +276,14 @@ KernelOr PlanLoss(const CpuContext& context, const OpDescription& op) {
   switch (op.kind) {
     case OpKind::kSoftmaxCrossEntropy:
       return MakeOwnKernel(std::move(operands), bytes,
-                           CrossEntropyKernel{context, shape[0], shape[1], gradient});
-    case OpKind::kBinaryCrossEntropyWithLogits:
+                           CrossEntropyKernel{context, shape[0], shape[1], p});
+    case OpKind::kDistillation:
       return MakeOwnKernel(std::move(operands), bytes,
-                           BinaryCrossEntropyKernel{context, n, gradient});
+                           DistillationKernel{context, shape[0], shape[1], p});
+    case OpKind::kBinaryCrossEntropyWithLogits:
+      return MakeOwnKernel(std::move(operands), bytes, BinaryCrossEntropyKernel{context, n, p});
     default:
-      return MakeOwnKernel(std::move(operands), bytes, SquaredErrorKernel{context, n, gradient});
+      return MakeOwnKernel(std::move(operands), bytes, SquaredErrorKernel{context, n, p});
   }
 }
 

@@ -84,6 +84,8 @@ Function FunctionOf(OpKind kind) {
       return reference::BinaryCrossEntropyWithLogits;
     case OpKind::kMeanSquaredError:
       return reference::MeanSquaredError;
+    case OpKind::kDistillation:
+      return reference::Distillation;
     case OpKind::kSumOfSquares:
       return reference::SumOfSquares;
     case OpKind::kScaleBlocks:

@@ -161,6 +161,27 @@ TEST(ReferenceBackend, BinaryCrossEntropyMatchesItsDefinition) {
               ElementsAre(FloatNear((p0 - 1) / 2, 1e-6), FloatNear((q - 0.25) / 2, 1e-6)));
 }
 
+// Of two classes by hand: probabilities at half the logits.
+TEST(ReferenceBackend, DistillationMatchesItsDefinition) {
+  std::vector<float> logits = {2, 0}, teacher = {-2, 2}, loss(1), gradient(2);
+  LossParameters p;
+  p.has_gradient = true;
+  p.temperature = 2;
+  RunOnce({OpKind::kDistillation, p, {F32({1, 2}), F32({1, 2}), F32({1}), F32({1, 2})}},
+          {&logits, &teacher, &loss, &gradient});
+  const double q0 = 1 / (1 + std::exp(-1.0)), p0 = 1 / (1 + std::exp(2.0));
+  const double divergence = p0 * std::log(p0 / q0) + (1 - p0) * std::log((1 - p0) / (1 - q0));
+  EXPECT_NEAR(loss[0], 4 * divergence, 1e-6);
+  EXPECT_THAT(gradient,
+              ElementsAre(FloatNear(2 * (q0 - p0), 1e-6), FloatNear(2 * (p0 - q0), 1e-6)));
+
+  logits = teacher = {3, 1};
+  RunOnce({OpKind::kDistillation, p, {F32({1, 2}), F32({1, 2}), F32({1}), F32({1, 2})}},
+          {&logits, &teacher, &loss, &gradient});
+  EXPECT_EQ(loss[0], 0);
+  EXPECT_THAT(gradient, ElementsAre(0, 0));
+}
+
 TEST(ReferenceBackend, APrunedBlockKeepsItsValueAndItsSlots) {
   auto blocks = std::make_shared<BlockRuns>();
   blocks->runs = {{0, 2, 1, 0}, {2, 2, 1, 1}};

@@ -48,6 +48,7 @@ void AttentionBackward(const OpDescription& op, Buffers buffers);
 void SoftmaxCrossEntropy(const OpDescription& op, Buffers buffers);
 void BinaryCrossEntropyWithLogits(const OpDescription& op, Buffers buffers);
 void MeanSquaredError(const OpDescription& op, Buffers buffers);
+void Distillation(const OpDescription& op, Buffers buffers);
 // reference_data_movement.cc
 void Transpose(const OpDescription& op, Buffers buffers);
 void Concat(const OpDescription& op, Buffers buffers);
