@@ -1,0 +1,1 @@
+"""Studies: what the methods are worth, measured through the service. tools/study runs them."""

@@ -1,0 +1,1 @@
+"""Models of the studies: those that `topiary model new` does not make."""

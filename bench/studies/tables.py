@@ -1,0 +1,67 @@
+"""Means, spreads and tables of rows."""
+
+import statistics
+
+from studies import paired_tests
+
+
+def values_of(rows, metric):
+    return [row["metrics"][metric] for row in succeeded_rows(rows)]
+
+
+def succeeded_rows(rows):
+    return [row for row in rows if row["state"] == "SUCCEEDED"]
+
+
+def mean_and_spread(values):
+    """Mean and standard deviation (0 of one value); None of none."""
+    if not values:
+        return None
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def cell_text(rows, metric, digits=4):
+    """"0.9461 ± 0.0021 (5)": mean, standard deviation over seeds, number of seeds; failures are told."""
+    values = values_of(rows, metric)
+    failed = f", {len(rows) - len(values)} failed" if len(values) < len(rows) else ""
+    if not values:
+        return f"failed ({len(rows)})" if rows else ""
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.{digits}f} ± {spread:.{digits}f} ({len(values)}{failed})"
+
+
+def markdown(head, lines):
+    """A table; its first column is text, the others are figures."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines]) + "\n"
+
+
+def pairs(rows_a, rows_b, metric):
+    """(group, difference) for each cell that both have: cells are paired by all but the method, and
+    those of one task and seed, which have weights and order of examples in common, are a group."""
+    def by_cell(rows):
+        return {(row["task"], row["seed"], row.get("sparsity"), row.get("block")): row["metrics"][metric]
+                for row in succeeded_rows(rows)}
+
+    a, b = by_cell(rows_a), by_cell(rows_b)
+    return [(cell[:2], a[cell] - b[cell]) for cell in sorted(a.keys() & b.keys())]
+
+
+def compare(found):
+    """Of differences as pairs() finds them: how many, their mean, the p of the t test over the means of
+    groups, and those of the sign permutations of groups and of single differences. None of none."""
+    if not found:
+        return None
+    groups = {}
+    for group, difference in found:
+        groups.setdefault(group, []).append(difference)
+    _, t_p = paired_tests.paired_t([statistics.fmean(group) for group in groups.values()])
+    return {"pairs": len(found), "groups": len(groups), "mean": statistics.fmean(d for _, d in found),
+            "t_p": t_p, "group_p": paired_tests.sign_permutation_p(list(groups.values())),
+            "pair_p": paired_tests.sign_permutation_p([[d] for _, d in found])}
+
+
+def p_text(p):
+    if p is None:
+        return ""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
