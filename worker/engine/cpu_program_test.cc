@@ -42,6 +42,7 @@ ProgramOptions OptionsFor(const GradientCase& test_case, ProgramMode mode) {
   ProgramOptions options;
   options.batch = test_case.batch;
   options.loss = test_case.loss;
+  options.teacher_losses = test_case.teacher_losses;
   options.mode = mode;
   options.seed = 9;
   return options;

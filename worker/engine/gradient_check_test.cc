@@ -53,6 +53,7 @@ TEST_P(GradientCheck, AgreesWithFiniteDifferences) {
   ProgramOptions options;
   options.batch = test_case.batch;
   options.loss = test_case.loss;
+  options.teacher_losses = test_case.teacher_losses;
   options.seed = 5;
   ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(test_case.graph, options));
   FillWithRandomData(*fixture.program, test_case.loss, 3);
@@ -84,6 +85,7 @@ TEST_P(GradientCheck, IsTheSameWithLessKept) {
     ProgramOptions options;
     options.batch = test_case.batch;
     options.loss = test_case.loss;
+    options.teacher_losses = test_case.teacher_losses;
     options.recompute_from = again ? 0 : std::numeric_limits<int64_t>::max();
     ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(test_case.graph, options));
     FillWithRandomData(*fixture.program, test_case.loss, 3);

@@ -98,28 +98,64 @@ absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph&
   return input;
 }
 
-TensorDescription LabelsOf(LossKind loss, const LossInput& input) {
-  if (loss == LossKind::kSoftmaxCrossEntropy) {
-    return {Shape({input.shape[0]}), DType::kInt32, Layout::Plain()};
+absl::StatusOr<std::vector<LossTerm>> LossTerms(const ProgramOptions& options,
+                                                const LossInput& input,
+                                                const InferredGraph& inferred) {
+  LossTerm labels;
+  if (options.loss == LossKind::kSoftmaxCrossEntropy) labels.kind = OpKind::kSoftmaxCrossEntropy;
+  if (options.loss == LossKind::kBinaryCrossEntropy) {
+    labels.kind = OpKind::kBinaryCrossEntropyWithLogits;
   }
-  return {input.shape, DType::kFloat32, Layout::Plain()};
+  labels.parameters.weight = options.loss_weight;
+  labels.value = input.value;
+  labels.shape = input.shape;
+  labels.wanted = {input.shape, DType::kFloat32, Layout::Plain()};
+  if (options.loss == LossKind::kSoftmaxCrossEntropy) {
+    labels.wanted = {Shape({input.shape[0]}), DType::kInt32, Layout::Plain()};
+  }
+  std::vector<LossTerm> terms = {labels};
+  for (const TeacherLoss& teacher : options.teacher_losses) {
+    LossTerm term;
+    term.parameters.weight = teacher.weight;
+    term.parameters.temperature = teacher.temperature;
+    term.value = teacher.value;
+    if (teacher.value.empty()) {
+      term.value = input.value;
+      term.shape = input.shape;
+      if (options.loss != LossKind::kMeanSquaredError) term.kind = OpKind::kDistillation;
+      if (options.loss == LossKind::kBinaryCrossEntropy) {
+        term.shape = Shape({input.shape.element_count(), 1});
+      }
+    } else {
+      const auto found = inferred.values.find(teacher.value);
+      if (found == inferred.values.end() || found->second.dtype != DType::kFloat32) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the teacher's value '", teacher.value,
+                         "' is not a float32 value that the model computes: use the name of an "
+                         "output of one of its nodes"));
+      }
+      term.shape = found->second.shape;
+    }
+    term.wanted = {term.shape, DType::kFloat32, Layout::Plain()};
+    terms.push_back(std::move(term));
+  }
+  return terms;
 }
 
-absl::Status LowerLoss(Lowering& l, LossKind loss, const LossInput& input, const TensorRef& labels,
+absl::Status LowerLoss(Lowering& l, LossTerm term, const TensorRef& wanted,
                        const TensorRef& loss_memory) {
-  OpKind kind = OpKind::kMeanSquaredError;
-  if (loss == LossKind::kSoftmaxCrossEntropy) kind = OpKind::kSoftmaxCrossEntropy;
-  if (loss == LossKind::kBinaryCrossEntropy) kind = OpKind::kBinaryCrossEntropyWithLogits;
   l.emitter().set_label("loss");
-  ASSIGN_OR_RETURN(const TensorRef value, l.PlainValue(input.value));
-  ASSIGN_OR_RETURN(const TensorRef src, l.emitter().View(value, input.shape));
-  LossParameters p;
-  p.has_gradient = l.tape().Requires(input.value);
-  Operation operation{
-      kind, p, {Plain(src), Plain(labels)}, {{loss_memory.description, loss_memory}}};
-  if (p.has_gradient) operation.outputs.push_back({src.description, std::nullopt});
+  ASSIGN_OR_RETURN(const TensorRef value, l.PlainValue(term.value));
+  ASSIGN_OR_RETURN(const TensorRef src, l.emitter().View(value, term.shape));
+  term.parameters.has_gradient = l.tape().Requires(term.value);
+  Operation operation{term.kind,
+                      term.parameters,
+                      {Plain(src), Plain(wanted)},
+                      {{loss_memory.description, loss_memory}}};
+  if (term.parameters.has_gradient) operation.outputs.push_back({src.description, std::nullopt});
   ASSIGN_OR_RETURN(const std::vector<TensorRef> results, l.emitter().Emit(operation));
-  return p.has_gradient ? l.tape().Deliver(input.value, results[1]) : absl::OkStatus();
+  if (!term.parameters.has_gradient) return absl::OkStatus();
+  return l.tape().Deliver(term.value, results[1]);
 }
 
 }  // namespace topiary

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_ENGINE_LOSS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,12 +28,24 @@ struct LossInput {
 absl::StatusOr<LossInput> FindLossInput(const Graph& graph, const InferredGraph& inferred,
                                         LossKind loss, const std::string& output);
 
-// The labels that `loss` compares with.
-TensorDescription LabelsOf(LossKind loss, const LossInput& input);
+// One term of a loss: an operation that compares a value with what it should be.
+struct LossTerm {
+  OpKind kind = OpKind::kMeanSquaredError;
+  LossParameters parameters;
+  std::string value;
+  Shape shape;  // Of the value as the operation sees it.
+  TensorDescription wanted;
+};
 
-// Emits the loss into `loss_memory` and, if the value's gradient is wanted, delivers it.
-absl::Status LowerLoss(Lowering& lowering, LossKind loss, const LossInput& input,
-                       const TensorRef& labels, const TensorRef& loss_memory);
+// The term of the labels, and those of ProgramOptions::teacher_losses. INVALID_ARGUMENT, naming
+// the value, where `inferred` has none of that name.
+absl::StatusOr<std::vector<LossTerm>> LossTerms(const ProgramOptions& options,
+                                                const LossInput& input,
+                                                const InferredGraph& inferred);
+
+// Emits a term into `loss_memory` and, if the value's gradient is wanted, delivers it.
+absl::Status LowerLoss(Lowering& lowering, LossTerm term, const TensorRef& wanted,
+                       const TensorRef& loss_memory);
 
 }  // namespace topiary
 

@@ -44,9 +44,11 @@ const StagedTensor* Program::input(absl::string_view name) const {
 }
 
 const StagedTensor& Program::labels() const {
-  CHECK(compiled_->loss != nullptr) << "the program has no loss, so no labels";
+  CHECK(!compiled_->losses.empty()) << "the program has no loss, so no labels";
   return compiled_->labels;
 }
+
+absl::Span<const StagedTensor> Program::teacher_values() const { return compiled_->teacher_values; }
 
 OutputKind Program::output_kind() const { return compiled_->output_kind; }
 
@@ -82,15 +84,17 @@ void Program::FinishForward() {
 }
 
 void Program::ForwardBackward() {
-  CHECK(compiled_->loss != nullptr && !compiled_->steps.backward.empty())
+  CHECK(!compiled_->losses.empty() && !compiled_->steps.backward.empty())
       << "ForwardBackward() of a program that was not built for training with a loss";
   Forward();
   RunSteps(compiled_->steps.backward);
 }
 
 float Program::loss() const {
-  CHECK(compiled_->loss != nullptr) << "the program has no loss";
-  return *compiled_->loss;
+  CHECK(!compiled_->losses.empty()) << "the program has no loss";
+  float sum = 0;
+  for (const float* loss : compiled_->losses) sum += *loss;
+  return sum;
 }
 
 void Program::set_step(uint64_t step) { compiled_->scalars.step = step; }

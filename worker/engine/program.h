@@ -48,6 +48,17 @@ int ClassAxis(const Shape& output);
 // What the numbers of the output are, told from the last node and the loss.
 enum class OutputKind { kLogits, kProbabilities, kLogProbabilities, kValues };
 
+// A term of the loss besides that of the labels: being like a teacher, another network, whose
+// numbers the caller gives for each batch.
+struct TeacherLoss {
+  // A value of the graph: the mean squared difference from the teacher's. Empty: what the loss of
+  // the labels is computed from, logits by kDistillation (op_description.h) at `temperature`, the
+  // output of kMeanSquaredError by its squared difference.
+  std::string value;
+  float weight = 1;
+  float temperature = 1;
+};
+
 class Program;
 
 using SparseWeights = std::map<std::string, std::shared_ptr<const BlockSparsePattern>>;
@@ -62,7 +73,9 @@ struct ProgramOptions {
   // loss, which is computed from the logits before it; output() stays the graph's.
   LossKind loss = LossKind::kNone;
   int loss_output = 0;
-  uint64_t seed = 0;  // First key of dropout masks.
+  float loss_weight = 1;                    // Of that loss, beside the teacher's.
+  std::vector<TeacherLoss> teacher_losses;  // Only with a loss.
+  uint64_t seed = 0;                        // First key of dropout masks.
   // Weights of which only some blocks are kept, by name, each as the matrix [inputs, outputs] that
   // multiplies from the right in Gemm or MatMul, or as those [kernel * inputs, outputs] of the
   // groups of a Conv: products, and gradients in training, leave out the other blocks, which are
@@ -105,7 +118,8 @@ struct CompiledProgram;  // program_internal.h
 class Program {
  public:
   // INVALID_ARGUMENT, UNIMPLEMENTED: as InferShapes(), or an output that does not fit the
-  // loss, or nothing to train; the message names node or output. FAILED_PRECONDITION: training with
+  // loss, nothing to train, or a value of a teacher's loss that the graph does not compute; the
+  // message names node, output or value. FAILED_PRECONDITION: training with
   // a store for inference. RESOURCE_EXHAUSTED: not enough memory.
   static absl::StatusOr<std::unique_ptr<Program>> Build(const Graph& graph, ParameterStore* store,
                                                         Backend* backend,
@@ -122,6 +136,9 @@ class Program {
   const StagedTensor& output(int i) const { return outputs()[i]; }
   // int32 class numbers or float32 targets. Only with a loss.
   const StagedTensor& labels() const;
+  // float32, one for each of ProgramOptions::teacher_losses, under the name of the value of the
+  // graph that it is compared with.
+  absl::Span<const StagedTensor> teacher_values() const;
   OutputKind output_kind() const;
 
   // Copies weights that have changed to the layouts of kernels. Forward() does so itself; programs
@@ -136,7 +153,7 @@ class Program {
   // others stay 0. Gradients are overwritten, not added to. Training mode and a loss only.
   void ForwardBackward();
 
-  // Mean loss of the last Forward() or ForwardBackward().
+  // Mean loss of the last Forward() or ForwardBackward(), all terms together.
   float loss() const;
 
   // Number of the next step: key of its dropout masks. Starts at 0 and does not

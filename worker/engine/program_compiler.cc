@@ -63,12 +63,17 @@ class Compiler {
     ASSIGN_OR_RETURN(const LossInput loss_input,
                      FindLossInput(graph_, inferred_, options_.loss, loss_output()));
     program_->output_kind = loss_input.output_kind;
+    std::vector<LossTerm> terms;
+    if (options_.loss != LossKind::kNone) {
+      ASSIGN_OR_RETURN(terms, LossTerms(options_, loss_input, inferred_));
+    }
     std::set<std::string> kept = {loss_input.value};
+    for (const LossTerm& term : terms) kept.insert(term.value);
     for (const ValueInfo& output : graph_.outputs) kept.insert(output.name);
     const std::vector<FusedNode> nodes = FuseNodes(graph_, inferred_, kept, has_gradients());
     RETURN_IF_ERROR(lowering_.LowerNodes(nodes));
     ASSIGN_OR_RETURN(const std::vector<TensorRef> outputs, PinOutputs());
-    if (options_.loss != LossKind::kNone) RETURN_IF_ERROR(AddLoss(loss_input));
+    for (const LossTerm& term : terms) RETURN_IF_ERROR(AddLoss(term));
     if (has_gradients()) RETURN_IF_ERROR(AddGradients());
     program_->constants = lowering_.TakeConstants();
     if (weights_of != nullptr) UseWeightsOf(*weights_of);
@@ -141,16 +146,19 @@ class Compiler {
     }
   }
 
-  absl::Status AddLoss(const LossInput& input) {
-    const TensorDescription labels = LabelsOf(options_.loss, input);
-    ASSIGN_OR_RETURN(program_->labels, Stage("labels", labels));
+  // The first term is that of the labels.
+  absl::Status AddLoss(const LossTerm& term) {
+    const bool is_of_labels = program_->losses.empty();
+    ASSIGN_OR_RETURN(StagedTensor wanted, Stage(is_of_labels ? "labels" : term.value, term.wanted));
     const TensorDescription scalar{Shape({1}), DType::kFloat32, Layout::Plain()};
     ASSIGN_OR_RETURN(const StagedTensor loss, Stage("loss", scalar));
-    program_->loss = static_cast<const float*>(loss.data);
     StepEmitter& emitter = lowering_.emitter();
-    return LowerLoss(lowering_, options_.loss, input,
-                     emitter.External(labels, program_->labels.data, false),
-                     emitter.External(scalar, loss.data, false));
+    RETURN_IF_ERROR(LowerLoss(lowering_, term, emitter.External(term.wanted, wanted.data, false),
+                              emitter.External(scalar, loss.data, false)));
+    program_->losses.push_back(static_cast<const float*>(loss.data));
+    if (is_of_labels) program_->labels = std::move(wanted);
+    if (!is_of_labels) program_->teacher_values.push_back(std::move(wanted));
+    return absl::OkStatus();
   }
 
   absl::Status AddGradients() {

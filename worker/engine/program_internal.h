@@ -16,13 +16,14 @@ struct CompiledProgram {
   StepScalars scalars;  // Kernels hold its address.
   StepList steps;
   ProgramMemory memory;
-  std::vector<Buffer> staging;    // Inputs, labels, loss.
+  std::vector<Buffer> staging;    // Inputs, labels, losses.
   std::vector<Buffer> constants;  // Read by steps.
   std::vector<StagedTensor> inputs;
   std::vector<StagedTensor> outputs;
   StagedTensor labels;
   OutputKind output_kind = OutputKind::kValues;
-  const float* loss = nullptr;
+  std::vector<StagedTensor> teacher_values;
+  std::vector<const float*> losses;  // Their terms; empty without a loss.
   bool updates_statistics = false;
   int64_t batch = 0;
   uint64_t weights_version = 0;  // Of the store, when the weights list last ran.

@@ -229,6 +229,35 @@ TEST(Program, KeepsTheGraphsOutputThoughTheLossIsOfTheLogits) {
   EXPECT_THAT(fixture.program->statistics().backward_steps, Each(Not(HasSubstr("Softmax"))));
 }
 
+TEST(Program, ComparesItsLogitsAndValuesWithATeachers) {
+  const GradientCase model = GradientGraph()
+                                 .Input("x", {GraphBuilder::kBatch, 2})
+                                 .Constant("w", Tensor::FromVector<float>({2, 2}, {1, 0, 0, 1}))
+                                 .Node("MatMul", {"x", "w"}, "z")
+                                 .Node("Relu", {"z"}, "logits")
+                                 .Node("Softmax", {"logits"}, "y")
+                                 .Output("y")
+                                 .Finish("", LossKind::kSoftmaxCrossEntropy, 1);
+  ProgramOptions options = Options(model);
+  options.loss_weight = 0;
+  options.teacher_losses = {{"", 1, 3}, {"z", 2}};
+  ASSERT_OK_AND_ASSIGN(ProgramFixture fixture, BuildFixture(model.graph, options));
+  const Program& program = *fixture.program;
+  ASSERT_EQ(program.teacher_values().size(), 2u);
+  EXPECT_EQ(program.teacher_values()[0].name, "logits");
+  EXPECT_EQ(program.teacher_values()[1].name, "z");
+  SetInput(program, {1, 2});
+  static_cast<int32_t*>(program.labels().data)[0] = 1;
+  for (const StagedTensor& value : program.teacher_values()) {
+    std::copy_n(std::vector<float>({1, 2}).begin(), 2, static_cast<float*>(value.data));
+  }
+  fixture.program->ForwardBackward();
+  EXPECT_EQ(program.loss(), 0) << "the teacher says the same";
+  static_cast<float*>(program.teacher_values()[1].data)[0] = 4;
+  fixture.program->ForwardBackward();
+  EXPECT_FLOAT_EQ(program.loss(), 2 * 9.0F / 2);
+}
+
 TEST(Program, HugeLogitsKeepTheLossFinite) {
   const GradientCase model = GradientGraph()
                                  .Input("x", {GraphBuilder::kBatch, 1})
@@ -387,6 +416,14 @@ TEST(ProgramRefuses, AStoreOfAnotherModel) {
   ASSERT_OK_AND_ASSIGN(const auto store, ParameterStore::Create(other.graph, &backend));
   EXPECT_THAT(Program::Build(model.graph, store.get(), &backend, Options(model)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'fc1.w'")));
+}
+
+TEST(ProgramRefuses, ATeachersValueThatTheModelDoesNotCompute) {
+  const GradientCase model = ResidualNetwork(4, 6);
+  ProgramOptions options = Options(model);
+  options.teacher_losses = {{"no such value"}};
+  EXPECT_THAT(BuildFixture(model.graph, options).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'no such value'")));
 }
 
 TEST(ProgramRefuses, AnOutputThatDoesNotExist) {

@@ -16,6 +16,7 @@ struct GradientCase {
   Graph graph;
   LossKind loss = LossKind::kMeanSquaredError;
   int64_t batch = 2;
+  std::vector<TeacherLoss> teacher_losses = {};
 };
 
 // A weight of normally distributed elements, different for each name.

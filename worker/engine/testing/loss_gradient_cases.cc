@@ -27,6 +27,23 @@ GradientCase Sequence(const std::string& name, const std::string& activation) {
   return graph.Output("y").Finish("Loss" + name, LossKind::kSoftmaxCrossEntropy, 4);
 }
 
+// x [batch, 4] -> Gemm -> Tanh -> h [batch, 3] -> Gemm -> `activation` (none if empty) -> y, which
+// is to be like a teacher: h, with a weight of its own, and the output twice.
+GradientCase Student(const std::string& name, int64_t outputs, const std::string& activation,
+                     LossKind loss) {
+  GradientGraph graph;
+  graph.Input("x", {GraphBuilder::kBatch, 4})
+      .Weight("w", {4, 3})
+      .Weight("v", {3, outputs})
+      .Node("MatMul", {"x", "w"}, "z")
+      .Node("Tanh", {"z"}, "h")
+      .Node("MatMul", {"h", "v"}, activation.empty() ? "y" : "logits");
+  if (!activation.empty()) graph.Node(activation, {"logits"}, "y");
+  GradientCase made = graph.Output("y").Finish("Teacher" + name, loss, 5);
+  made.teacher_losses = {{"", 0.7F, 2}, {"h", 1.5F}, {"", 0.2F, 1}};
+  return made;
+}
+
 }  // namespace
 
 void AddLossGradientCases(std::vector<GradientCase>* cases) {
@@ -60,6 +77,10 @@ void AddLossGradientCases(std::vector<GradientCase>* cases) {
                        .Node("Conv", {"x", "w"}, "y")
                        .Output("y")
                        .Finish("LossCrossEntropyOfImages", cross_entropy, 3));
+  cases->push_back(Student("OfClasses", 4, "", cross_entropy));
+  cases->push_back(Student("OfSoftmax", 4, "Softmax", cross_entropy));
+  cases->push_back(Student("OfSigmoid", 1, "Sigmoid", binary));
+  cases->push_back(Student("OfValues", 2, "", squared));
 }
 
 }  // namespace topiary

@@ -50,6 +50,7 @@ void FillWithRandomData(const Program& program, LossKind loss, uint64_t seed) {
     }
   }
   if (loss == LossKind::kNone) return;
+  for (const StagedTensor& value : program.teacher_values()) FillNormal(value, &random);
   const StagedTensor& labels = program.labels();
   const int64_t count = labels.shape.element_count();
   if (loss == LossKind::kSoftmaxCrossEntropy) {

@@ -27,7 +27,8 @@ struct ProgramFixture {
 absl::StatusOr<ProgramFixture> BuildFixture(const Graph& graph, const ProgramOptions& options,
                                             std::unique_ptr<Backend> backend = nullptr);
 
-// Fills inputs with normal random numbers and labels with legal ones, by `seed`.
+// Fills inputs with normal random numbers and values of teachers with normal random numbers,
+// and labels with legal ones, by `seed`.
 void FillWithRandomData(const Program& program, LossKind loss, uint64_t seed);
 
 // The numbers of output `i`.
