@@ -1,14 +1,20 @@
 """tools/study: see its --help."""
 
 import argparse
+import contextlib
+import fcntl
 import pathlib
 import signal
 import sys
 import time
 
-from studies import artifacts, block_pruning, datasets, running, service
+from studies import ablations, artifacts, block_pruning, datasets, determinism, documents, running, service
 
-STUDIES = {block_pruning.NAME: block_pruning.BlockPruning}
+STUDIES = {
+    ablations.NAME: ablations.Ablations,
+    block_pruning.NAME: block_pruning.BlockPruning,
+    determinism.NAME: determinism.Determinism,
+}
 RESULTS = pathlib.Path(__file__).parent / "results"
 WORK = service.REPO / "out/studies"
 
@@ -28,6 +34,26 @@ def show_list(study, digests, workers):
             print(f"{stage.name:<10} {task:<20} {done:5} of {len(mine):5} jobs done, "
                   f"{seconds / workers / 3600:5.2f} h left")
     print(f"{total / workers / 3600:.1f} h left on {workers} workers")
+
+
+def write_report(name, study):
+    text = study.report(service.REPO / "docs/images")
+    path = service.REPO / "docs/results.md"
+    document = documents.replace_section(path.read_text(encoding="utf-8"), f"Study: {name}", text)
+    path.write_text(document, encoding="utf-8")
+    print(text)
+
+
+@contextlib.contextmanager
+def alone():
+    """Refuses a second study in the same folder, which would empty the first one's."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with open(WORK / "lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"study: another study runs in {WORK}")
+        yield
 
 
 def run(study, files, arguments):
@@ -66,9 +92,10 @@ def main():
         if arguments.list:
             show_list(study, files.digests, arguments.workers)
         elif arguments.report:
-            print(study.report(service.REPO / "docs/images"))
+            write_report(arguments.name, study)
         else:
-            run(study, files, arguments)
+            with alone():
+                run(study, files, arguments)
     except (service.ServiceError, datasets.DataMissing) as error:
         sys.exit(f"study: {error}")
     except KeyboardInterrupt:

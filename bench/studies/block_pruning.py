@@ -1,6 +1,7 @@
 """Block pruning: SequentialAttention++ beside what it is compared with, at the same epochs and effort of
 tuning, over sparsities, block sizes and data."""
 
+import dataclasses
 import pathlib
 
 from studies import cells, methods, running, svg, tables, tasks, tuning
@@ -44,6 +45,14 @@ class BlockPruning:
         found = [cell for task in self._tuned_tasks() for method in methods.METHODS.values()
                  for cell in tuning.tuning_cells(task, method)]
         return running.Stage("tuning", in_order(found), self._tuning_rows)
+
+    def tuning_stage_of(self, method):
+        """As tuning_stage(), of one method."""
+        def stage():
+            whole = self.tuning_stage()
+            return dataclasses.replace(whole, cells=[cell for cell in whole.cells if cell.method == method.name])
+
+        return stage
 
     def main_stage(self):
         found = [cell for task in self._tasks for method in methods.METHODS.values()

@@ -3,11 +3,13 @@
 import subprocess
 
 from studies import service
-from studies.datasets import census, images, speech
+from studies.datasets import census, clicks, images, speech
+from studies.models.clicks import make_click_model
 
 # Each makes {part: {array name: array}}.
 DATASETS = {
     "adult": census.adult,
+    "clicks": clicks.clicks,
     "coil20": images.coil20,
     "fashion_mnist": images.fashion_mnist,
     "isolet": speech.isolet,
@@ -32,7 +34,7 @@ def new_model(architecture, path, seed, *arguments):
         raise service.ServiceError(f"topiary model new ended with {done.returncode}: {done.stderr}")
 
 
-MODELS = {"fashion_cnn": make_fashion_cnn, "mlp": make_mlp}
+MODELS = {"clicks": make_click_model, "fashion_cnn": make_fashion_cnn, "mlp": make_mlp}
 
 
 def make_model(name, path):

@@ -138,6 +138,14 @@ class Service:
         self._client("delete", job["name"])
         return job, report
 
+    def validate(self, spec):
+        """Has the coordinator check a spec (JSON, as text); ServiceError says what is wrong with it."""
+        path = self._folder / "spec.json"
+        path.write_text(spec, encoding="utf-8")
+        code, _, errors = self._client("submit", "--validate-only", "--spec", path)
+        if code != 0:
+            raise ServiceError(f"the spec is refused: {errors}{spec}")
+
     def _client(self, *arguments):
         """Runs a `topiary` command; returns its exit code, its output and its errors."""
         command = [binaries() / "client/cli/topiary", "--server", self._address, *arguments]

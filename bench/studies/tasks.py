@@ -27,7 +27,7 @@ class Task:
     seeds: int = 3
     more_seeds: dict = dataclasses.field(default_factory=dict)  # Sparsity -> seeds.
     tuned_on: str = ""  # Another task, whose settings this one takes over.
-    tuning_seeds: int = 1
+    tuned_at: tuple = ((0.95, 16), (0.98, 32))  # (sparsity, block)
 
     def seeds_at(self, sparsity):
         return range(self.more_seeds.get(sparsity, self.seeds))
@@ -46,8 +46,8 @@ MLP_LAYERS = {"exclude_layers": ["4.weight"], "min_blocks": 32}
 
 TASKS = {task.name: task for task in [
     Task("isolet_mlp", "ISOLET, MLP 617-512-512-26", "mlp/617-512-512-26", "isolet", epochs=30,
-         batch_size=256, learning_rate=1e-3, optimizer=ADAMW, layers=MLP_LAYERS, seconds=6,
-         tuning_seeds=2, **FULL),
+         batch_size=256, learning_rate=2e-3, optimizer=ADAMW, layers=MLP_LAYERS, seconds=6,
+         **FULL),
     Task("fashion_mlp", "Fashion-MNIST, MLP 784-512-512-10", "mlp/784-512-512-10", "fashion_mnist",
          epochs=10, batch_size=256, learning_rate=1e-3, optimizer=ADAMW, layers=MLP_LAYERS,
          divide_by=255, seconds=20, **FULL),
@@ -61,6 +61,11 @@ TASKS = {task.name: task for task in [
          batch_size=256, learning_rate=1e-3, optimizer=ADAMW, layers=MLP_LAYERS, seconds=8,
          loss="BINARY_CROSS_ENTROPY", metric="log_loss", lower_is_better=True,
          more_metrics=("accuracy", "auc"), **SHORT),
+    # As in the paper, the first dense layer alone is pruned.
+    Task("clicks", "generated click data, 2,000,000 rows, layer of 390x400", "clicks", "clicks", epochs=1,
+         batch_size=1024, learning_rate=1e-3, optimizer={"adam": {}},
+         layers={"include_layers": ["first.weight"], "min_blocks": 32}, seconds=90,
+         loss="BINARY_CROSS_ENTROPY", metric="log_loss", lower_is_better=True, more_metrics=("auc",), **SHORT),
 ]}
 
 

@@ -6,16 +6,12 @@ from studies import cells, tasks
 
 VALIDATION_FRACTION = 1 / 6
 FIRST_SEED = 100  # The seeds of tuning are in no table.
-SPARSITY, BLOCK = 0.95, 16
-
 
 def tuning_cells(task, method):
-    """One cell for each setting of the method's grid and each seed, none of which sees test data."""
-    found = []
-    for seed in range(FIRST_SEED, FIRST_SEED + task.tuning_seeds):
-        for settings in method.grid:
-            found.append(make_cell(task, method, settings, seed, SPARSITY, BLOCK, VALIDATION_FRACTION))
-    return found
+    """One cell for each setting of the method's grid at each (sparsity, block) that the task is tuned at, with
+    seeds one after the other; none sees test data."""
+    return [make_cell(task, method, settings, FIRST_SEED + i, sparsity, block, VALIDATION_FRACTION)
+            for i, (sparsity, block) in enumerate(task.tuned_at) for settings in method.grid]
 
 
 def make_cell(task, method, settings, seed, sparsity, block, validation_fraction=None):

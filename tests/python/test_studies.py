@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
-from studies import (artifacts, block_pruning, cells, datasets, methods, paired_tests, running, service, svg,
+from studies import (artifacts, block_pruning, cells, datasets, documents, methods, paired_tests, running, service, svg,
                      tables, tasks, tuning)
 from studies.rows import Rows
 
@@ -171,7 +171,7 @@ def test_tuning_is_the_same_effort_for_each_method_and_sees_no_test_data(task):
         assert not any("test" in name for cell in some for name in cells.references(cell.spec))
         assert all("evaluation" not in cell.spec["data"] for cell in some)
         assert {cell.seed for cell in some}.isdisjoint(range(100))
-    assert counts == {methods.GRID_SIZE * task.tuning_seeds}
+    assert counts == {methods.GRID_SIZE * len(task.tuned_at)}
 
 
 def test_settings_of_a_grid_are_all_different():
@@ -328,6 +328,13 @@ def test_scaling_is_fitted_on_what_it_is_given_alone():
     x = np.array([[1.0, 5.0], [3.0, 5.0]])
     np.testing.assert_allclose(datasets.Standardizer(x)(np.array([[5.0, 6.0]])), [[3, 1]])
     np.testing.assert_allclose(datasets.MinMax(x)(np.array([[5.0, 6.0]])), [[2, 1]])
+
+
+def test_a_report_takes_the_place_of_the_one_before():
+    first = documents.replace_section("# All\n\n## a\n\nold\n", "Study: s", "one\n")
+    assert first == "# All\n\n## a\n\nold\n\n## Study: s\n\none\n"
+    more = documents.replace_section(first + "\n## z\n\nlast\n", "Study: s", "two\n\n### part")
+    assert more == "# All\n\n## a\n\nold\n\n## Study: s\n\ntwo\n\n### part\n\n## z\n\nlast\n"
 
 
 def test_missing_data_are_named(monkeypatch, tmp_path):

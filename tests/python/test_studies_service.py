@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
-from studies import catalog, cells, service
+from studies import ablations, block_pruning, catalog, cells, determinism, service
 
 
 @pytest.fixture(scope="module", name="folder")
@@ -76,3 +76,33 @@ def test_a_worker_that_is_killed_is_replaced(running, spec):
     running.kill_a_worker(random.Random(2))
     running.check()
     assert running.run_job(spec)[1] is not None
+
+
+class OneOfEach(dict):
+    """The digests of one model and one data set, whatever the name."""
+
+    def __init__(self, spec):
+        super().__init__()
+        self._model = spec["model"]["files"][0]["digest"]
+        self._data = spec["data"]["train"]["npz"]["digest"]
+
+    def __missing__(self, name):
+        return self._model if name.startswith("model/") else self._data
+
+
+def one_of_many(spec):
+    """Specs that differ in numbers that no method looks at are as good as one."""
+    same = {**spec, "task": {**spec["task"], "seed": 0, "learning_rate": {"base": 0.001}}}
+    if "target" in spec:
+        same["target"] = {**spec["target"], "sparsity": 0.9, "block_rows": 16, "block_cols": 16}
+    return cells.canonical(same)
+
+
+@pytest.mark.parametrize("study", [ablations.Ablations, block_pruning.BlockPruning, determinism.Determinism])
+def test_the_service_accepts_every_spec(running, spec, study, tmp_path):
+    digests = OneOfEach(spec)
+    stages = [make() for make in study(tmp_path, digests).stages()]
+    specs = {one_of_many(cells.resolve(cell.spec, digests)) for stage in stages for cell in stage.cells}
+    assert len(specs) > 5
+    for text in specs:
+        running.validate(text)
