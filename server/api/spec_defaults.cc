@@ -76,6 +76,14 @@ void FillMetrics(v1::Task* task) {
   if (task->loss() == v1::Task::BINARY_CROSS_ENTROPY) task->add_metrics(v1::Task::AUC);
 }
 
+void FillDistillation(v1::Task::Loss loss, v1::Distillation* distillation) {
+  SET_IF_ABSENT(distillation, weight, 0.5);
+  if (loss != v1::Task::MEAN_SQUARED_ERROR) SET_IF_ABSENT(distillation, temperature, 4.0);
+  for (v1::DistilledFeature& feature : *distillation->mutable_features()) {
+    SET_IF_ABSENT(&feature, weight, 1.0);
+  }
+}
+
 void FillTask(bool trains, v1::Task* task) {
   SET_IF_ZERO(task, loss, v1::Task::CROSS_ENTROPY);
   if (trains) {
@@ -85,6 +93,7 @@ void FillTask(bool trains, v1::Task* task) {
   }
   SET_IF_ZERO(task, batch_size, 128);
   SET_IF_ABSENT(task, seed, 0);
+  if (task->has_distillation()) FillDistillation(task->loss(), task->mutable_distillation());
   SET_IF_ZERO(task, precision, v1::Task::FLOAT32);
   FillMetrics(task);
 }
@@ -147,6 +156,11 @@ void FillTarget(v1::PruningTarget* target) {
   }
   SET_IF_ZERO(target, min_blocks, 100);
   SET_IF_ABSENT(target, batch_norm_batches, 100);
+  if (target->has_rewind()) {
+    SET_IF_ABSENT(target->mutable_rewind(), to_fraction, 0.05);
+    SET_IF_ABSENT(target->mutable_rewind(), weights, true);
+    SET_IF_ABSENT(target->mutable_rewind(), learning_rate, true);
+  }
 }
 
 void FillLatency(int32_t batch_size, v1::Outputs* outputs) {

@@ -90,6 +90,15 @@ INSTANTIATE_TEST_SUITE_P(
                      "task { metrics: ACCURACY metrics: LOG_LOSS metrics: AUC }"},
         DefaultsCase{"Regression", "target { sparsity: 0.5 } task { loss: MEAN_SQUARED_ERROR }",
                      "task { metrics: MEAN_SQUARED_ERROR_METRIC metrics: R2 }"},
+        DefaultsCase{"Distillation",
+                     "target { sparsity: 0.5 } task { distillation { features { value: 'h' } } }",
+                     "task { distillation { weight: 0.5 temperature: 4 "
+                     "features { value: 'h' weight: 1 } } }"},
+        DefaultsCase{"DistilledRegression",
+                     "target { sparsity: 0.5 } task { loss: MEAN_SQUARED_ERROR distillation {} }",
+                     "task { distillation { weight: 0.5 } }"},
+        DefaultsCase{"Rewind", "target { sparsity: 0.5 rewind {} }",
+                     "target { rewind { to_fraction: 0.05 weights: true learning_rate: true } }"},
         DefaultsCase{"Magnitude", "target { sparsity: 0.5 } magnitude {}",
                      "magnitude { gradual { begin_fraction: 0.2 end_fraction: 0.7 } }"},
         DefaultsCase{

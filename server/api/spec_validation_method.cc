@@ -185,6 +185,13 @@ void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
   check.ZeroOrInRange(target.block_rows(), 1, 4096, "block_rows");
   check.ZeroOrInRange(target.block_cols(), 1, 4096, "block_cols");
   check.ZeroOrInRange(target.min_blocks(), 1, 1000000000, "min_blocks");
+  if (target.has_rewind()) {
+    const v1::Rewind& rewind = target.rewind();
+    check.InRightOpen(rewind.to_fraction(), 0, 1, "rewind.to_fraction");
+    const bool none = rewind.has_weights() && !rewind.weights() && rewind.has_learning_rate() &&
+                      !rewind.learning_rate();
+    check.That(!none, "rewind", "goes back with neither weights nor learning_rate: leave it out");
+  }
   if (target.has_batch_norm_batches()) {
     check.InRange(target.batch_norm_batches(), 0, 100000, "batch_norm_batches");
   }

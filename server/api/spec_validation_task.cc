@@ -99,6 +99,30 @@ void RefuseTraining(const v1::Task& task, FieldChecks* check) {
   check->That(!task.has_clip_gradient_norm(), "clip_gradient_norm", kWhy);
   check->That(!task.has_epochs(), "epochs", kWhy);
   check->That(!task.has_steps(), "steps", kWhy);
+  check->That(!task.has_distillation(), "distillation", kWhy);
+}
+
+void ValidateDistillation(const v1::Task& task, absl::string_view path,
+                          FieldViolations* violations) {
+  constexpr int kMostFeatures = 64;
+  const v1::Distillation& distillation = task.distillation();
+  FieldChecks check(path, violations);
+  if (distillation.has_weight()) check.InClosed(distillation.weight(), 0, 1, "weight");
+  if (distillation.has_temperature()) {
+    check.InLeftOpen(distillation.temperature(), 0, 100, "temperature");
+    check.That(task.loss() != v1::Task::MEAN_SQUARED_ERROR, "temperature",
+               "is not read with MEAN_SQUARED_ERROR: leave it out");
+  }
+  check.That(distillation.features_size() <= kMostFeatures, "features",
+             absl::StrCat("must be at most ", kMostFeatures));
+  std::set<std::string> seen;
+  for (int i = 0; i < distillation.features_size(); ++i) {
+    const v1::DistilledFeature& feature = distillation.features(i);
+    FieldChecks feature_check(check.PathOf(absl::StrCat("features[", i, "]")), violations);
+    feature_check.That(!feature.value().empty(), "value", "must name a value of the model");
+    feature_check.That(seen.insert(feature.value()).second, "value", "is named twice");
+    if (feature.has_weight()) feature_check.InLeftOpen(feature.weight(), 0, 1e6, "weight");
+  }
 }
 
 void ValidateTraining(const v1::Task& task, absl::string_view path, FieldViolations* violations) {
@@ -107,6 +131,9 @@ void ValidateTraining(const v1::Task& task, absl::string_view path, FieldViolati
   ValidateLearningRate(task.learning_rate(), check.PathOf("learning_rate"), violations);
   if (task.has_clip_gradient_norm()) {
     check.That(task.clip_gradient_norm() > 0, "clip_gradient_norm", "must be above 0");
+  }
+  if (task.has_distillation()) {
+    ValidateDistillation(task, check.PathOf("distillation"), violations);
   }
   if (task.length_case() == v1::Task::kEpochs) check.InRange(task.epochs(), 1, 100000, "epochs");
   if (task.length_case() == v1::Task::kSteps) {

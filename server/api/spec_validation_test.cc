@@ -179,6 +179,17 @@ const RefusedCase kTaskCases[] = {
     {"AucOfManyClasses", "task { metrics: AUC }", "spec.task.metrics[0]"},
     {"AccuracyOfRegression", "task { loss: MEAN_SQUARED_ERROR metrics: ACCURACY }",
      "spec.task.metrics[0]"},
+    {"HeavyTeacher", "task { distillation { weight: 1.5 } }", "spec.task.distillation.weight"},
+    {"FreezingTeacher", "task { distillation { temperature: 0 } }",
+     "spec.task.distillation.temperature"},
+    {"TemperatureOfRegression", "task { loss: MEAN_SQUARED_ERROR distillation { temperature: 2 } }",
+     "spec.task.distillation.temperature"},
+    {"FeatureWithoutName", "task { distillation { features { weight: 1 } } }",
+     "spec.task.distillation.features[0].value"},
+    {"FeatureTwice", "task { distillation { features { value: 'h' } features { value: 'h' } } }",
+     "spec.task.distillation.features[1].value"},
+    {"FeatureWithoutWeight", "task { distillation { features { value: 'h' weight: 0 } } }",
+     "spec.task.distillation.features[0].weight"},
     {"UnspecifiedMetric", "task { metrics: METRIC_UNSPECIFIED }", "spec.task.metrics[0]"},
 };
 
@@ -264,6 +275,9 @@ const RefusedCase kMethodCases[] = {
     {"HugeBlockCols", "target { block_cols: 5000 }", "spec.target.block_cols"},
     {"UnknownBudget", "target { budget: 7 }", "spec.target.budget"},
     {"NegativeMinBlocks", "target { min_blocks: -1 }", "spec.target.min_blocks"},
+    {"RewindToTheEnd", "target { rewind { to_fraction: 1 } }", "spec.target.rewind.to_fraction"},
+    {"RewindOfNothing", "target { rewind { weights: false learning_rate: false } }",
+     "spec.target.rewind"},
     {"NegativeBatchNormBatches", "target { batch_norm_batches: -1 }",
      "spec.target.batch_norm_batches"},
     {"ScheduleOfNoSparsification",
@@ -348,8 +362,10 @@ TEST(SpecValidation, WhatOnlyTrainingReadsIsRefusedWhereTheMethodDoesNotTrain) {
   task->mutable_learning_rate()->set_base(0.1);
   task->set_clip_gradient_norm(1);
   task->set_epochs(3);
+  task->mutable_distillation();
   EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.optimizer", "spec.task.learning_rate",
-                                              "spec.task.clip_gradient_norm", "spec.task.epochs"));
+                                              "spec.task.clip_gradient_norm", "spec.task.epochs",
+                                              "spec.task.distillation"));
   task->set_steps(3);
   EXPECT_THAT(PathsRefused(spec), Contains("spec.task.steps"));
 }

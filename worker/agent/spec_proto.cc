@@ -257,10 +257,21 @@ absl::StatusOr<PrecisionSpec> ConvertPrecision(v1::Task::Precision precision) {
   }
 }
 
+DistillationSpec ConvertDistillation(const v1::Distillation& distillation) {
+  DistillationSpec out;
+  if (distillation.has_weight()) out.weight = distillation.weight();
+  if (distillation.has_temperature()) out.temperature = distillation.temperature();
+  for (const v1::DistilledFeature& feature : distillation.features()) {
+    out.features.push_back({feature.value(), feature.has_weight() ? feature.weight() : 1});
+  }
+  return out;
+}
+
 absl::Status ConvertTraining(const v1::Task& task, TaskSpec* out) {
   ASSIGN_OR_RETURN(out->optimizer, ConvertOptimizer(task.optimizer()));
   ASSIGN_OR_RETURN(out->learning_rate, ConvertLearningRate(task.learning_rate()));
   if (task.has_clip_gradient_norm()) out->clip_gradient_norm = task.clip_gradient_norm();
+  if (task.has_distillation()) out->distillation = ConvertDistillation(task.distillation());
   out->epochs = task.has_epochs() ? task.epochs() : 0;
   out->steps = task.has_steps() ? task.steps() : 0;
   if ((out->epochs > 0) == (out->steps > 0)) return UnknownValue("spec.task.length");
@@ -306,6 +317,13 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
   out.include_layers.assign(target.include_layers().begin(), target.include_layers().end());
   out.exclude_layers.assign(target.exclude_layers().begin(), target.exclude_layers().end());
   if (target.min_blocks() > 0) out.min_blocks = target.min_blocks();
+  if (target.has_rewind()) {
+    RewindSpec& rewind = out.rewind.emplace();
+    const v1::Rewind& given = target.rewind();
+    if (given.has_to_fraction()) rewind.to_fraction = given.to_fraction();
+    if (given.has_weights()) rewind.weights = given.weights();
+    if (given.has_learning_rate()) rewind.learning_rate = given.learning_rate();
+  }
   if (target.has_batch_norm_batches()) out.batch_norm_batches = target.batch_norm_batches();
   return out;
 }

@@ -113,12 +113,15 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
       " divide_by: 255 normalization { fitted { axis: CHANNEL } } }"
       "task { loss: BINARY_CROSS_ENTROPY optimizer { adamw { beta2: 0.95 } weight_decay: 0.1 }"
       " learning_rate { base: 0.01 warmup_steps: 7 step { factor: 0.5 milestones: 0.5 } }"
-      " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5 metrics: AUC metrics: LOG_LOSS"
+      " clip_gradient_norm: 3 batch_size: 64 steps: 99 seed: 5"
+      " distillation { weight: 0.25 temperature: 2 features { value: 'h' weight: 3 } }"
+      " metrics: AUC metrics: LOG_LOSS"
       " precision: BFLOAT16 }"
       "sequential_attention_pp { preset: PAPER_CRITEO schedule_constant: 8 clip_attention: false "
       "softmax: GLOBAL }"
       "target { sparsity: 0.9 block_rows: 8 block_cols: 1 budget: GLOBAL exclude_layers: 'fc*'"
-      " min_blocks: 1 batch_norm_batches: 0 } placement { threads: 1 }");
+      " min_blocks: 1 batch_norm_batches: 0 rewind { to_fraction: 0.2 weights: false } }"
+      " placement { threads: 1 }");
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(spec));
   EXPECT_EQ(job.model_path, "/m/model.onnx");
   const auto& csv = std::get<CsvSourceSpec>(job.data.train);
@@ -138,6 +141,12 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.task.learning_rate.warmup_steps, 7);
   EXPECT_THAT(job.task.learning_rate.step_milestones, ElementsAre(0.5));
   EXPECT_EQ(job.task.clip_gradient_norm, 3);
+  ASSERT_TRUE(job.task.distillation.has_value());
+  EXPECT_EQ(job.task.distillation->weight, 0.25);
+  EXPECT_EQ(job.task.distillation->temperature, 2);
+  ASSERT_EQ(job.task.distillation->features.size(), 1u);
+  EXPECT_EQ(job.task.distillation->features[0].value, "h");
+  EXPECT_EQ(job.task.distillation->features[0].weight, 3);
   EXPECT_EQ(job.task.steps, 99);
   EXPECT_EQ(job.task.epochs, 0);
   EXPECT_EQ(job.task.seed, 5);
@@ -151,6 +160,10 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(job.target->budget, PruningTargetSpec::Budget::kGlobal);
   EXPECT_EQ(job.target->block_cols, 1);
   EXPECT_EQ(job.target->batch_norm_batches, 0);
+  ASSERT_TRUE(job.target->rewind.has_value());
+  EXPECT_EQ(job.target->rewind->to_fraction, 0.2);
+  EXPECT_FALSE(job.target->rewind->weights);
+  EXPECT_TRUE(job.target->rewind->learning_rate);
   EXPECT_THAT(job.target->exclude_layers, ElementsAre("fc*"));
   EXPECT_EQ(job.threads, 1);
 }

@@ -91,6 +91,17 @@ struct LearningRateSpec {
   double final_fraction = 0;            // kCosine, kLinear.
 };
 
+// Learning from the model as given besides: see proto Distillation.
+struct DistillationSpec {
+  double weight = 0.5;
+  double temperature = 4;
+  struct Feature {
+    std::string value;
+    double weight = 1;
+  };
+  std::vector<Feature> features;
+};
+
 struct TaskSpec {
   LossSpec loss = LossSpec::kCrossEntropy;
   OptimizerSpec optimizer;
@@ -103,6 +114,7 @@ struct TaskSpec {
   uint64_t seed = 0;
   std::vector<MetricSpec> metrics;
   PrecisionSpec precision = PrecisionSpec::kFloat32;
+  std::optional<DistillationSpec> distillation;
 };
 
 // --- Method -----------------------------------------------------------------------------------
@@ -122,6 +134,13 @@ struct LatencyBudgetSpec {
   int64_t batch = 1;
 };
 
+// See proto Rewind.
+struct RewindSpec {
+  double to_fraction = 0.05;  // [0, 1).
+  bool weights = true;
+  bool learning_rate = true;
+};
+
 struct PruningTargetSpec {
   enum class Budget { kUniform, kGlobal };
   double sparsity = 0;  // (0, 1); not read where there is a latency budget.
@@ -133,6 +152,7 @@ struct PruningTargetSpec {
   std::vector<std::string> exclude_layers;
   int64_t min_blocks = 100;
   int64_t batch_norm_batches = 100;
+  std::optional<RewindSpec> rewind;
 };
 
 // --- The whole --------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   needs.batch = batch;
   needs.data_bytes = data_bytes;
   needs.prediction_bytes = prediction_bytes;
+  needs.teacher = spec.task.distillation.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
   for (const LayerChoice& choice : job->choices) {
     if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);

@@ -57,15 +57,15 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
     estimate.checkpoint = (1 + Moments(*needs.optimizer)) * given;
     estimate.blocks = BlockBytes(needs);
   }
+  if (needs.teacher) estimate.weights += 2 * given;  // Likewise.
+  int64_t inference = 0;
   for (const int index : inferred.live_nodes) {
     const Node& node = graph.nodes[index];
     const int64_t written = Bytes(inferred, node.outputs);
-    if (needs.optimizer.has_value()) {
-      estimate.activations += written;
-    } else {
-      estimate.activations = std::max(estimate.activations, written + Bytes(inferred, node.inputs));
-    }
+    if (needs.optimizer.has_value()) estimate.activations += written;
+    inference = std::max(inference, written + Bytes(inferred, node.inputs));
   }
+  if (needs.teacher || !needs.optimizer.has_value()) estimate.activations += inference;
   return estimate;
 }
 

@@ -155,6 +155,17 @@ class JobRun {
     if (!std::exchange(key_announced_, true)) observer_->OnDeterminismKey(*key_);
   }
 
+  // The dense comparison learns from labels alone.
+  absl::StatusOr<std::unique_ptr<TrainingLoop>> NewLoop(std::unique_ptr<Method> method,
+                                                        bool dense_comparison) {
+    TaskSpec task = spec_.task;
+    std::optional<RewindSpec> rewind;
+    if (dense_comparison) task.distillation.reset();
+    if (!dense_comparison && spec_.target.has_value()) rewind = spec_.target->rewind;
+    return TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, task,
+                                std::move(method), TrainingPlan().break_evens, rewind);
+  }
+
   // A training, run to its end and measured.
   struct Trained {
     std::unique_ptr<TrainingLoop> loop;
@@ -163,9 +174,7 @@ class JobRun {
   absl::StatusOr<Trained> Train(bool dense_comparison) {
     Trained trained;
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
-    ASSIGN_OR_RETURN(trained.loop,
-                     TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
-                                          std::move(method), TrainingPlan().break_evens));
+    ASSIGN_OR_RETURN(trained.loop, NewLoop(std::move(method), dense_comparison));
     TrainingLoop& loop = *trained.loop;
     // A comparison leaves them for the training after it.
     if (!dense_comparison) RETURN_IF_ERROR(loop.store()->DropWeightsOf(&job_.graph));
@@ -290,9 +299,7 @@ class JobRun {
     constexpr int64_t kSteps = 5;
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
     phases_ = method->plan().phases();
-    ASSIGN_OR_RETURN(const auto loop,
-                     TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, spec_.task,
-                                          std::move(method), TrainingPlan().break_evens));
+    ASSIGN_OR_RETURN(const auto loop, NewLoop(std::move(method), /*dense_comparison=*/false));
     FindKey(loop->program());
     absl::Duration fastest = absl::InfiniteDuration();
     while (loop->next_step() < std::min(kSteps, loop->total_steps())) {

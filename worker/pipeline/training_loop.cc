@@ -24,6 +24,14 @@ Tensor VectorTensor(const float* values, int64_t size) {
   return tensor;
 }
 
+absl::Status CheckRewind(int64_t step, const PhasePlan& plan) {
+  const Phase& last = plan.phases().back();
+  if (step <= last.begin) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("spec.target.rewind.to_fraction means step ", step,
+                                                 ", after the last phase has begun, at step ",
+                                                 last.begin, ": go back further, or prune later"));
+}
+
 }  // namespace
 
 StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers)
@@ -60,7 +68,8 @@ absl::Span<float> StoreLayerTensors::MutableEffectiveWeights(int index) {
 
 absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
     const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
-    std::unique_ptr<Method> method, BreakEvenDensities break_evens) {
+    std::unique_ptr<Method> method, BreakEvenDensities break_evens,
+    std::optional<RewindSpec> rewind) {
   CHECK(backend->host_accessible()) << "training state is read by the host";
   auto loop = std::unique_ptr<TrainingLoop>(new TrainingLoop());
   loop->train_ = &train;
@@ -70,6 +79,8 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
   loop->break_evens_ = std::move(break_evens);
   loop->learning_rate_ = LearningRateScheduleOf(task.learning_rate, loop->total_steps());
   RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
+  loop->rewind_ = rewind;
+  if (rewind.has_value()) RETURN_IF_ERROR(CheckRewind(loop->RewindStep(), loop->method_->plan()));
   RETURN_IF_ERROR(loop->Attach(graph, backend, task));
   RETURN_IF_ERROR(loop->CreateOptimizer(task));
   LoaderOptions options;
@@ -96,7 +107,13 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
   program_options_.batch = std::min(task.batch_size, train_->size());
   program_options_.loss = LossKindOf(task.loss);
   program_options_.seed = task.seed;
+  if (task.distillation.has_value()) {
+    LearnFromTeacher(*task.distillation, task.loss, &program_options_);
+  }
   RETURN_IF_ERROR(BuildProgram());
+  if (task.distillation.has_value()) {
+    ASSIGN_OR_RETURN(teacher_, Teacher::Create(graph, backend, *program_));
+  }
   RETURN_IF_ERROR(CheckOutputPerExample(graph, *program_));
   if (!layers_.empty()) {
     ASSIGN_OR_RETURN(scaling_, BlockScaling::Create(store_.get()));
@@ -160,33 +177,75 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
   CHECK_LT(next_step_, total_steps());
   const StepActions actions = method_->BeginStep(next_step_, *tensors_);
   if (actions.reset_optimizer) optimizer_->Reset();
+  RememberOrRewind(actions);
   ApplyScales();
   RETURN_IF_ERROR(FitProgram(actions));
   FeedBatch(loader_->Next(), *program_);
+  if (teacher_ != nullptr) teacher_->Teach(*program_);
   program_->set_step(static_cast<uint64_t>(next_step_));
   program_->ForwardBackward();
   StepResult result;
   result.loss = program_->loss();
   result.changed_blocks = actions.changed_blocks;
   if (!std::isfinite(result.loss)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "training diverged: the loss is ", result.loss, " at step ", next_step_, " of ",
-        total_steps(), ", learning rate ", LearningRateAt(learning_rate_, next_step_),
-        ": lower spec.task.learning_rate.base, add warm-up steps, set "
-        "spec.task.clip_gradient_norm, or normalize the data"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("training diverged: the loss is ", result.loss, " at step ", next_step_,
+                     " of ", total_steps(), ", learning rate ", LearningRateNow(),
+                     ": lower spec.task.learning_rate.base, add warm-up steps, set "
+                     "spec.task.clip_gradient_norm, or normalize the data"));
   }
   method_->AfterBackward(*tensors_);
   if (actions.hold_weights) {
     scaling_->ComputeInnerProducts();
     SendInnerProducts();
   } else {
-    const double learning_rate = LearningRateAt(learning_rate_, next_step_);
+    const double learning_rate = LearningRateNow();
     Update(static_cast<float>(learning_rate));
     method_->AfterUpdate(learning_rate, *tensors_);
   }
   result.phase_ended = method_->plan().At(next_step_).phase.end() == next_step_ + 1;
   ++next_step_;
   return result;
+}
+
+int64_t TrainingLoop::RewindStep() const {
+  return static_cast<int64_t>(rewind_->to_fraction * static_cast<double>(total_steps()));
+}
+
+void TrainingLoop::RememberOrRewind(const StepActions& actions) {
+  if (!rewind_.has_value()) return;
+  if (rewind_->weights && next_step_ == RewindStep()) {
+    optimizer_->SettleRows();
+    for (const Parameter& parameter : store_->parameters()) {
+      remembered_.insert_or_assign(parameter.name, VectorTensor(parameter.value, parameter.size));
+    }
+  }
+  if (!actions.settled_until.has_value() || next_step_ <= RewindStep()) return;
+  if (rewind_->weights) {
+    optimizer_->SettleRows();  // None may have updates to catch up with.
+    for (const Parameter& parameter : store_->parameters()) {
+      const absl::Span<const float> values = remembered_.at(parameter.name).span<float>();
+      std::copy(values.begin(), values.end(), parameter.value);
+    }
+    store_->MarkChanged();
+    optimizer_->Reset();
+    // Nothing goes back any more.
+    if (*actions.settled_until == total_steps()) remembered_.clear();
+  }
+  rewound_at_ = next_step_;
+  rewound_until_ = *actions.settled_until;
+}
+
+// The steps from the one gone back to on, at the pace at which they fit in what there is.
+double TrainingLoop::LearningRateNow() const {
+  int64_t step = next_step_;
+  if (rewound_at_ >= 0 && rewind_->learning_rate) {
+    const double pace = static_cast<double>(total_steps() - RewindStep()) /
+                        static_cast<double>(rewound_until_ - rewound_at_);
+    const auto passed = static_cast<double>(next_step_ - rewound_at_);
+    step = std::min(total_steps() - 1, RewindStep() + static_cast<int64_t>(passed * pace));
+  }
+  return LearningRateAt(learning_rate_, step);
 }
 
 void TrainingLoop::ApplyScales() {
@@ -294,6 +353,13 @@ MethodState TrainingLoop::Save() const {
   for (auto& [name, tensor] : method_->Save()) {
     state.emplace(absl::StrCat("method/", name), tensor.Clone());
   }
+  for (const auto& [name, values] : remembered_) {
+    state.emplace(absl::StrCat("remembered/", name), values.Clone());
+  }
+  if (rewind_.has_value()) {
+    state.emplace("rewound",
+                  Tensor::FromVector<int64_t>(Shape({2}), {rewound_at_, rewound_until_}));
+  }
   state.emplace("steps", Tensor::FromVector<int64_t>(Shape({2}), {next_step_, optimizer.steps}));
   return state;
 }
@@ -335,11 +401,32 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
     std::copy(values->data<float>(), values->data<float>() + parameter.size, parameter.value);
   }
   store_->MarkChanged();
+  RETURN_IF_ERROR(LoadRewind(state));
   RETURN_IF_ERROR(optimizer_->Load(optimizer));
   RETURN_IF_ERROR(method_->Load(method));
   next_step_ = step;
   loader_->Seek(step / batches_per_epoch(), step % batches_per_epoch());
   RefreshScaledWeights();
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::LoadRewind(const MethodState& state) {
+  if (!rewind_.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Tensor* rewound, FindState(state, "rewound", DType::kInt64, 2));
+  rewound_at_ = rewound->data<int64_t>()[0];
+  rewound_until_ = rewound->data<int64_t>()[1];
+  const bool is_over = rewound_until_ == total_steps();
+  ASSIGN_OR_RETURN(const Tensor* steps, FindState(state, "steps", DType::kInt64, 2));
+  remembered_.clear();
+  if (!rewind_->weights || is_over || steps->data<int64_t>()[0] <= RewindStep()) {
+    return absl::OkStatus();
+  }
+  for (const Parameter& parameter : store_->parameters()) {
+    ASSIGN_OR_RETURN(const Tensor* values,
+                     FindState(state, absl::StrCat("remembered/", parameter.name), DType::kFloat32,
+                               parameter.size));
+    remembered_.emplace(parameter.name, values->Clone());
+  }
   return absl::OkStatus();
 }
 

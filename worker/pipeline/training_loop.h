@@ -2,7 +2,9 @@
 #define TOPIARY_WORKER_PIPELINE_TRAINING_LOOP_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "worker/model/graph.h"
 #include "worker/pipeline/gradient_norm.h"
 #include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/teacher.h"
 #include "worker/prune/block_skipping.h"
 #include "worker/prune/method.h"
 
@@ -51,13 +54,13 @@ class TrainingLoop {
  public:
   // The weights of `graph` are where training starts. `graph`, `backend` (host-accessible) and
   // `train` outlive the last step. The method must plan TotalSteps() of the data. `break_evens` are
-  // of LayerUse::kTraining.
-  // Errors as Program::Build() and ParameterStore::Create().
-  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(const Graph& graph, Backend* backend,
-                                                              const Dataset& train,
-                                                              const TaskSpec& task,
-                                                              std::unique_ptr<Method> method,
-                                                              BreakEvenDensities break_evens);
+  // of LayerUse::kTraining. Where the task distills, the teacher is `graph` as it is now.
+  // Errors as Program::Build() and ParameterStore::Create(); INVALID_ARGUMENT where `rewind` goes
+  // back to a step after the last phase has begun.
+  static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(
+      const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
+      std::unique_ptr<Method> method, BreakEvenDensities break_evens,
+      std::optional<RewindSpec> rewind = {});
 
   // The step to be run next; total_steps() when training is over.
   int64_t next_step() const { return next_step_; }
@@ -107,6 +110,12 @@ class TrainingLoop {
   absl::Status LeaveOut(SparseWeights weights);
   void ApplyScales();
   void RefreshScaledWeights();
+  // What `rewind_` asks for before the step of `actions` is run.
+  void RememberOrRewind(const StepActions& actions);
+  double LearningRateNow() const;
+  // The step that `rewind_` goes back to.
+  int64_t RewindStep() const;
+  absl::Status LoadRewind(const MethodState& state);
   void SendInnerProducts();
   void Update(float learning_rate);
 
@@ -116,6 +125,12 @@ class TrainingLoop {
   uint64_t seed_ = 0;
   double clip_norm_ = 0;  // 0: none.
   LearningRateSchedule learning_rate_;
+  std::optional<RewindSpec> rewind_;
+  // Weights and statistics of the step to go back to, by name; empty before it.
+  std::map<std::string, Tensor> remembered_;
+  // The steps for which the schedule of the learning rate runs again from that step on.
+  int64_t rewound_at_ = -1;  // -1: none yet.
+  int64_t rewound_until_ = -1;
   std::unique_ptr<Method> method_;
   std::unique_ptr<ParameterStore> store_;
   std::unique_ptr<StoreLayerTensors> tensors_;
@@ -123,6 +138,7 @@ class TrainingLoop {
   BreakEvenDensities break_evens_;
   ProgramOptions program_options_;
   std::unique_ptr<Program> program_;
+  std::unique_ptr<Teacher> teacher_;           // Null where there is none.
   int fitted_phase_ = -1;                      // For which FitProgram() last looked; -1: none.
   std::unique_ptr<BlockScaling> scaling_;      // Null where nothing is pruned.
   std::unique_ptr<TrainedGradientNorm> norm_;  // Null where nothing is clipped.

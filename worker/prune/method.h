@@ -59,6 +59,9 @@ struct StepActions {
   // The step only measures: gradients are made and handed to EndStep(), and nothing is updated.
   bool hold_weights = false;
   int64_t changed_blocks = 0;  // Blocks that left or joined the support.
+  // From this step on the support stays as it is, to the end or for a round: where rewinding goes
+  // back. The step before which it changes again, or the end of the run.
+  std::optional<int64_t> settled_until;
 };
 
 // Trainable state of a method, updated by the optimizer along with the weights. The memory is

@@ -45,8 +45,24 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
       if (at.first) actions.changed_blocks = Select(1, /*from_all=*/false, tensors);
       break;
   }
+  actions.settled_until = SettledUntil(at, step, actions.changed_blocks);
   RefreshScales();
   return actions;
+}
+
+std::optional<int64_t> PhasedMethod::SettledUntil(const PhasePosition& at, int64_t step,
+                                                  int64_t changed) const {
+  const int64_t end = plan_.total_steps();
+  const bool last_phase = at.phase.kind == PhaseKind::kSparse && at.phase.end() == end;
+  if (!options_.in_rounds) return last_phase && at.first ? std::optional(end) : std::nullopt;
+  if (changed == 0) return std::nullopt;
+  int64_t until = step + 1;
+  constexpr double kAnyTarget = 0.5;
+  const double sparsity = SparsityAt(kAnyTarget, at.t);
+  while (until < at.phase.end() && SparsityAt(kAnyTarget, plan_.At(until).t) == sparsity) {
+    ++until;
+  }
+  return until == at.phase.end() ? end : until;
 }
 
 bool PhasedMethod::SelectsAt(const PhasePosition& at, int64_t step) const {

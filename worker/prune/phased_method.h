@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PRUNE_PHASED_METHOD_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +23,8 @@ struct PhasedOptions {
   bool reset_optimizer_at_phases = false;
   // In a sparsify phase a pruned block returns where its score has come to be among the best.
   bool blocks_return = false;
+  // A sparsify phase prunes in rounds: between two of them its curve is flat.
+  bool in_rounds = false;
   // A block that a dense phase revives starts at 0, and not at the values that it was pruned with.
   bool restart_at_zero = false;
 
@@ -90,6 +93,8 @@ class PhasedMethod : public Method {
 
  private:
   int64_t ReviveAll(LayerTensors& tensors);
+  // StepActions::settled_until of step `step`, in which `changed` blocks went.
+  std::optional<int64_t> SettledUntil(const PhasePosition& at, int64_t step, int64_t changed) const;
 
   const PhasedOptions options_;
   const PhasePlan plan_;

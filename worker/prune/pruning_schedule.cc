@@ -54,6 +54,7 @@ PhasedOptions PhasedOptionsOf(const PruningSchedule& schedule, const PruningTarg
   PhasedOptions options = PhasedOptions::For(target);
   // A round may begin at any step; within one nothing goes and nothing is read.
   const bool iterative = schedule.schedule == PruningSchedule::Schedule::kIterative;
+  options.in_rounds = iterative;
   options.refresh_steps = iterative ? 1 : schedule.refresh_steps;
   return options;
 }
