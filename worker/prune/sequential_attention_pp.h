@@ -14,7 +14,8 @@
 
 namespace topiary {
 
-// Where the paper is silent, and why these are the defaults: docs/algorithms.md.
+// Where the paper is silent, and why these are the defaults:
+// docs/methods/sequential_attention_pp.md.
 struct SequentialAttentionPlusPlusOptions {
   // Empty: the preset "single".
   std::vector<PhaseShare> phases;
