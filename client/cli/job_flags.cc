@@ -69,6 +69,14 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command->add_option("--min-blocks", flags->min_blocks, "Layers of fewer blocks stay dense [100]")
       ->group(group);
   command
+      ->add_option("--structure", flags->structure,
+                   "Instead of blocks: channels, neurons, heads, embedding_dimensions")
+      ->group(group);
+  command
+      ->add_option("--min-candidates", flags->min_candidates,
+                   "Groups of fewer channels, neurons or heads stay as they are [2]")
+      ->group(group);
+  command
       ->add_option("--preset", flags->preset,
                    "Phases of sequential_attention_pp: single, paper_imagenet, paper_criteo "
                    "[single]; of ac_dc: paper_imagenet, paper_cifar10 [paper_imagenet]")

@@ -38,6 +38,8 @@ struct JobFlags {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::optional<int32_t> min_blocks;
+  std::string structure;  // channels, neurons, heads, embedding_dimensions
+  std::optional<int32_t> min_candidates;
   std::string softmax;  // layer, global
   std::string preset;   // single, paper_imagenet, paper_criteo, paper_cifar10
 

@@ -150,6 +150,18 @@ absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
                                {{"uniform", Target::UNIFORM}, {"global", Target::GLOBAL}}));
     spec->mutable_target()->set_budget(budget);
   }
+  if (!flags.structure.empty()) {
+    using Target = v1::PruningTarget;
+    ASSIGN_OR_RETURN(
+        const Target::Structure structure,
+        Choose<Target::Structure>("--structure", flags.structure,
+                                  {{"channels", Target::CHANNELS},
+                                   {"neurons", Target::NEURONS},
+                                   {"heads", Target::HEADS},
+                                   {"embedding_dimensions", Target::EMBEDDING_DIMENSIONS}}));
+    spec->mutable_target()->set_structure(structure);
+  }
+  IfGiven(flags.min_candidates, [&](int32_t x) { spec->mutable_target()->set_min_candidates(x); });
   for (const std::string& pattern : flags.include) {
     spec->mutable_target()->add_include_layers(pattern);
   }

@@ -76,6 +76,12 @@ INSTANTIATE_TEST_SUITE_P(
                  },
                  "target { sparsity: 0.9 block_rows: 8 block_cols: 4 budget: GLOBAL "
                  "exclude_layers: 'fc*' min_blocks: 1 }"},
+        FlagCase{"Structure",
+                 [](JobFlags* f) {
+                   f->structure = "embedding_dimensions";
+                   f->min_candidates = 8;
+                 },
+                 "target { structure: EMBEDDING_DIMENSIONS min_candidates: 8 }"},
         FlagCase{"LatencyBudget",
                  [](JobFlags* f) {
                    f->latency_ratio = 0.25;

@@ -146,15 +146,23 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
   SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
 }
 
+bool HasStructure(const v1::PruningTarget& target) {
+  return target.structure() != v1::PruningTarget::STRUCTURE_UNSPECIFIED;
+}
+
 void FillTarget(v1::PruningTarget* target) {
-  SET_IF_ZERO(target, block_rows, 16);
-  SET_IF_ZERO(target, block_cols, 16);
+  if (HasStructure(*target)) {
+    SET_IF_ZERO(target, min_candidates, 2);
+  } else {
+    SET_IF_ZERO(target, block_rows, 16);
+    SET_IF_ZERO(target, block_cols, 16);
+    SET_IF_ZERO(target, min_blocks, 100);
+  }
   if (target->has_latency()) {
     SET_IF_ZERO(target->mutable_latency(), batch_size, 1);
   } else {
     SET_IF_ZERO(target, budget, v1::PruningTarget::UNIFORM);
   }
-  SET_IF_ZERO(target, min_blocks, 100);
   SET_IF_ABSENT(target, batch_norm_batches, 100);
   if (target->has_rewind()) {
     SET_IF_ABSENT(target->mutable_rewind(), to_fraction, 0.05);
@@ -202,7 +210,7 @@ void FillMethod(v1::CompressionSpec* spec) {
   if (prunes) FillTarget(spec->mutable_target());
   const bool trains = !spec->has_evaluate() && !spec->has_benchmark();
   SET_IF_ABSENT(spec->mutable_outputs(), onnx, trains);
-  SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes);
+  SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes && !HasStructure(spec->target()));
   FillLatency(spec->has_benchmark() ? 64 : spec->task().batch_size(), spec->mutable_outputs());
   if (spec->target().has_latency()) {
     AddLatencyBatch(spec->target().latency().batch_size(), spec->mutable_outputs());

@@ -81,6 +81,9 @@ INSTANTIATE_TEST_SUITE_P(
                         placement { device: CPU }
                         retry { max_attempts: 3 initial_backoff { seconds: 1 }
                                 maximum_backoff { seconds: 60 } })"},
+        DefaultsCase{"Structure", "target { sparsity: 0.5 structure: HEADS }",
+                     R"(target { min_candidates: 2 budget: UNIFORM batch_norm_batches: 100 }
+                        outputs { onnx: true block_sparse: false })"},
         DefaultsCase{"AdamW", "target { sparsity: 0.5 } task { optimizer { adamw {} } }",
                      R"(task { optimizer { adamw { beta1: 0.9 beta2: 0.999 epsilon: 1e-8 }
                                            weight_decay: 0.01 }

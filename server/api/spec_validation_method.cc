@@ -168,6 +168,28 @@ void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldCh
   }
 }
 
+// Blocks or a structure, not a part of each.
+void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
+  if (target.structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED) {
+    check->That(target.min_candidates() == 0, "min_candidates",
+                "needs a structure: blocks have min_blocks");
+    return;
+  }
+  constexpr absl::string_view kNoBlocks = "must be left out with a structure, which has no blocks";
+  check->That(target.block_rows() == 0, "block_rows", kNoBlocks);
+  check->That(target.block_cols() == 0, "block_cols", kNoBlocks);
+  check->That(target.min_blocks() == 0, "min_blocks",
+              "must be left out with a structure: use min_candidates");
+  check->That(!target.has_latency(), "latency", "must be left out with a structure");
+  check->ZeroOrInRange(target.min_candidates(), 1, 1000000000, "min_candidates");
+}
+
+bool PrunesStructures(const v1::CompressionSpec& spec) {
+  return spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET ||
+         spec.has_sequential_attention_pp() || spec.has_magnitude() || spec.has_movement() ||
+         spec.has_snip() || spec.has_ac_dc() || spec.has_random();
+}
+
 void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -192,6 +214,7 @@ void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
                       !rewind.learning_rate();
     check.That(!none, "rewind", "goes back with neither weights nor learning_rate: leave it out");
   }
+  ValidateStructure(target, &check);
   if (target.has_batch_norm_batches()) {
     check.InRange(target.batch_norm_batches(), 0, 100000, "batch_norm_batches");
   }
@@ -227,6 +250,9 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
   check.That(!outputs.onnx() || trains, "onnx", "the method makes no model");
   check.That(!(outputs.block_sparse() && !Prunes(spec)), "block_sparse",
              "needs a method that prunes");
+  check.That(!outputs.block_sparse() ||
+                 spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED,
+             "block_sparse", "a structure has no blocks: outputs.onnx has the narrower model");
   check.That(!outputs.keep_checkpoint() || trains, "keep_checkpoint",
              "the method writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
@@ -270,6 +296,11 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   }
   if (Prunes(spec)) {
     ValidateTarget(spec.target(), check.PathOf("target"), violations);
+    check.That(spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED ||
+                   PrunesStructures(spec),
+               "target.structure",
+               "the method prunes blocks only: use sequential_attention_pp, magnitude, movement, "
+               "snip, ac_dc or random");
   } else {
     check.That(!spec.has_target(), "target", "the method prunes nothing: leave target out");
   }

@@ -294,6 +294,23 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
   return out;
 }
 
+absl::StatusOr<std::optional<Structure>> ConvertStructure(v1::PruningTarget::Structure structure) {
+  switch (structure) {
+    case v1::PruningTarget::STRUCTURE_UNSPECIFIED:
+      return std::nullopt;
+    case v1::PruningTarget::CHANNELS:
+      return Structure::kChannels;
+    case v1::PruningTarget::NEURONS:
+      return Structure::kNeurons;
+    case v1::PruningTarget::HEADS:
+      return Structure::kHeads;
+    case v1::PruningTarget::EMBEDDING_DIMENSIONS:
+      return Structure::kEmbeddingDimensions;
+    default:
+      return UnknownValue("spec.target.structure");
+  }
+}
+
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
   PruningTargetSpec out;
   out.sparsity = target.sparsity();
@@ -324,8 +341,14 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
     if (given.has_weights()) rewind.weights = given.weights();
     if (given.has_learning_rate()) rewind.learning_rate = given.learning_rate();
   }
+  ASSIGN_OR_RETURN(out.structure, ConvertStructure(target.structure()));
+  if (target.min_candidates() > 0) out.min_candidates = target.min_candidates();
   if (target.has_batch_norm_batches()) out.batch_norm_batches = target.batch_norm_batches();
   return out;
+}
+
+bool PrunesBlocks(const v1::CompressionSpec& spec) {
+  return spec.has_target() && spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED;
 }
 
 OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
@@ -333,7 +356,7 @@ OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
   const bool trains = !spec.has_evaluate() && !spec.has_benchmark();
   OutputsSpec out;
   out.onnx = outputs.has_onnx() ? outputs.onnx() : trains;
-  out.block_sparse = outputs.has_block_sparse() ? outputs.block_sparse() : spec.has_target();
+  out.block_sparse = outputs.has_block_sparse() ? outputs.block_sparse() : PrunesBlocks(spec);
   out.keep_checkpoint = outputs.keep_checkpoint();
   out.train_dense_comparison = outputs.train_dense_comparison();
   out.latency_batches.assign(outputs.latency_batch_sizes().begin(),

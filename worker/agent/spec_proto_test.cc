@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "common/status_matchers.h"
 
 namespace topiary {
@@ -307,6 +308,29 @@ TEST(ConvertSpec, TakesOverALatencyBudgetAndThatItIsADryRun) {
   EXPECT_TRUE(job.dry_run);
 }
 
+TEST(ConvertSpec, TakesOverAStructure) {
+  ASSERT_OK_AND_ASSIGN(
+      const JobSpec job,
+      Convert(Complete("random {} target { sparsity: 0.5 structure: HEADS min_candidates: 4 }")));
+  EXPECT_EQ(job.target->structure, Structure::kHeads);
+  EXPECT_EQ(job.target->min_candidates, 4);
+  EXPECT_FALSE(job.outputs.block_sparse);
+  ASSERT_OK_AND_ASSIGN(const JobSpec blocks,
+                       Convert(Complete("random {} target { sparsity: 0.5 }")));
+  EXPECT_FALSE(blocks.target->structure.has_value());
+}
+
+// A new value is in the table of the conversion, not forgotten there.
+TEST(ConvertSpec, KnowsEveryStructure) {
+  const auto* values = v1::PruningTarget::Structure_descriptor();
+  for (int i = 1; i < values->value_count(); ++i) {
+    const std::string name(values->value(i)->name());
+    ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                         Convert(Complete("random {} target { structure: " + name + " }")));
+    EXPECT_EQ(StructureName(*job.target->structure), absl::AsciiStrToLower(name));
+  }
+}
+
 TEST(ConvertSpec, ABenchmarkHasNoData) {
   v1::CompressionSpec spec = Complete("benchmark {} outputs { latency_batch_sizes: [1, 8] }");
   spec.clear_data();
@@ -390,6 +414,11 @@ INSTANTIATE_TEST_SUITE_P(
                 s->mutable_target()->set_budget(static_cast<v1::PruningTarget::Budget>(99));
               },
               "spec.target.budget"},
+        Newer{"Structure",
+              [](v1::CompressionSpec* s) {
+                s->mutable_target()->set_structure(static_cast<v1::PruningTarget::Structure>(99));
+              },
+              "spec.target.structure"},
         Newer{"Normalization",
               [](v1::CompressionSpec* s) { s->mutable_data()->mutable_normalization(); },
               "spec.data.normalization"}),

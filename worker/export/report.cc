@@ -49,10 +49,20 @@ Json SparsityJson(const JobReport& report) {
                                  {"batch", report.latency_requested->batch}};
   }
   json["reached"] = SparsityReached(report.layers);
-  if (report.block.has_value()) {
-    json["block"] = {report.block->first, report.block->second};
-    json["budget"] = report.budget;
+  if (report.block.has_value()) json["block"] = {report.block->first, report.block->second};
+  if (!report.structure.empty()) json["structure"] = report.structure;
+  if (!report.budget.empty()) json["budget"] = report.budget;
+  return json;
+}
+
+Json ToJson(const GroupReport& group) {
+  Json json = {{"name", group.name}};
+  if (group.candidates > 0) {
+    json["candidates"] = group.candidates;
+    json["live"] = group.live;
   }
+  json["weights"] = group.weights;
+  if (!group.dense_reason.empty()) json["dense_reason"] = group.dense_reason;
   return json;
 }
 
@@ -156,6 +166,7 @@ std::string ReportJson(const JobReport& report) {
   if (!report.dense_metrics.empty()) json["metrics"]["dense"] = ToJson(report.dense_metrics);
   if (!report.pruned_metrics.empty()) json["metrics"]["pruned"] = ToJson(report.pruned_metrics);
   json["sparsity"] = SparsityJson(report);
+  for (const GroupReport& group : report.groups) json["groups"].push_back(ToJson(group));
   json["layers"] = Json::array();
   for (const LayerReport& layer : report.layers) json["layers"].push_back(ToJson(layer));
   json["phases"] = Json::array();

@@ -13,7 +13,7 @@
 
 namespace topiary {
 
-// One weight of a Gemm, MatMul or Conv.
+// One weight of a Gemm, MatMul or Conv, or an embedding table where tables are pruned.
 struct LayerReport {
   std::string name;
   std::string node;
@@ -24,7 +24,8 @@ struct LayerReport {
   int64_t cols = 0;  // Along the outputs.
   int64_t elements = 0;
   int64_t zero_elements = 0;
-  // Of the layer's partition; 0 where nothing was to be pruned at all (dense, evaluate).
+  // Of the layer's partition; 0 where nothing was to be pruned at all (dense, evaluate), or no
+  // blocks but a structure.
   int64_t blocks_total = 0;
   int64_t blocks_live = 0;
   bool pruned = false;
@@ -40,6 +41,15 @@ struct LayerReport {
   double sparsity() const {
     return elements == 0 ? 0 : static_cast<double>(zero_elements) / static_cast<double>(elements);
   }
+};
+
+// Candidates of a structure that are chosen among each other.
+struct GroupReport {
+  std::string name;
+  int64_t candidates = 0;
+  int64_t live = 0;
+  std::vector<std::string> weights;  // That have elements of candidates.
+  std::string dense_reason;          // Why none is pruned; empty: they are.
 };
 
 struct PhaseReport {
@@ -158,6 +168,8 @@ struct JobReport {
   std::optional<LatencyBudgetReport> latency_requested;  // Instead of a sparsity.
   std::optional<std::pair<int64_t, int64_t>> block;      // rows, cols.
   std::string budget;
+  std::string structure;            // Empty: blocks are pruned.
+  std::vector<GroupReport> groups;  // Of a structure.
   std::vector<LayerReport> layers;
   std::vector<PhaseReport> phases;
   std::vector<HistoryEntry> history;

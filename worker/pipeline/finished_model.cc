@@ -56,6 +56,7 @@ LayerReport DescribeLayer(const Graph& graph, const PrunableLayer& layer) {
 std::vector<PrunedWeight> PrunedWeightsOf(const Method& method) {
   std::vector<PrunedWeight> pruned;
   for (size_t i = 0; i < method.layers().size(); ++i) {
+    if (method.layers()[i].group != nullptr) continue;
     pruned.push_back({method.layers()[i].partition, method.support(static_cast<int>(i))});
   }
   return pruned;

@@ -16,7 +16,8 @@
 
 namespace topiary {
 
-// The support of each layer of `method`, as the block-compressed file wants it.
+// The support of each layer of `method` that is cut in blocks, as the block-compressed file wants
+// it.
 std::vector<PrunedWeight> PrunedWeightsOf(const Method& method);
 
 // A copy of `graph` with the effective weights of `store` (scales folded in) and its running

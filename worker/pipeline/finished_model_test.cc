@@ -157,6 +157,17 @@ TEST(MemoryEstimate, GrowsWithTheBatchAndKnowsTheOptimizer) {
   EXPECT_GT(one.activations, 2 * 8 * 36 * 4);
 }
 
+TEST(MemoryEstimate, ATeacherIsASecondModel) {
+  const Graph graph = ConvGraph();
+  MemoryNeeds needs;
+  needs.optimizer = OptimizerKind::kSgd;
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate alone, EstimateMemory(graph, needs));
+  needs.teacher = true;
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate taught, EstimateMemory(graph, needs));
+  EXPECT_EQ(taught.weights - alone.weights, alone.weights / 2) << "2 of 4 copies";
+  EXPECT_GT(taught.activations, alone.activations);
+}
+
 TEST(MemoryEstimate, AnEvaluationKeepsLessThanATraining) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate training,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/prune/method_registry.h"
+#include "worker/prune/structure.h"
 
 namespace topiary {
 
@@ -151,6 +152,8 @@ struct PruningTargetSpec {
   std::vector<std::string> include_layers;  // "*" and "?" patterns.
   std::vector<std::string> exclude_layers;
   int64_t min_blocks = 100;
+  std::optional<Structure> structure;  // In place of blocks.
+  int64_t min_candidates = 2;
   int64_t batch_norm_batches = 100;
   std::optional<RewindSpec> rewind;
 };

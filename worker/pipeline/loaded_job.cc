@@ -13,6 +13,7 @@
 #include "worker/model/onnx_import.h"
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/memory_estimate.h"
+#include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/task.h"
 #include "worker/prune/dense_method.h"
 #include "worker/prune/method_registry.h"
@@ -42,7 +43,15 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
     return absl::InvalidArgumentError("spec.target is missing: the method needs a sparsity");
   }
   ASSIGN_OR_RETURN(const std::set<std::string> trainable, TrainableWeights(job->graph));
-  ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, PruningTargetOf(*spec.target)));
+  const PruningTarget target = PruningTargetOf(*spec.target);
+  if (!target.structure.has_value()) {
+    ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, target));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target));
+  for (const auto& [table, elements] : TablesOf(job->groups, job->graph)) {
+    job->all_elements += elements;
+  }
   return absl::OkStatus();
 }
 
@@ -82,6 +91,9 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
   for (const LayerChoice& choice : job->choices) {
     if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);
+  }
+  for (const GroupChoice& choice : job->groups) {
+    if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);
   }
   ASSIGN_OR_RETURN(job->memory, EstimateMemory(job->graph, needs));
   return CheckMemoryLimit(job->memory, spec.memory_limit_bytes);
@@ -125,6 +137,10 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const 
   for (const LayerChoice& choice : job.choices) {
     if (choice.partition != nullptr)
       layers.push_back({choice.layer.weight, choice.partition, choice.sparsity});
+  }
+  for (const GroupChoice& choice : job.groups) {
+    if (!choice.dense_reason.empty()) continue;
+    layers.push_back({choice.group->name(), nullptr, std::nullopt, choice.group});
   }
   const PruningTarget target =
       spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();

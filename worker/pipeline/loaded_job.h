@@ -12,6 +12,7 @@
 #include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/prepared_data.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/group_choice.h"
 #include "worker/prune/method.h"
 
 namespace topiary {
@@ -22,14 +23,17 @@ struct LoadedJob {
   Graph graph;
   PreparedData data;
   std::vector<LayerChoice> choices;  // Empty where nothing is to be pruned.
-  int64_t all_elements = 0;          // Of the Gemm, MatMul and Conv weights.
-  int64_t batch = 0;                 // Examples per step.
+  std::vector<GroupChoice> groups;   // In place of `choices` where a structure is pruned.
+  // Of the Gemm, MatMul and Conv weights, and of embedding tables that are pruned.
+  int64_t all_elements = 0;
+  int64_t batch = 0;  // Examples per step.
   int64_t batches_per_epoch = 0;
   int64_t total_steps = 0;
   MemoryEstimate memory;  // Of the training, or the evaluation.
 };
 
-// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), PrepareData() and CheckMemoryLimit().
+// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), ChooseGroups(), PrepareData() and
+// CheckMemoryLimit().
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
 
 // RESOURCE_EXHAUSTED where `programs` of `graph` for inference, at `batch`, beside `data_bytes` of

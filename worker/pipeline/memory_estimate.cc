@@ -25,6 +25,15 @@ int64_t BlockBytes(const MemoryNeeds& needs) {
     bytes += partition->block_count() * kBytesPerBlock +
              static_cast<int64_t>(partition->runs()->runs.size() * sizeof(BlockRun));
   }
+  for (const std::shared_ptr<const CandidateGroup>& group : needs.groups) {
+    bytes += group->count() * kBytesPerBlock;
+    for (const absl::Span<const CandidatePart> parts : {group->scaled(), group->coupled()}) {
+      // Twice: by candidate, and by block of the weight.
+      for (const CandidatePart& part : parts) {
+        bytes += 2 * static_cast<int64_t>(part.runs.size() * sizeof(BlockRun));
+      }
+    }
+  }
   return bytes;
 }
 

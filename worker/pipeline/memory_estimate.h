@@ -11,6 +11,7 @@
 #include "worker/engine/optimizer.h"
 #include "worker/model/graph.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/candidate_group.h"
 
 namespace topiary {
 
@@ -31,10 +32,11 @@ struct MemoryEstimate {
 struct MemoryNeeds {
   int64_t batch = 1;
   std::optional<OptimizerKind> optimizer;  // None: the job evaluates and does not train.
-  bool teacher = false;  // The model as given runs beside the one that is trained.
   int64_t data_bytes = 0;
-  std::vector<std::shared_ptr<const BlockPartition>> partitions;  // Of the layers to prune.
-  int64_t prediction_bytes = 0;                                   // Of those that the job returns.
+  std::vector<std::shared_ptr<const BlockPartition>> partitions;   // Of the layers to prune.
+  int64_t prediction_bytes = 0;                                    // Of those that the job returns.
+  std::vector<std::shared_ptr<const CandidateGroup>> groups = {};  // To prune.
+  bool teacher = false;  // The model as given runs beside the one that is trained.
 };
 
 // Errors as InferShapes().

@@ -19,6 +19,7 @@
 #include "worker/pipeline/latency.h"
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/planning.h"
+#include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/result_files.h"
 #include "worker/pipeline/shrunk_model.h"
 #include "worker/pipeline/task.h"
@@ -239,12 +240,15 @@ class JobRun {
     ASSIGN_OR_RETURN(Trained trained, Train(/*dense_comparison=*/false));
     reporter_.EnterPhase("export");
     const std::vector<PrunedWeight> pruned = PrunedWeightsOf(trained.loop->method());
+    pruned_groups_ = PrunedGroupsOf(trained.loop->method());
     const SparseWeights kept = KeptBlocksOf(trained.loop->method());
     phases_ = trained.loop->method().plan().phases();
-    ASSIGN_OR_RETURN(const Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
+    ASSIGN_OR_RETURN(Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
+    ZeroPrunedGroups(pruned_groups_, &model);
     trained.loop.reset();  // What comes needs its memory.
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
-    if (spec_.outputs.onnx && !pruned.empty()) RETURN_IF_ERROR(AddShrunk(model, files));
+    const bool prunes = !pruned.empty() || !pruned_groups_.empty();
+    if (spec_.outputs.onnx && prunes) RETURN_IF_ERROR(AddShrunk(model, files));
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
@@ -290,6 +294,8 @@ class JobRun {
       Tensor& value = job_.graph.FindInitializer(weight.partition->layer().weight)->value;
       weight.partition->ZeroPruned(weight.support, value.span<float>());
     }
+    pruned_groups_ = ExpectedGroups(spec_, job_);
+    ZeroPrunedGroups(pruned_groups_, &job_.graph);
     RETURN_IF_ERROR(MeasureLatencies(KeptBlocksOf(pruned)));
     return Finish(files, pruned, {});
   }
@@ -355,6 +361,7 @@ class JobRun {
     input.job = &job_;
     input.record = &record_;
     input.pruned = &pruned;
+    input.pruned_groups = &pruned_groups_;
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
     input.latency = latencies_;
@@ -385,6 +392,7 @@ class JobRun {
   std::optional<DeterminismKey> key_;
   bool key_announced_ = false;
   std::optional<Tensor> predictions_;
+  std::vector<PrunedGroup> pruned_groups_;
   std::vector<Phase> phases_;
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
   std::vector<LatencyReport> latencies_;

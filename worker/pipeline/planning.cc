@@ -34,6 +34,14 @@ std::map<std::string, BlockShape> BlocksToPrune(const LoadedJob& job) {
   return blocks;
 }
 
+Support DrawSupport(int64_t blocks, double sparsity) {
+  const std::vector<uint32_t> order =
+      Permutation(0, kStreamLayerCosts, 0, static_cast<uint32_t>(blocks));
+  Support support(blocks, 0);
+  for (int64_t i = 0; i < KeptBlocks(sparsity, blocks); ++i) support[order[i]] = 1;
+  return support;
+}
+
 std::vector<PrunedWeight> Draw(const LoadedJob& job,
                                const std::map<std::string, double>& sparsities) {
   std::vector<PrunedWeight> drawn;
@@ -41,12 +49,8 @@ std::vector<PrunedWeight> Draw(const LoadedJob& job,
     const auto sparsity = sparsities.find(choice.layer.weight);
     if (choice.partition == nullptr || sparsity == sparsities.end()) continue;
     if (sparsity->second <= 0) continue;  // It stays dense.
-    const int64_t blocks = choice.partition->block_count();
-    const std::vector<uint32_t> order =
-        Permutation(0, kStreamLayerCosts, 0, static_cast<uint32_t>(blocks));
-    Support support(blocks, 0);
-    for (int64_t i = 0; i < KeptBlocks(sparsity->second, blocks); ++i) support[order[i]] = 1;
-    drawn.push_back({choice.partition, std::move(support)});
+    drawn.push_back(
+        {choice.partition, DrawSupport(choice.partition->block_count(), sparsity->second)});
   }
   return drawn;
 }
@@ -184,6 +188,15 @@ std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob&
     sparsities[choice.layer.weight] = choice.sparsity.value_or(spec.target->sparsity);
   }
   return Draw(job, sparsities);
+}
+
+std::vector<PrunedGroup> ExpectedGroups(const JobSpec& spec, const LoadedJob& job) {
+  std::vector<PrunedGroup> drawn;
+  for (const GroupChoice& choice : job.groups) {
+    if (!choice.dense_reason.empty()) continue;
+    drawn.push_back({choice.group, DrawSupport(choice.group->count(), spec.target->sparsity)});
+  }
+  return drawn;
 }
 
 SparseWeights KeptBlocksOf(const std::vector<PrunedWeight>& pruned) {

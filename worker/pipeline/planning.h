@@ -12,6 +12,7 @@
 #include "worker/pipeline/job_spec.h"
 #include "worker/pipeline/kernel_plan.h"
 #include "worker/pipeline/loaded_job.h"
+#include "worker/pipeline/pruned_groups.h"
 
 namespace topiary {
 
@@ -32,6 +33,9 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job);
 // will be can be measured before it is trained. With budget "global", where layers compete, each
 // is taken to keep the same part.
 std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job);
+
+// The same of candidates.
+std::vector<PrunedGroup> ExpectedGroups(const JobSpec& spec, const LoadedJob& job);
 
 // The kept blocks of each, by weight.
 SparseWeights KeptBlocksOf(const std::vector<PrunedWeight>& pruned);

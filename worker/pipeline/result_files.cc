@@ -80,14 +80,14 @@ void DescribeTask(const ReportInput& input, JobReport* report) {
 
 void DescribeSparsity(const ReportInput& input, JobReport* report) {
   report->layers = DescribeLayers(input.job->graph, input.job->choices, *input.pruned);
-  if (input.pruned->empty()) return;
+  if (input.pruned->empty() && input.pruned_groups->empty()) return;
   const PruningTargetSpec& target = *input.spec->target;
   if (target.latency.has_value()) {
     report->latency_requested = {target.latency->ratio, target.latency->batch};
   } else {
     report->sparsity_requested = target.sparsity;
   }
-  report->block = {target.block_rows, target.block_cols};
+  if (!target.structure.has_value()) report->block = {target.block_rows, target.block_cols};
   const bool layers_compete = target.budget == PruningTargetSpec::Budget::kGlobal;
   report->budget = target.latency.has_value() ? "latency" : layers_compete ? "global" : "uniform";
   const KernelPlan plan = input.record->plan.value_or(KernelPlan());
@@ -101,7 +101,14 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
     const auto found = plan.break_evens.find(layer.name);
     if (found != plan.break_evens.end()) layer.training_break_even_sparsity = 1 - found->second;
   }
-  report->warnings = WarningsAbout(report->layers, report->sparsity_requested);
+  if (!target.structure.has_value()) {
+    report->warnings = WarningsAbout(report->layers, report->sparsity_requested);
+    return;
+  }
+  report->structure = std::string(StructureName(*target.structure));
+  report->groups = DescribeGroups(input.job->groups, *input.pruned_groups);
+  report->warnings = WarningsAboutGroups(report->groups);
+  DescribeLayersOfGroups(input.job->graph, input.job->groups, &report->layers);
 }
 
 void DescribeMetrics(const ReportInput& input, JobReport* report) {

@@ -16,6 +16,7 @@
 #include "worker/pipeline/job_runner.h"
 #include "worker/pipeline/job_spec.h"
 #include "worker/pipeline/loaded_job.h"
+#include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/task.h"
 #include "worker/prune/phases.h"
 
@@ -52,6 +53,7 @@ struct ReportInput {
   const LoadedJob* job = nullptr;  // Its graph is the model that the job leaves behind.
   const JobRecord* record = nullptr;
   const std::vector<PrunedWeight>* pruned = nullptr;
+  const std::vector<PrunedGroup>* pruned_groups = nullptr;
   MetricValues trained_metrics;  // Of the trained model; empty where nothing was trained.
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;

@@ -153,6 +153,8 @@ PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
   out.include_layers = target.include_layers;
   out.exclude_layers = target.exclude_layers;
   out.min_blocks = target.min_blocks;
+  out.structure = target.structure;
+  out.min_candidates = target.min_candidates;
   return out;
 }
 

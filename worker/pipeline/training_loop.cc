@@ -36,7 +36,9 @@ absl::Status CheckRewind(int64_t step, const PhasePlan& plan) {
 
 StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers)
     : store_(store) {
-  for (const MethodLayer& layer : layers) parameters_.push_back(store->Find(layer.weight));
+  for (const MethodLayer& layer : layers) {
+    parameters_.push_back(layer.group != nullptr ? nullptr : store->Find(layer.weight));
+  }
 }
 
 absl::Span<const float> StoreLayerTensors::RawWeights(int index) {
@@ -66,6 +68,17 @@ absl::Span<float> StoreLayerTensors::MutableEffectiveWeights(int index) {
   return {parameter.effective, static_cast<size_t>(parameter.size)};
 }
 
+absl::Span<const float> StoreLayerTensors::RawWeight(const std::string& name) {
+  const Parameter& parameter = *store_->Find(name);
+  return {parameter.value, static_cast<size_t>(parameter.size)};
+}
+
+absl::Span<float> StoreLayerTensors::MutableRawWeight(const std::string& name) {
+  const Parameter& parameter = *store_->Find(name);
+  store_->MarkChanged();
+  return {parameter.value, static_cast<size_t>(parameter.size)};
+}
+
 absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
     const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
     std::unique_ptr<Method> method, BreakEvenDensities break_evens,
@@ -91,15 +104,18 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
 }
 
 absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const TaskSpec& task) {
+  ASSIGN_OR_RETURN(scaled_, ScaledWeights::Create(method_->layers()));
   std::set<std::string> tables;
   const OptimizerOptions optimizer = OptimizerOptionsOf(task.optimizer);
   if (CanUpdateRowsLater(optimizer.kind, optimizer.weight_decay, clip_norm_ > 0)) {
     ASSIGN_OR_RETURN(tables, FindEmbeddingTables(graph));
   }
+  // Scales are of all rows of a weight, and so are updates.
+  for (const ScaledWeight& weight : scaled_.weights()) tables.erase(weight.name);
   ASSIGN_OR_RETURN(store_, ParameterStore::CreateWithTables(graph, tables, backend));
-  for (const MethodLayer& layer : method_->layers()) {
-    RETURN_IF_ERROR(store_->Reparameterize(layer.weight, layer.partition->runs()));
-    layers_.push_back(store_->Find(layer.weight));
+  for (const ScaledWeight& weight : scaled_.weights()) {
+    RETURN_IF_ERROR(store_->Reparameterize(weight.name, weight.runs));
+    scaled_parameters_.push_back(store_->Find(weight.name));
   }
   tensors_ = std::make_unique<StoreLayerTensors>(store_.get(), method_->layers());
   graph_ = &graph;
@@ -115,7 +131,7 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
     ASSIGN_OR_RETURN(teacher_, Teacher::Create(graph, backend, *program_));
   }
   RETURN_IF_ERROR(CheckOutputPerExample(graph, *program_));
-  if (!layers_.empty()) {
+  if (!scaled_parameters_.empty()) {
     ASSIGN_OR_RETURN(scaling_, BlockScaling::Create(store_.get()));
   }
   return absl::OkStatus();
@@ -250,9 +266,10 @@ double TrainingLoop::LearningRateNow() const {
 
 void TrainingLoop::ApplyScales() {
   if (scaling_ == nullptr) return;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const absl::Span<const float> scales = method_->scales(static_cast<int>(i));
-    std::copy(scales.begin(), scales.end(), layers_[i]->block_scale);
+  for (size_t i = 0; i < scaled_parameters_.size(); ++i) {
+    const Parameter& parameter = *scaled_parameters_[i];
+    const auto blocks = static_cast<size_t>(parameter.runs->block_count);
+    scaled_.CopyScales(*method_, static_cast<int>(i), {parameter.block_scale, blocks});
   }
   scaling_->ApplyScales();
   method_->WriteEffectiveWeights(*tensors_);
@@ -275,11 +292,11 @@ void TrainingLoop::Update(float learning_rate) {
 
 void TrainingLoop::SendInnerProducts() {
   std::vector<absl::Span<const float>> products;
-  products.reserve(layers_.size());
-  for (const Parameter* layer : layers_) {
-    products.emplace_back(layer->block_inner_product, layer->runs->block_count);
+  products.reserve(scaled_parameters_.size());
+  for (const Parameter* parameter : scaled_parameters_) {
+    products.emplace_back(parameter->block_inner_product, parameter->runs->block_count);
   }
-  method_->EndStep(products);
+  method_->EndStep(scaled_.InnerProducts(products));
 }
 
 void TrainingLoop::RefreshEffectiveWeights() {

@@ -24,6 +24,7 @@
 #include "worker/pipeline/teacher.h"
 #include "worker/prune/block_skipping.h"
 #include "worker/prune/method.h"
+#include "worker/prune/scaled_weights.h"
 
 namespace topiary {
 
@@ -36,10 +37,12 @@ class StoreLayerTensors : public LayerTensors {
   absl::Span<const float> Gradients(int index) override;
   absl::Span<float> MutableGradients(int index) override;
   absl::Span<float> MutableEffectiveWeights(int index) override;
+  absl::Span<const float> RawWeight(const std::string& name) override;
+  absl::Span<float> MutableRawWeight(const std::string& name) override;
 
  private:
   ParameterStore* const store_;
-  std::vector<const Parameter*> parameters_;
+  std::vector<const Parameter*> parameters_;  // Null for groups.
 };
 
 // One training run: program, optimizer, method and data brought together, a step at a time. Whoever
@@ -134,7 +137,8 @@ class TrainingLoop {
   std::unique_ptr<Method> method_;
   std::unique_ptr<ParameterStore> store_;
   std::unique_ptr<StoreLayerTensors> tensors_;
-  std::vector<const Parameter*> layers_;  // Of the method's layers.
+  ScaledWeights scaled_;
+  std::vector<const Parameter*> scaled_parameters_;  // Of the weights of `scaled_`.
   BreakEvenDensities break_evens_;
   ProgramOptions program_options_;
   std::unique_ptr<Program> program_;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/pipeline/pruned_groups.h"
 #include "worker/prune/phases.h"
 
 namespace topiary {
@@ -17,8 +18,9 @@ constexpr int64_t kMeasurements = 20;
 }  // namespace
 
 double SparsityOf(const Method& method, int64_t all_elements) {
-  int64_t zero = 0;
+  int64_t zero = PrunedElements(PrunedGroupsOf(method));
   for (size_t i = 0; i < method.layers().size(); ++i) {
+    if (method.layers()[i].group != nullptr) continue;
     const Support& support = method.support(static_cast<int>(i));
     for (size_t block = 0; block < support.size(); ++block) {
       if (support[block] != 0) continue;

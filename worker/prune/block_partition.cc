@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/prune/block_runs.h"
 
 namespace topiary {
 namespace {
@@ -58,25 +59,6 @@ class RunWriter {
   std::vector<BlockRun>* const runs_;
 };
 
-// Joins a run to the one before it where it simply goes on.
-void MergeNeighbours(std::vector<BlockRun>* runs) {
-  size_t last = 0;
-  for (size_t i = 1; i < runs->size(); ++i) {
-    BlockRun& left = (*runs)[last];
-    const BlockRun& right = (*runs)[i];
-    const bool goes_on = left.block == right.block && left.stride == right.stride &&
-                         left.offset + int64_t{left.length} * left.stride == right.offset &&
-                         int64_t{left.length} + right.length <= std::numeric_limits<int32_t>::max();
-    if (goes_on) {
-      left.length += right.length;
-    } else {
-      (*runs)[++last] = right;
-    }
-  }
-  runs->resize(std::min(runs->size(), last + 1));
-  runs->shrink_to_fit();
-}
-
 }  // namespace
 
 absl::StatusOr<int64_t> BlockPartition::CountBlocks(const PrunableLayer& layer,
@@ -118,9 +100,7 @@ absl::StatusOr<BlockPartition> BlockPartition::Create(const PrunableLayer& layer
   for (int64_t i = 0; i < count; ++i) {
     writer.Add(partition.Position(i), static_cast<int32_t>(i));
   }
-  std::sort(runs->runs.begin(), runs->runs.end(),
-            [](const BlockRun& a, const BlockRun& b) { return a.offset < b.offset; });
-  MergeNeighbours(&runs->runs);
+  SortAndJoin(&runs->runs);
   return partition;
 }
 

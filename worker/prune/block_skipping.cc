@@ -92,6 +92,7 @@ std::shared_ptr<const BlockSparsePattern> PatternOf(const BlockPartition& partit
 SparseWeights KeptBlocksOf(const Method& method) {
   SparseWeights weights;
   for (size_t i = 0; i < method.layers().size(); ++i) {
+    if (method.layers()[i].partition == nullptr) continue;  // A group has no blocks to leave out.
     const BlockPartition& partition = *method.layers()[i].partition;
     weights[partition.layer().weight] = PatternOf(partition, method.support(static_cast<int>(i)));
   }

@@ -58,7 +58,8 @@ absl::StatusOr<BreakEvenDensities> InferenceBreakEvens(const Graph& graph,
 std::shared_ptr<const BlockSparsePattern> PatternOf(const BlockPartition& partition,
                                                     const Support& support);
 
-// The blocks of each layer of `method` that it keeps at the moment.
+// The blocks of each layer of `method` that it keeps at the moment. Layers that are groups have
+// none.
 SparseWeights KeptBlocksOf(const Method& method);
 
 // Those of `weights` that keep no more than their break-even density.

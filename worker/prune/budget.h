@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/structure.h"
 
 namespace topiary {
 
@@ -24,8 +25,8 @@ enum class BudgetKind {
 
 // What to prune and how far.
 struct PruningTarget {
-  // Part of the blocks of the pruned layers to be zero, in (0, 1). None: each layer has its own
-  // (LayerChoice, MethodLayer).
+  // Part of the blocks of the pruned layers, or of the candidates of each group, to be zero, in
+  // (0, 1). None: each layer has its own (LayerChoice, MethodLayer).
   std::optional<double> sparsity = 0.9;
   BlockShape block;
   BudgetKind budget = BudgetKind::kUniform;
@@ -35,6 +36,11 @@ struct PruningTarget {
   std::vector<std::string> exclude_layers;
   // Layers of fewer blocks stay dense: 100 in arXiv 2402.17902.
   int64_t min_blocks = 100;
+
+  // What is pruned in place of blocks (group_choice.h): `block` and `min_blocks` are not read then.
+  std::optional<Structure> structure = std::nullopt;
+  // Groups of fewer candidates stay as they are.
+  int64_t min_candidates = 2;
 };
 
 // What becomes of one layer.

@@ -26,4 +26,15 @@ BlockCounts CountBlocks(const Method& method) {
   return counts;
 }
 
+void ZeroPruned(const MethodLayer& layer, int index, absl::Span<const uint8_t> kept,
+                LayerTensors& tensors) {
+  if (layer.group == nullptr) {
+    layer.partition->ZeroPruned(kept, tensors.MutableRawWeights(index));
+    return;
+  }
+  for (const CandidatePart& part : layer.group->scaled()) {
+    ZeroPruned(part, kept, tensors.MutableRawWeight(part.weight));
+  }
+}
+
 }  // namespace topiary

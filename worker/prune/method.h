@@ -19,23 +19,33 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/candidate_group.h"
 #include "worker/prune/phases.h"
 #include "worker/prune/support.h"
 #include "worker/tensor/tensor.h"
 
 namespace topiary {
 
-// A weight that the method prunes. Layers that stay dense are never shown to it.
+// A weight that the method prunes, or a group of candidates that are more than blocks of one
+// weight: what is said of blocks in this file holds for candidates too. Layers that stay dense are
+// never shown to it.
 struct MethodLayer {
-  std::string weight;
+  std::string weight;  // Of a group: its name.
+  // The blocks of the weight; null where there is a `group`.
   std::shared_ptr<const BlockPartition> partition;
   // Part of its blocks to be pruned at the end, in [0, 1). Absent: as the method's target says.
   std::optional<double> sparsity = std::nullopt;
+  std::shared_ptr<const CandidateGroup> group = nullptr;
+
+  int64_t block_count() const {
+    return group != nullptr ? group->count() : partition->block_count();
+  }
 };
 
 // Gives a method the tensors of its layers, when it asks: most steps it does not, and reading them
 // may mean a copy from a device. Each is that of layer `index`, in the order of the method's
-// layers, as stored, and is valid until the method returns.
+// layers, as stored, and is valid until the method returns. Layers that are groups have no tensors:
+// the weights that their parts name are asked for by name.
 class LayerTensors {
  public:
   virtual ~LayerTensors() = default;
@@ -50,6 +60,10 @@ class LayerTensors {
   virtual absl::Span<float> MutableGradients(int index) = 0;
   // What the forward pass reads.
   virtual absl::Span<float> MutableEffectiveWeights(int index) = 0;
+
+  // The raw weight of this name, of a part of a group.
+  virtual absl::Span<const float> RawWeight(const std::string& name) = 0;
+  virtual absl::Span<float> MutableRawWeight(const std::string& name) = 0;
 };
 
 // What the training loop must do before the step it asked about.
@@ -145,6 +159,11 @@ struct BlockCounts {
   int64_t total = 0;
 };
 BlockCounts CountBlocks(const Method& method);
+
+// Sets the raw weights of blocks of `layer`, the method's layer `index`, whose entry in `kept` is 0
+// to +0: of a group, those that its scales multiply.
+void ZeroPruned(const MethodLayer& layer, int index, absl::Span<const uint8_t> kept,
+                LayerTensors& tensors);
 
 }  // namespace topiary
 

@@ -3,12 +3,17 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
 namespace topiary {
 namespace {
 
 template <typename Options>
 struct RegisteredMethod {
   const char* name;
+  // Whether it prunes groups of candidates (MethodLayer::group) too.
+  bool prunes_groups;
   absl::StatusOr<std::unique_ptr<Method>> (*create)(const Options& options,
                                                     const PruningTarget& target,
                                                     std::vector<MethodLayer> layers,
@@ -22,18 +27,18 @@ absl::StatusOr<std::unique_ptr<Method>> NewDense(const DenseOptions&, const Prun
 }
 
 constexpr std::tuple kMethods = {
-    RegisteredMethod<DenseOptions>{"dense", NewDense},
-    RegisteredMethod<AcDcOptions>{"ac_dc", NewAcDc},
-    RegisteredMethod<GroupLassoOptions>{"group_lasso", NewGroupLasso},
-    RegisteredMethod<IhtOptions>{"iht", NewIht},
-    RegisteredMethod<MagnitudeOptions>{"magnitude", NewMagnitudeMethod},
-    RegisteredMethod<MovementOptions>{"movement", NewMovement},
-    RegisteredMethod<PowerPropagationOptions>{"power_propagation", NewPowerPropagation},
-    RegisteredMethod<RandomPruningOptions>{"random", NewRandomPruning},
-    RegisteredMethod<RigLOptions>{"rigl", NewRigL},
-    RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp",
+    RegisteredMethod<DenseOptions>{"dense", false, NewDense},
+    RegisteredMethod<AcDcOptions>{"ac_dc", true, NewAcDc},
+    RegisteredMethod<GroupLassoOptions>{"group_lasso", false, NewGroupLasso},
+    RegisteredMethod<IhtOptions>{"iht", false, NewIht},
+    RegisteredMethod<MagnitudeOptions>{"magnitude", true, NewMagnitudeMethod},
+    RegisteredMethod<MovementOptions>{"movement", true, NewMovement},
+    RegisteredMethod<PowerPropagationOptions>{"power_propagation", false, NewPowerPropagation},
+    RegisteredMethod<RandomPruningOptions>{"random", true, NewRandomPruning},
+    RegisteredMethod<RigLOptions>{"rigl", false, NewRigL},
+    RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp", true,
                                                          NewSequentialAttentionPlusPlus},
-    RegisteredMethod<SnipOptions>{"snip", NewSnip},
+    RegisteredMethod<SnipOptions>{"snip", true, NewSnip},
 };
 
 template <typename Options>
@@ -50,12 +55,23 @@ absl::string_view RegisteredName(const MethodOptions& options) {
 
 bool Prunes(const MethodOptions& options) { return !std::holds_alternative<DenseOptions>(options); }
 
+bool PrunesGroups(const MethodOptions& options) {
+  return std::visit([](const auto& chosen) { return RegisteredFor(chosen).prunes_groups; },
+                    options);
+}
+
 absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
                                                   const PruningTarget& target,
                                                   std::vector<MethodLayer> layers,
                                                   int64_t total_steps) {
   return std::visit(
-      [&](const auto& chosen) {
+      [&](const auto& chosen) -> absl::StatusOr<std::unique_ptr<Method>> {
+        if (target.structure.has_value() && Prunes(options) && !PrunesGroups(options)) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("target.structure: method ", RegisteredFor(chosen).name,
+                           " prunes blocks of weights only: leave the structure out, or use "
+                           "sequential_attention_pp, magnitude, movement, snip, ac_dc or random"));
+        }
         return RegisteredFor(chosen).create(chosen, target, std::move(layers), total_steps);
       },
       options);

@@ -38,8 +38,12 @@ absl::string_view RegisteredName(const MethodOptions& options);
 // Whether the method prunes, and so needs a target and layers.
 bool Prunes(const MethodOptions& options);
 
+// Whether layers of the method may be groups of candidates (MethodLayer::group).
+bool PrunesGroups(const MethodOptions& options);
+
 // `layers` and `target` are ignored by methods that do not prune.
-// Errors as those of each method's factory.
+// INVALID_ARGUMENT where the target has a structure that the method does not prune; other errors as
+// those of each method's factory.
 absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
                                                   const PruningTarget& target,
                                                   std::vector<MethodLayer> layers,

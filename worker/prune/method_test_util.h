@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PRUNE_METHOD_TEST_UTIL_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -59,9 +60,15 @@ class FakeWeights : public LayerTensors {
     return absl::MakeSpan(effective.at(index));
   }
 
+  absl::Span<const float> RawWeight(const std::string& name) override { return named.at(name); }
+  absl::Span<float> MutableRawWeight(const std::string& name) override {
+    return absl::MakeSpan(named.at(name));
+  }
+
   std::vector<std::vector<float>> gradients;
   std::vector<std::vector<float>> effective;
-  int reads = 0;  // Of raw weights.
+  std::map<std::string, std::vector<float>> named;  // Of groups.
+  int reads = 0;                                    // Of raw weights.
 
  private:
   std::vector<std::vector<float>> weights_;

@@ -19,8 +19,8 @@ PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
                            std::vector<MethodLayer> layers)
     : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {
   for (const MethodLayer& layer : layers_) {
-    supports_.emplace_back(layer.partition->block_count(), 1);
-    scales_.emplace_back(layer.partition->block_count(), 1.0F);
+    supports_.emplace_back(layer.block_count(), 1);
+    scales_.emplace_back(layer.block_count(), 1.0F);
   }
 }
 
@@ -114,7 +114,7 @@ int64_t PhasedMethod::ReviveAll(LayerTensors& tensors) {
     Support& support = supports_[i];
     const int64_t returning = static_cast<int64_t>(support.size()) - LiveBlocks(support);
     if (returning > 0 && options_.restart_at_zero) {
-      layers_[i].partition->ZeroPruned(support, tensors.MutableRawWeights(static_cast<int>(i)));
+      ZeroPruned(layers_[i], static_cast<int>(i), support, tensors);
     }
     changed += returning;
     std::fill(support.begin(), support.end(), uint8_t{1});

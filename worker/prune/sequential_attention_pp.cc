@@ -28,7 +28,7 @@ class SequentialAttentionPlusPlus : public PhasedMethod {
     for (size_t i = 0; i < this->layers().size(); ++i) {
       clips_.push_back(options.clip_attention ? AttentionClip::ForDensity(1 - TargetOf(i))
                                               : AttentionClip());
-      const Shape shape({this->layers()[i].partition->block_count()});
+      const Shape shape({this->layers()[i].block_count()});
       logits_.emplace_back(DType::kFloat32, shape);
       gradients_.emplace_back(DType::kFloat32, shape);
     }

@@ -21,7 +21,7 @@ SummingMethod::SummingMethod(const PhasedOptions& options, PhasePlan plan,
                              std::vector<MethodLayer> layers)
     : PhasedMethod(options, std::move(plan), std::move(layers)) {
   for (const MethodLayer& layer : this->layers()) {
-    sums_.emplace_back(layer.partition->block_count(), 0.0F);
+    sums_.emplace_back(layer.block_count(), 0.0F);
   }
 }
 

@@ -1,0 +1,210 @@
+// Whole jobs that prune channels, neurons and heads.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "common/status_matchers.h"
+#include "worker/model/onnx_import.h"
+#include "worker/pipeline/running_jobs_test_util.h"
+
+namespace topiary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+MagnitudeOptions Schedule(MagnitudeOptions::Schedule schedule) {
+  MagnitudeOptions options;
+  options.schedule = schedule;
+  options.at_fraction = 0.5;
+  options.rounds = 4;
+  return options;
+}
+
+SequentialAttentionPlusPlusOptions Cycles() {
+  SequentialAttentionPlusPlusOptions options;
+  options.phases = PhasePreset("paper_imagenet").value();
+  return options;
+}
+
+struct MethodCase {
+  std::string name;
+  MethodOptions method;
+};
+
+void PrintTo(const MethodCase& method, std::ostream* out) { *out << method.name; }
+
+std::vector<MethodCase> Methods() {
+  using Magnitude = MagnitudeOptions::Schedule;
+  return {{"ac_dc", AcDcOptions()},
+          {"magnitude_gradual", Schedule(Magnitude::kGradual)},
+          {"magnitude_iterative", Schedule(Magnitude::kIterative)},
+          {"magnitude_one_shot", Schedule(Magnitude::kOneShot)},
+          {"movement", MovementOptions()},
+          {"random", RandomPruningOptions()},
+          {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
+          {"sequential_attention_pp_cycles", Cycles()},
+          {"snip", SnipOptions{7}}};
+}
+
+JobSpec StructuredJob(const std::string& folder, const Graph& graph, Structure structure) {
+  JobSpec spec = SmallJob(folder, graph);
+  spec.target->structure = structure;
+  spec.outputs.block_sparse = false;
+  return spec;
+}
+
+class StructuredJobs : public RunningJobs {
+ protected:
+  Graph ShrunkOf(const JobOutcome& outcome) {
+    const JobFile* file = Find(outcome, JobFile::Kind::kShrunkOnnx);
+    EXPECT_NE(file, nullptr);
+    if (file == nullptr) return Graph();
+    auto graph = ImportOnnx(file->path);
+    EXPECT_OK(graph.status());
+    return graph.ok() ? *std::move(graph) : Graph();
+  }
+  static Shape ShapeOf(const Graph& graph, const std::string& weight) {
+    const Initializer* initializer = graph.FindInitializer(weight);
+    return initializer == nullptr ? Shape() : initializer->value.shape();
+  }
+
+  std::map<std::string, double> Evaluated(JobSpec spec, const std::string& model) {
+    spec.method = EvaluateSpec();
+    spec.target.reset();
+    spec.outputs.onnx = false;
+    spec.model_path = model;
+    auto outcome = Run(spec);
+    EXPECT_OK(outcome.status());
+    return outcome.ok() ? outcome->given_metrics : std::map<std::string, double>();
+  }
+};
+
+class EveryStructuredMethod : public StructuredJobs,
+                              public testing::WithParamInterface<MethodCase> {};
+
+// fc1 has 32 units, fc2 24: a quarter of each stays, and the job has compared the narrower model
+// with the pruned one.
+TEST_P(EveryStructuredMethod, NeuronsGoWithAllThatIsTheirs) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const Graph shrunk = ShrunkOf(outcome);
+  EXPECT_EQ(ShapeOf(shrunk, "fc1.weight"), Shape({8, 8}));
+  EXPECT_EQ(ShapeOf(shrunk, "fc2.weight"), Shape({6, 8}));
+  EXPECT_EQ(ShapeOf(shrunk, "head.weight"), Shape({3, 6}));
+  const nlohmann::json report = ReportOf(outcome);
+  EXPECT_EQ(report["sparsity"]["structure"], "neurons");
+  EXPECT_FALSE(report["sparsity"].contains("block"));
+  ASSERT_EQ(report["groups"].size(), 3u);
+  EXPECT_EQ(report["groups"][0]["name"], "fc1.weight");
+  EXPECT_EQ(report["groups"][0]["candidates"], 32);
+  EXPECT_EQ(report["groups"][0]["live"], 8);
+  EXPECT_EQ(report["groups"][0]["weights"], nlohmann::json({"fc2.weight", "fc1.weight"}));
+  EXPECT_EQ(report["groups"][1]["live"], 6);
+  EXPECT_THAT(report["groups"][2]["dense_reason"].get<std::string>(), HasSubstr("must stay"));
+  EXPECT_THAT(report["warnings"], IsEmpty());
+  // What is left of 8 x 32, 32 x 24 and 24 x 3.
+  const double kept = 8 * 8 + 8 * 6 + 6 * 3;
+  EXPECT_NEAR(*outcome.sparsity_reached, 1 - kept / (8 * 32 + 32 * 24 + 24 * 3), 1e-12);
+  EXPECT_EQ(report["history"].back()["sparsity"], *outcome.sparsity_reached);
+}
+
+TEST_P(EveryStructuredMethod, ChannelsGiveTheSameBitsTwiceAndFromAnyCheckpoint) {
+  JobSpec spec = StructuredJob(folder_, ConvGraph(), Structure::kChannels);
+  spec.method = GetParam().method;
+  spec.task.optimizer.kind = OptimizerSpec::Kind::kAdam;
+  spec.task.learning_rate.base = 0.005;
+  spec.task.optimizer.weight_decay = 0.01;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  const Graph shrunk = ShrunkOf(straight);
+  EXPECT_EQ(ShapeOf(shrunk, "c1.weight"), Shape({2, 1, 3, 3}));
+  EXPECT_EQ(ShapeOf(shrunk, "c2.weight"), Shape({2, 2, 3, 3}));
+  EXPECT_EQ(ShapeOf(shrunk, "head.weight"), Shape({3, 2}));
+  std::vector<std::string> from = {""};
+  for (const int64_t step : {7, 20, 29}) from.push_back(observer.CheckpointPath(step));
+  for (const std::string& checkpoint : from) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome again, Run(spec, &quiet, checkpoint));
+    EXPECT_EQ(DigestOf(again, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
+    EXPECT_EQ(DigestOf(again, JobFile::Kind::kShrunkOnnx),
+              DigestOf(straight, JobFile::Kind::kShrunkOnnx));
+    EXPECT_EQ(ComparableReport(again), ComparableReport(straight)) << checkpoint;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryStructuredMethod, testing::ValuesIn(Methods()),
+                         [](const auto& info) { return info.param.name; });
+
+// The attention is in the weights that read a unit, and nowhere else.
+TEST_F(StructuredJobs, WhatWasTrainedIsWhatIsExported) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  SequentialAttentionPlusPlusOptions options;
+  options.logits_learning_rate_multiplier = 100;
+  spec.method = MethodOptions(options);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const auto pruned = Evaluated(spec, Find(outcome, JobFile::Kind::kOnnx)->path);
+  const auto shrunk = Evaluated(spec, Find(outcome, JobFile::Kind::kShrunkOnnx)->path);
+  ASSERT_FALSE(outcome.pruned_metrics.empty());
+  for (const auto& [name, value] : outcome.pruned_metrics) {
+    EXPECT_EQ(pruned.at(name), value) << name;
+    EXPECT_NEAR(shrunk.at(name), value, 1e-5) << name;
+  }
+}
+
+TEST_F(StructuredJobs, GroupsCompeteWhereTheBudgetIsGlobal) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = MethodOptions(MagnitudeOptions());
+  spec.target->budget = PruningTargetSpec::Budget::kGlobal;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json groups = ReportOf(outcome)["groups"];
+  const int64_t first = groups[0]["live"];
+  const int64_t second = groups[1]["live"];
+  EXPECT_EQ(first + second, (32 + 24) / 4);
+  EXPECT_NE(first, 8);
+}
+
+TEST_F(StructuredJobs, OneCandidateOfAGroupStays) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = MethodOptions(MagnitudeOptions());
+  spec.target->sparsity = 0.999;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_EQ(ShapeOf(ShrunkOf(outcome), "fc2.weight"), Shape({1, 1}));
+  EXPECT_THAT(ReportOf(outcome)["warnings"],
+              ElementsAre(HasSubstr("'fc1.weight' keeps 1 of 32 candidates"),
+                          HasSubstr("'fc2.weight' keeps 1 of 24 candidates")));
+}
+
+TEST_F(StructuredJobs, ADryRunSaysWhatWouldBePruned) {
+  JobSpec spec = StructuredJob(folder_, ConvGraph(), Structure::kChannels);
+  spec.dry_run = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json report = ReportOf(outcome);
+  EXPECT_EQ(report["groups"][0]["name"], "c1.weight");
+  EXPECT_EQ(report["groups"][0]["live"], 2);
+  const double kept = 2 * 9 + 2 * 2 * 9 + 2 * 3;
+  EXPECT_NEAR(*outcome.sparsity_reached, 1 - kept / (8 * 9 + 8 * 8 * 9 + 8 * 3), 1e-12);
+}
+
+TEST_F(StructuredJobs, MethodsForBlocksAreRefused) {
+  for (const MethodOptions& method :
+       {MethodOptions(RigLOptions()), MethodOptions(GroupLassoOptions()),
+        MethodOptions(IhtOptions()), MethodOptions(PowerPropagationOptions())}) {
+    JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+    spec.method = method;
+    EXPECT_THAT(
+        Run(spec).status(),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr(absl::StrCat("target.structure: method ", RegisteredName(method)))));
+  }
+}
+
+}  // namespace
+}  // namespace topiary

@@ -1,0 +1,44 @@
+#include "worker/prune/candidate_group.h"
+
+#include <utility>
+
+#include "common/check.h"
+
+namespace topiary {
+
+CandidateGroup::CandidateGroup(std::string name, int64_t count, std::vector<CandidatePart> scaled,
+                               std::vector<CandidatePart> coupled)
+    : name_(std::move(name)),
+      count_(count),
+      scaled_(std::move(scaled)),
+      coupled_(std::move(coupled)) {
+  std::vector<bool> occurs(count_, false);
+  for (const CandidatePart& part : scaled_) {
+    for (const BlockRun& run : part.runs) occurs.at(run.block) = true;
+  }
+  for (const bool candidate : occurs) CHECK(candidate) << "a candidate of " << name_ << " is empty";
+}
+
+void AddSumsOfSquares(const CandidatePart& part, absl::Span<const float> weight,
+                      absl::Span<double> sums) {
+  CHECK_EQ(static_cast<int64_t>(weight.size()), part.elements);
+  for (const BlockRun& run : part.runs) {
+    double sum = 0;
+    for (int32_t i = 0; i < run.length; ++i) {
+      const double value = weight[run.offset + int64_t{i} * run.stride];
+      sum += value * value;
+    }
+    sums[run.block] += sum;
+  }
+}
+
+void ZeroPruned(const CandidatePart& part, absl::Span<const uint8_t> kept,
+                absl::Span<float> weight) {
+  CHECK_EQ(static_cast<int64_t>(weight.size()), part.elements);
+  for (const BlockRun& run : part.runs) {
+    if (kept[run.block] != 0) continue;
+    for (int32_t i = 0; i < run.length; ++i) weight[run.offset + int64_t{i} * run.stride] = 0.0F;
+  }
+}
+
+}  // namespace topiary

@@ -1,0 +1,39 @@
+// From a target to the groups of candidates that are pruned.
+#ifndef TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_
+#define TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/model/graph.h"
+#include "worker/prune/budget.h"
+#include "worker/prune/candidate_group.h"
+
+namespace topiary {
+
+// What becomes of one group of candidates, or of a weight whose channels are no candidates.
+struct GroupChoice {
+  // Null where nothing of it may be pruned.
+  std::shared_ptr<const CandidateGroup> group;
+  std::vector<std::string> makers;  // Weights that make the candidates.
+  // Why nothing of it is pruned; empty: it is.
+  std::string dense_reason;
+};
+
+// Finds the candidates of `target.structure` in `graph`, and decides which groups are pruned: those
+// with a maker that `target.include_layers` names, by its weight or node, and none that
+// `target.exclude_layers` names, and with at least `target.min_candidates` candidates. `trainable`
+// names the weights that training changes.
+// INVALID_ARGUMENT where a pattern matches no weight that makes channels, the sparsity is out of
+// range, or no group would be pruned: the message says why of each, and what to change. Other
+// errors as InferShapes().
+absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
+                                                      const std::set<std::string>& trainable,
+                                                      const PruningTarget& target);
+
+}  // namespace topiary
+
+#endif  // TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_

@@ -1,0 +1,191 @@
+#include "worker/prune/group_choice.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/status_matchers.h"
+#include "worker/model/testing/graph_builder.h"
+
+namespace topiary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr int64_t kBatch = GraphBuilder::kBatch;
+
+PruningTarget Target(Structure structure) {
+  PruningTarget target;
+  target.sparsity = 0.5;
+  target.structure = structure;
+  return target;
+}
+
+// All weights are trained.
+absl::StatusOr<std::vector<GroupChoice>> Choose(const Graph& graph, const PruningTarget& target) {
+  std::set<std::string> trainable;
+  for (const Initializer& initializer : graph.initializers) trainable.insert(initializer.name);
+  return ChooseGroups(graph, trainable, target);
+}
+
+std::vector<std::string> WeightsOf(absl::Span<const CandidatePart> parts) {
+  std::vector<std::string> weights;
+  for (const CandidatePart& part : parts) weights.push_back(part.weight);
+  return weights;
+}
+
+// Elements of candidate `candidate`.
+int64_t ElementsOf(const CandidatePart& part, int candidate) {
+  int64_t count = 0;
+  for (const BlockRun& run : part.runs) count += run.block == candidate ? run.length : 0;
+  return count;
+}
+
+// A table of 5 ids, 3 wide, for two fields beside 4 numbers; 8 hidden units, 3 of a second layer.
+Graph ClickModel() {
+  return GraphBuilder()
+      .Input("from", {kBatch}, DType::kInt64)
+      .Input("to", {kBatch}, DType::kInt64)
+      .Input("x", {kBatch, 4})
+      .Weight("table", Shape({5, 3}))
+      .Weight("w1", Shape({8, 10}))
+      .Weight("b1", Shape({8}))
+      .Weight("w2", Shape({8, 3}))
+      .Weight("w3", Shape({1, 3}))
+      .Node("Gather", {"table", "from"}, {"row"}, {}, "look_up")
+      .Node("Gather", {"table", "to"}, {"other"})
+      .Node("Concat", {"x", "row", "other"}, {"all"}, {Int("axis", 1)})
+      .Node("Gemm", {"all", "w1", "b1"}, {"h"}, {Int("transB", 1)}, "first")
+      .Node("Relu", {"h"}, {"a"})
+      .Node("Gemm", {"a", "w2"}, {"g"}, {}, "second")
+      .Node("Gemm", {"g", "w3"}, {"y"}, {Int("transB", 1)}, "last")
+      .Output("y")
+      .Build();
+}
+
+TEST(ChooseGroups, NeuronsAreReadByTheNextLayer) {
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(ClickModel(), Target(Structure::kNeurons)));
+  ASSERT_EQ(groups.size(), 3u);
+  EXPECT_EQ(groups[0].group->name(), "w1");
+  EXPECT_EQ(groups[0].group->count(), 8);
+  ASSERT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("w2"));
+  ASSERT_THAT(WeightsOf(groups[0].group->coupled()), ElementsAre("w1"));
+  EXPECT_EQ(ElementsOf(groups[0].group->scaled()[0], 5), 3);
+  EXPECT_EQ(ElementsOf(groups[0].group->coupled()[0], 5), 10);
+  EXPECT_EQ(groups[1].group->count(), 3);
+  EXPECT_THAT(WeightsOf(groups[1].group->scaled()), ElementsAre("w3"));
+  // The output stays.
+  EXPECT_EQ(groups[2].group, nullptr);
+  EXPECT_THAT(groups[2].makers, ElementsAre("w3"));
+  EXPECT_THAT(groups[2].dense_reason, HasSubstr("must stay"));
+}
+
+// A dimension is read by one column for each field.
+TEST(ChooseGroups, DimensionsOfATableAreReadOncePerField) {
+  ASSERT_OK_AND_ASSIGN(const auto groups,
+                       Choose(ClickModel(), Target(Structure::kEmbeddingDimensions)));
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].group->count(), 3);
+  ASSERT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("w1"));
+  EXPECT_EQ(ElementsOf(groups[0].group->scaled()[0], 0), 2 * 8);
+  ASSERT_THAT(WeightsOf(groups[0].group->coupled()), ElementsAre("table"));
+  EXPECT_EQ(ElementsOf(groups[0].group->coupled()[0], 0), 5);
+}
+
+TEST(ChooseGroups, PatternsNameTheLayersThatMakeThem) {
+  PruningTarget target = Target(Structure::kNeurons);
+  target.include_layers = {"first", "w2"};
+  target.exclude_layers = {"sec*"};
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(ClickModel(), target));
+  EXPECT_THAT(groups[0].dense_reason, IsEmpty());
+  EXPECT_EQ(groups[1].dense_reason, "excluded by name");
+  target.include_layers = {"w2"};
+  target.exclude_layers.clear();
+  EXPECT_EQ(Choose(ClickModel(), target)->at(0).dense_reason, "not included by name");
+  target.include_layers = {"table"};
+  EXPECT_THAT(Choose(ClickModel(), target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("target.include_layers[0] 'table' matches no")));
+}
+
+TEST(ChooseGroups, GroupsOfFewCandidatesStay) {
+  PruningTarget target = Target(Structure::kNeurons);
+  target.min_candidates = 4;
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(ClickModel(), target));
+  EXPECT_THAT(groups[0].dense_reason, IsEmpty());
+  EXPECT_EQ(groups[1].dense_reason, "3 candidates, fewer than 4");
+  target.min_candidates = 9;
+  EXPECT_THAT(Choose(ClickModel(), target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'w1': 8 candidates, fewer than 9; 'w2': 3 candidates")));
+}
+
+TEST(ChooseGroups, AModelWithoutTheStructureIsRefused) {
+  for (const Structure structure : {Structure::kHeads, Structure::kChannels}) {
+    EXPECT_THAT(Choose(ClickModel(), Target(structure)).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("target.structure: the ")));
+  }
+}
+
+TEST(ChooseGroups, WhatAnUntrainedWeightReadsStays) {
+  ASSERT_OK_AND_ASSIGN(const auto groups, ChooseGroups(ClickModel(), {"table", "w1", "w3"},
+                                                       Target(Structure::kNeurons)));
+  EXPECT_EQ(groups[0].dense_reason, "'w2', which reads it, is not trained");
+  EXPECT_THAT(groups[1].dense_reason, IsEmpty());
+}
+
+// Units read through a matrix and through its transposition belong to two candidates.
+TEST(ChooseGroups, AMatrixThatIsReadBothWaysIsNotScaled) {
+  const Graph graph = GraphBuilder()
+                          .Input("x", {kBatch, 3})
+                          .Weight("w0", Shape({3, 4}))
+                          .Weight("w", Shape({4, 6}))
+                          .Weight("w3", Shape({4, 2}))
+                          .Node("Gemm", {"x", "w0"}, {"h0"})
+                          .Node("Gemm", {"h0", "w"}, {"h"})
+                          .Node("Gemm", {"h", "w"}, {"g"}, {Int("transB", 1)})
+                          .Node("Gemm", {"g", "w3"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_THAT(
+      Choose(graph, Target(Structure::kNeurons)).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'w' is read along both its axes")));
+}
+
+// A sum joins the channels of its operands, a grouped convolution those of a group.
+TEST(ChooseGroups, ChannelsOfASumAndOfGroupsGoTogether) {
+  const std::vector<Attribute> same = {List("pads", {1, 1, 1, 1})};
+  std::vector<Attribute> grouped = same;
+  grouped.push_back(Int("group", 2));
+  const Graph graph = GraphBuilder()
+                          .Input("x", {kBatch, 3, 5, 5})
+                          .Weight("c1", Shape({4, 3, 3, 3}))
+                          .Weight("c2", Shape({4, 4, 3, 3}))
+                          .Weight("c3", Shape({6, 4, 1, 1}))
+                          .Weight("c4", Shape({6, 3, 3, 3}))
+                          .Weight("fc", Shape({6, 2}))
+                          .Node("Conv", {"x", "c1"}, {"a"}, same)
+                          .Node("Conv", {"a", "c2"}, {"b"}, same)
+                          .Node("Add", {"a", "b"}, {"s"})
+                          .Node("Conv", {"s", "c3"}, {"d"})
+                          .Node("Conv", {"d", "c4"}, {"e"}, grouped)
+                          .Node("GlobalAveragePool", {"e"}, {"m"})
+                          .Node("Flatten", {"m"}, {"f"})
+                          .Node("Gemm", {"f", "fc"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(graph, Target(Structure::kChannels)));
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_THAT(groups[0].makers, ElementsAre("c1", "c2"));
+  EXPECT_EQ(groups[0].group->count(), 4);
+  EXPECT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("c2", "c3"));
+  EXPECT_THAT(groups[1].makers, ElementsAre("c3", "c4"));
+  EXPECT_EQ(groups[1].group->count(), 2);
+  ASSERT_THAT(WeightsOf(groups[1].group->scaled()), ElementsAre("fc"));
+  EXPECT_EQ(ElementsOf(groups[1].group->scaled()[0], 1), 3 * 2);
+  EXPECT_EQ(ElementsOf(groups[1].group->coupled()[1], 1), 3 * 3 * 3 * 3);
+}
+
+}  // namespace
+}  // namespace topiary
