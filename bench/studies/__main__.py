@@ -3,17 +3,19 @@
 import argparse
 import contextlib
 import fcntl
+import os
 import pathlib
 import signal
 import sys
 import time
 
-from studies import ablations, artifacts, block_pruning, datasets, determinism, documents, running, service
+from studies import ablations, artifacts, block_pruning, datasets, determinism, documents, running, service, transformer
 
 STUDIES = {
     ablations.NAME: ablations.Ablations,
     block_pruning.NAME: block_pruning.BlockPruning,
     determinism.NAME: determinism.Determinism,
+    transformer.NAME: transformer.Transformer,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
 WORK = service.REPO / "out/studies"
@@ -46,13 +48,15 @@ def write_report(name, study):
 
 @contextlib.contextmanager
 def alone():
-    """Refuses a second study in the same folder, which would empty the first one's."""
+    """Refuses a second study in the same folder, which would empty the first one's. Processes inherit the
+    lock, so that those count which a killed study left behind."""
     WORK.mkdir(parents=True, exist_ok=True)
     with open(WORK / "lock", "w", encoding="utf-8") as file:
+        os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit(f"study: another study runs in {WORK}")
+            sys.exit(f"study: another study runs in {WORK}, or its coordinator and workers still do: end them first")
         yield
 
 

@@ -3,7 +3,7 @@ tuned settings too."""
 
 import pathlib
 
-from studies import block_pruning, cells, methods, running, svg, tables, tasks, tuning
+from studies import block_pruning, cells, methods, running, svg, tables, tasks
 from studies.rows import Rows
 
 NAME = "ablations"
@@ -66,7 +66,7 @@ class Ablations:
 
     def main_stage(self):
         found = [cell for task in self._tasks for variant in VARIANTS for cell in self._cells(task, variant)]
-        return running.Stage("study", block_pruning.in_order(found), self._rows)
+        return running.Stage("study", self._tuned.in_order(found), self._rows)
 
     def finish(self):
         self._tuned.finish()

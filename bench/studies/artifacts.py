@@ -1,6 +1,7 @@
 """The files that jobs need, models and data, made when they are first needed.
 
-Names are "data/DATASET/PART.npz" and "model/ARCHITECTURE/.../seedN.onnx". Their digests are kept under
+Names are "data/DATASET/PART.npz", "model/ARCHITECTURE/.../seedN.onnx", and "trained/...", the model that a
+job of a study leaves for others. Their digests are kept under
 git beside the rows, so that a table can be made, and a study's cells told apart, without the data.
 """
 
@@ -11,7 +12,10 @@ import shutil
 
 import numpy as np
 
-from studies import catalog
+from studies import catalog, service
+
+
+TRAINED = "trained/"
 
 
 def digest_of(path):
@@ -38,9 +42,22 @@ class Artifacts:
         self._checked = set()
         self.digests = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
 
+    def kept_path(self, name):
+        """Where the model of a job is to be put that is the artifact "trained/..."."""
+        return self._folder / name
+
+    def has(self, name):
+        return (self._folder / name).exists()
+
     def ensure(self, name):
-        """The path of an artifact, made if need be; its digest is in `digests` from then on."""
+        """The path of an artifact, made if need be; its digest is in `digests` from then on.
+        ServiceError where it is the model of a job that has not run here."""
         path = self._folder / name
+        if name.startswith(TRAINED):
+            if not path.exists():
+                raise service.ServiceError(f"{name} is missing: the job that trains it has to run first")
+            self._remember(name, digest_of(path))
+            return path
         unit = path.parent if name.startswith("data/") else path  # Data sets are made whole.
         stamp = unit.parent / (unit.name + ".stamp")
         if not (path.exists() and stamp.exists() and stamp.read_text() == self._sources):

@@ -4,47 +4,36 @@ tuning, over sparsities, block sizes and data."""
 import dataclasses
 import pathlib
 
-from studies import cells, methods, running, svg, tables, tasks, tuning
-from studies.rows import Rows
+from studies import cells, methods, svg, tables, tasks, tuning
 
 NAME = "block_pruning"
 OURS = "sequential_attention_pp"
 RIVALS = tuple(name for name, method in methods.METHODS.items() if method.prunes and name != OURS)
 
 
-def in_order(found):
-    """Seed by seed, task by task, so that a study cut short has every method."""
-    order = list(tasks.TASKS)
-    return sorted(found, key=lambda cell: (cell.seed, order.index(cell.task)))
+def make_cell(task, method, settings, seed, sparsity, block, validation_fraction=None):
+    """The job of a method with some settings; a method that does not prune has neither sparsity nor block."""
+    if not method.prunes:
+        sparsity = block = None
+    spec = tasks.make_spec(task, method.spec(settings), seed, task.learning_rate * settings["learning_rate"],
+                           sparsity, block, validation_fraction)
+    return cells.Cell(task=task.name, method=method.name, seed=seed, spec=spec, sparsity=sparsity,
+                      block=block, settings=settings)
 
 
-class BlockPruning:
+class BlockPruning(tuning.TunedStudy):
     """The study on the tasks of the given names, or on all."""
 
+    name = NAME
+
     def __init__(self, results, digests, only=()):
-        self._results = results
-        self._digests = digests
-        self._tasks = [task for task in tasks.TASKS.values() if not only or task.name in only]
-        self._tuning_rows = Rows(results / f"{NAME}.tuning.jsonl")
-        self._rows = Rows(results / f"{NAME}.jsonl")
+        super().__init__(results, digests, tasks.TASKS, methods.METHODS, only)
 
-    def guess(self, cell):
-        return tasks.TASKS[cell.task].seconds
-
-    def _tuned_tasks(self):
-        """The tasks that are tuned, for which others may be that take their settings over."""
-        names = dict.fromkeys(task.tuned_on or task.name for task in self._tasks)
-        return [tasks.TASKS[name] for name in names]
-
-    def settings(self, task, method):
-        """What tuning chose, or the first of the grid while it has not."""
-        choice = tuning.choose(tasks.TASKS[task.tuned_on or task.name], method, self._tuning_rows, self._digests)
-        return choice[0] if choice else method.grid[0]
-
-    def tuning_stage(self):
-        found = [cell for task in self._tuned_tasks() for method in methods.METHODS.values()
-                 for cell in tuning.tuning_cells(task, method)]
-        return running.Stage("tuning", in_order(found), self._tuning_rows)
+    def tuning_cells(self, task, method):
+        """One cell for each setting of the method's grid at each (sparsity, block) that the task is tuned
+        at, each of which has a seed of its own; none sees test data."""
+        return [make_cell(task, method, settings, tuning.FIRST_SEED + i, sparsity, block, tuning.VALIDATION_FRACTION)
+                for i, (sparsity, block) in enumerate(task.tuned_at) for settings in method.grid]
 
     def tuning_stage_of(self, method):
         """As tuning_stage(), of one method."""
@@ -54,41 +43,23 @@ class BlockPruning:
 
         return stage
 
-    def main_stage(self):
-        found = [cell for task in self._tasks for method in methods.METHODS.values()
-                 for cell in self._cells(task, method)]
-        return running.Stage("study", in_order(found), self._rows)
-
-    def stages(self):
-        """Functions that make the stages; each may be called once the one before has run."""
-        return [self.tuning_stage, self.main_stage]
-
-    def _cells(self, task, method):
-        settings = self.settings(task, method)
+    def cells(self, task, method, settings):
         if not method.prunes:
             seeds = range(max([task.seeds, *task.more_seeds.values()]))
-            return [tuning.make_cell(task, method, settings, seed, None, None) for seed in seeds]
-        return [tuning.make_cell(task, method, settings, seed, sparsity, block)
+            return [make_cell(task, method, settings, seed, None, None) for seed in seeds]
+        return [make_cell(task, method, settings, seed, sparsity, block)
                 for sparsity in task.sparsities for block in task.blocks for seed in task.seeds_at(sparsity)]
-
-    def finish(self):
-        """Keeps what was chosen, beside the rows."""
-        chosen = tuning.choices(self._tuned_tasks(), methods.METHODS.values(), self._tuning_rows, self._digests)
-        if chosen:
-            tuning.write_choices(self._results / f"{NAME}.chosen.json", chosen)
 
     # ---- The report ------------------------------------------------------------------------------
 
     def _rows_of(self, task, method_name, sparsity=None, block=None):
-        method = methods.METHODS[method_name]
-        keys = [cells.key_of(cell, self._digests) for cell in self._cells(task, method)
-                if (sparsity is None or cell.sparsity == sparsity) and (block is None or cell.block == block)]
-        return self._rows.of(keys)
+        return self.rows_of(task, self.methods[method_name],
+                            lambda cell: sparsity in (None, cell.sparsity) and block in (None, cell.block))
 
     def report(self, images):
         """The text of the report; plots are written to the folder `images`."""
         parts = [self._head()]
-        for task in self._tasks:
+        for task in self.tasks:
             if any(self._rows_of(task, name) for name in methods.METHODS):
                 parts.append(self._task_report(task, images))
         parts.append(self._tests())
@@ -96,8 +67,8 @@ class BlockPruning:
 
     def _head(self):
         stage = self.main_stage()
-        keys = [cells.key_of(cell, self._digests) for cell in stage.cells]
-        rows = self._rows.of(keys)
+        keys = [cells.key_of(cell, self.digests) for cell in stage.cells]
+        rows = self.rows.of(keys)
         machines = sorted({row["determinism"]["isa"] for row in tables.succeeded_rows(rows)})
         return (f"`tools/study {NAME}`: {len(rows)} of {len(keys)} jobs, one thread each, instruction sets: "
                 f"{', '.join(machines) or 'none'}. Figures are of the test data, mean ± standard deviation over "
@@ -157,7 +128,7 @@ class BlockPruning:
         lines = []
         for rival in RIVALS:
             for metric in ("accuracy", "log_loss"):
-                some = [task for task in self._tasks if task.metric == metric]
+                some = [task for task in self.tasks if task.metric == metric]
                 for title, group in [*((task.title, [task]) for task in some), ("all together", some)]:
                     for sparsity in sorted({s for task in group for s in task.sparsities}):
                         lines += self._test_line(rival, title, group, sparsity, metric)

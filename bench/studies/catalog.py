@@ -3,8 +3,10 @@
 import subprocess
 
 from studies import service
-from studies.datasets import census, clicks, images, speech
+from studies.datasets import census, clicks, images, mice, scripture, speech
 from studies.models.clicks import make_click_model
+from studies.models.decoder import make_decoder
+from studies.models.selection import make_selection_mlp
 
 # Each makes {part: {array name: array}}.
 DATASETS = {
@@ -13,7 +15,10 @@ DATASETS = {
     "coil20": images.coil20,
     "fashion_mnist": images.fashion_mnist,
     "isolet": speech.isolet,
+    "mice_mouse": mice.mice_mouse,
+    "mice_rows": mice.mice_rows,
     "mnist": images.mnist,
+    "scripture": scripture.scripture,
 }
 
 
@@ -34,7 +39,13 @@ def new_model(architecture, path, seed, *arguments):
         raise service.ServiceError(f"topiary model new ended with {done.returncode}: {done.stderr}")
 
 
-MODELS = {"clicks": make_click_model, "fashion_cnn": make_fashion_cnn, "mlp": make_mlp}
+MODELS = {
+    "clicks": make_click_model,
+    "decoder": make_decoder,
+    "fashion_cnn": make_fashion_cnn,
+    "mlp": make_mlp,
+    "selection": make_selection_mlp,
+}
 
 
 def make_model(name, path):

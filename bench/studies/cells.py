@@ -24,6 +24,7 @@ class Cell:
     block: int | None = None
     settings: dict = dataclasses.field(default_factory=dict)  # What was tuned, or is varied.
     run: str = ""  # Tells jobs of the same spec apart, where a study has several.
+    keep: str = ""  # The artifact that the job's model becomes, for other cells to start from.
 
 
 def canonical(value):

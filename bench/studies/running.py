@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import time
 
-from studies import cells, service
+from studies import artifacts, cells, service
 
 POLL_SECONDS = 1
 
@@ -21,6 +21,7 @@ class Stage:
     server_flags: tuple = ()
     worker_flags: tuple = ()
     seconds_between_kills: float = 0  # 0: workers are left alone.
+    models_needed: bool = False  # Jobs whose model is to be kept, and is not here, run again.
 
 
 class Estimate:
@@ -77,8 +78,11 @@ class Runner:
     def run(self, stage, estimate):
         """Runs the open cells of a stage. Returns whether none is left."""
         for name in dict.fromkeys(name for cell in stage.cells for name in cells.references(cell.spec)):
-            self._artifacts.ensure(name)
+            if not name.startswith(artifacts.TRAINED):
+                self._artifacts.ensure(name)
         waiting = open_cells(stage, self._artifacts.digests)
+        if stage.models_needed:
+            waiting += [cell for cell in stage.cells if cell not in waiting and not self._artifacts.has(cell.keep)]
         if not waiting:
             return True
         self._uploaded = set()
@@ -116,7 +120,8 @@ class Runner:
                 running.check()
             for job in done:
                 cell, row = jobs.pop(job), job.result()
-                stage.rows.append(row)
+                if row["key"] not in stage.rows.by_key:
+                    stage.rows.append(row)
                 estimate.add(row)
                 left = sum(map(estimate, waiting)) / self._workers / 3600
                 print(f"study: {describe(cell, row)} ({len(waiting) + len(jobs)} left, {left:.1f} h)", flush=True)
@@ -128,5 +133,8 @@ class Runner:
                     running.upload(self._artifacts.ensure(name), name.split("/")[0])
                     self._uploaded.add(name)
         digests = self._artifacts.digests
-        job, report = running.run_job(cells.resolve(cell.spec, digests))
+        keep = self._artifacts.kept_path(cell.keep) if cell.keep else None
+        job, report = running.run_job(cells.resolve(cell.spec, digests), keep)
+        if keep is not None and report is not None:
+            self._artifacts.ensure(cell.keep)
         return cells.make_row(cells.key_of(cell, digests), cell, job, report)

@@ -96,7 +96,11 @@ class Service:
         # Workers share the cores: threads that wait must not burn them.
         environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
         with open(self._folder / f"{name}.log", "ab") as log:
-            return subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, env=environment)
+            try:
+                return subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, env=environment,
+                                        close_fds=False)  # A lock of the study is to be held as long as they live.
+            except FileNotFoundError as error:
+                raise ServiceError(f"{command[0]} is missing: build it, or set TOPIARY_BIN") from error
 
     def _start_worker(self, index):
         return self._start(f"worker{index}", binaries() / "worker/topiary-worker",
@@ -119,8 +123,9 @@ class Service:
             raise ServiceError(f"{path} was not uploaded: exit code {code}:\n{errors}")
         return output.split()[0]
 
-    def run_job(self, spec):
-        """Runs a job to its end. Returns it as JSON, and its report, or None where it failed.
+    def run_job(self, spec, keep=None):
+        """Runs a job to its end. Returns it as JSON, and its report, or None where it failed. Its model.onnx
+        is moved to the path `keep`, if that is given.
 
         The job and its files are deleted from the server then.
         """
@@ -135,6 +140,9 @@ class Service:
             report = None
             if code == 0:
                 report = json.loads((folder / "result/report.json").read_text(encoding="utf-8"))
+                if keep is not None:
+                    keep.parent.mkdir(parents=True, exist_ok=True)
+                    (folder / "result/model.onnx").replace(keep)
         self._client("delete", job["name"])
         return job, report
 

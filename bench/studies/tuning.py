@@ -2,64 +2,114 @@
 
 import json
 
-from studies import cells, tasks
+from studies import cells, running
+from studies.rows import Rows
 
 VALIDATION_FRACTION = 1 / 6
 FIRST_SEED = 100  # The seeds of tuning are in no table.
 
-def tuning_cells(task, method):
-    """One cell for each setting of the method's grid at each (sparsity, block) that the task is tuned at, with
-    seeds one after the other; none sees test data."""
-    return [make_cell(task, method, settings, FIRST_SEED + i, sparsity, block, VALIDATION_FRACTION)
-            for i, (sparsity, block) in enumerate(task.tuned_at) for settings in method.grid]
 
-
-def make_cell(task, method, settings, seed, sparsity, block, validation_fraction=None):
-    if not method.prunes:
-        sparsity = block = None
-    spec = tasks.make_spec(task, method.spec(settings), seed, task.learning_rate * settings["learning_rate"],
-                           sparsity, block, validation_fraction)
-    return cells.Cell(task=task.name, method=method.name, seed=seed, spec=spec, sparsity=sparsity,
-                      block=block, settings=settings)
-
-
-def choose(task, method, rows, digests):
-    """The setting of the method's grid with the best mean on the validation data, the earlier one of
-    equals, and those means in the order of the grid. None where a row is missing.
+def choose(found, grid, task, rows, digests):
+    """The setting of `grid` with the best mean over the cells `found`, the earlier one of equals, and those means in
+    the order of the grid. None where a row is missing.
 
     A setting of which a job failed is never better than one of which none did.
     """
-    found = []
-    for settings in method.grid:
-        keys = [cells.key_of(cell, digests) for cell in tuning_cells(task, method) if cell.settings == settings]
+    means = []
+    for settings in grid:
+        keys = [cells.key_of(cell, digests) for cell in found if cell.settings == settings]
         measured = rows.of(keys)
         if len(measured) < len(keys):
             return None
         values = [row["metrics"][task.metric] for row in measured if row["state"] == "SUCCEEDED"]
-        found.append(sum(values) / len(values) if len(values) == len(keys) else None)
+        means.append(sum(values) / len(values) if len(values) == len(keys) else None)
     best = 0
-    for i, value in enumerate(found):
-        if value is not None and (found[best] is None or task.better(value, found[best])):
+    for i, value in enumerate(means):
+        if value is not None and (means[best] is None or task.better(value, means[best])):
             best = i
-    return method.grid[best], found
+    return grid[best], means
 
 
-def choices(some_tasks, methods, rows, digests):
-    """Of each task and method what was chosen, as it is kept under git; only what is complete."""
-    result = {}
-    for task in some_tasks:
-        for method in methods:
-            choice = choose(task, method, rows, digests)
-            if choice is not None:
-                settings, means = choice
-                result.setdefault(task.name, {})[method.name] = {
-                    "settings": settings,
-                    "validation": {"metric": task.metric, "grid": list(method.grid),
-                                   "means": [None if mean is None else round(mean, 6) for mean in means]}}
-    return result
+class TunedStudy:
+    """A study whose methods are tuned first, each on the same number of settings.
 
+    Subclasses set `name`, give the tasks and methods, and make the cells: tuning_cells(task, method)
+    and cells(task, method, settings).
+    """
 
-def write_choices(path, result):
-    text = json.dumps(result, indent=1, sort_keys=True) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+    name = ""
+
+    def __init__(self, results, digests, tasks, methods, only=()):
+        self._results = results
+        self._all_tasks = tasks
+        self.digests = digests
+        self.tasks = [task for task in tasks.values() if not only or task.name in only]
+        self.methods = methods
+        self.tuning_rows = Rows(results / f"{self.name}.tuning.jsonl")
+        self.rows = Rows(results / f"{self.name}.jsonl")
+
+    def guess(self, cell):
+        """Seconds that a job of this cell takes, before one has run."""
+        return self._all_tasks[cell.task].seconds
+
+    def tuned_tasks(self):
+        """The tasks that are tuned, for which others may be that take their settings over."""
+        names = dict.fromkeys(task.tuned_on or task.name for task in self.tasks)
+        return [self._all_tasks[name] for name in names]
+
+    def _choice(self, task, method):
+        return choose(self.tuning_cells(task, method), method.grid, task, self.tuning_rows, self.digests)
+
+    def settings(self, task, method):
+        """What tuning chose, or the first of the grid while it has not."""
+        choice = self._choice(self._all_tasks[task.tuned_on or task.name], method)
+        return choice[0] if choice else method.grid[0]
+
+    def tuning_stage(self):
+        found = [cell for task in self.tuned_tasks() for method in self.methods.values()
+                 for cell in self.tuning_cells(task, method)]
+        return running.Stage("tuning", self.in_order(found), self.tuning_rows)
+
+    def main_stage(self):
+        found = [cell for task in self.tasks for method in self.methods.values() for cell in self.cells_of(task, method)]
+        return running.Stage("study", self.in_order(found), self.rows)
+
+    def stages(self):
+        """Functions that make the stages; each may be called once the one before has run."""
+        return [self.tuning_stage, self.main_stage]
+
+    def in_order(self, found):
+        """Seed by seed, task by task, so that a study cut short has every method."""
+        order = list(self._all_tasks)
+        return sorted(found, key=lambda cell: (cell.seed, order.index(cell.task)))
+
+    def cells_of(self, task, method):
+        """The cells of the tables, at the tuned settings."""
+        return self.cells(task, method, self.settings(task, method))
+
+    def rows_of(self, task, method, keep=lambda cell: True):
+        """The rows of those cells that `keep` wants."""
+        keys = [cells.key_of(cell, self.digests) for cell in self.cells_of(task, method) if keep(cell)]
+        return self.rows.of(keys)
+
+    def choices(self):
+        """Of each task and method what was chosen, as it is kept under git; only what is complete."""
+        result = {}
+        for task in self.tuned_tasks():
+            for method in self.methods.values():
+                choice = self._choice(task, method)
+                if choice is not None:
+                    settings, means = choice
+                    result.setdefault(task.name, {})[method.name] = {
+                        "settings": settings,
+                        "validation": {"metric": task.metric, "grid": list(method.grid),
+                                       "means": [None if mean is None else round(mean, 6) for mean in means]}}
+        return result
+
+    def finish(self):
+        """Keeps what was chosen, beside the rows."""
+        chosen = self.choices()
+        path = self._results / f"{self.name}.chosen.json"
+        text = json.dumps(chosen, indent=1, sort_keys=True) + "\n"
+        if chosen and not (path.exists() and path.read_text(encoding="utf-8") == text):
+            path.write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """The harness of the studies (bench/studies) without a service: keys, resuming, tuning, statistics, plots."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -71,8 +72,10 @@ class FakeService:
     def upload(self, _, kind):
         assert kind in ("data", "model")
 
-    def run_job(self, spec):
+    def run_job(self, spec, keep=None):
         FakeService.jobs += 1
+        if keep is not None:
+            keep.write_text("a model", encoding="utf-8")
         if spec["task"]["seed"] % 2 == 1:
             return {"state": "JOB_STATE_FAILED", "reason": "JOB_REASON_WORK_FAILED",
                     "error": {"message": "the loss is not a number"}}, None
@@ -89,15 +92,24 @@ class FakeService:
 class FakeArtifacts:
     digests = DIGESTS
 
+    def __init__(self, folder):
+        self._folder = folder
+
     def ensure(self, name):
         return name
 
+    def has(self, name):
+        return self.kept_path(name).exists()
 
-def run_stage(folder, some_cells, monkeypatch, deadline=None):
+    def kept_path(self, name):
+        return self._folder / name
+
+
+def run_stage(folder, some_cells, monkeypatch, deadline=None, models_needed=False):
     monkeypatch.setattr(service, "Service", FakeService)
     FakeService.jobs = 0
-    stage = running.Stage("study", some_cells, Rows(folder / "rows.jsonl"))
-    runner = running.Runner(FakeArtifacts(), folder, 2, deadline)
+    stage = running.Stage("study", some_cells, Rows(folder / "rows.jsonl"), models_needed=models_needed)
+    runner = running.Runner(FakeArtifacts(folder), folder, 2, deadline)
     finished = runner.run(stage, running.Estimate([], lambda cell: 1))
     return finished, FakeService.jobs, stage.rows
 
@@ -132,6 +144,18 @@ def test_a_job_that_failed_is_a_row_too(tmp_path, monkeypatch):
     assert (row["state"], row["error"]) == ("FAILED", "the loss is not a number")
 
 
+def test_a_model_that_others_need_is_made_again_where_it_is_missing(tmp_path, monkeypatch):
+    cell = dataclasses.replace(make_cell(), keep="m.onnx")
+    assert run_stage(tmp_path, [cell], monkeypatch, models_needed=True)[1] == 1
+    assert (tmp_path / "m.onnx").exists()
+    assert run_stage(tmp_path, [cell], monkeypatch, models_needed=True)[1] == 0
+    (tmp_path / "m.onnx").unlink()
+    assert run_stage(tmp_path, [cell], monkeypatch, models_needed=False)[1] == 0
+    _, jobs, _ = run_stage(tmp_path, [cell], monkeypatch, models_needed=True)
+    assert jobs == 1
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
+
+
 def test_a_row_says_what_was_measured_and_under_which_determinism_key(tmp_path, monkeypatch):
     _, _, rows = run_stage(tmp_path, [make_cell()], monkeypatch)
     (row,) = Rows(tmp_path / "rows.jsonl").by_key.values()
@@ -161,12 +185,14 @@ def test_an_estimate_goes_by_the_jobs_that_ran():
 
 # ---- Tuning -----------------------------------------------------------------------------------------
 
+STUDY = block_pruning.BlockPruning(pathlib.Path("nowhere"), {})
+
 
 @pytest.mark.parametrize("task", tasks.TASKS.values(), ids=lambda task: task.name)
 def test_tuning_is_the_same_effort_for_each_method_and_sees_no_test_data(task):
     counts = set()
     for method in methods.METHODS.values():
-        some = tuning.tuning_cells(task, method)
+        some = STUDY.tuning_cells(task, method)
         counts.add(len(some))
         assert not any("test" in name for cell in some for name in cells.references(cell.spec))
         assert all("evaluation" not in cell.spec["data"] for cell in some)
@@ -181,16 +207,17 @@ def test_settings_of_a_grid_are_all_different():
 
 
 def tuned(task, method, values, tmp_path):
-    """choose() with these values of the metric for the settings of the grid; None is a failed job."""
-    digests = {name: "a" for cell in tuning.tuning_cells(task, method) for name in cells.references(cell.spec)}
-    rows = Rows(tmp_path / "tuning.jsonl")
-    for cell in tuning.tuning_cells(task, method):
+    """What is chosen with these values of the metric for the settings of the grid; None is a failed job."""
+    some = STUDY.tuning_cells(task, method)
+    digests = {name: "a" for cell in some for name in cells.references(cell.spec)}
+    rows = Rows(tmp_path / "block_pruning.tuning.jsonl")
+    for cell in some:
         index = method.grid.index(cell.settings)
         if index < len(values):
             value = values[index]
             row = {"key": cells.key_of(cell, digests), "state": "FAILED" if value is None else "SUCCEEDED"}
             rows.append({**row, "metrics": {task.metric: value}})
-    choice = tuning.choose(task, method, rows, digests)
+    choice = tuning.choose(some, method.grid, task, rows, digests)
     return choice and method.grid.index(choice[0])
 
 
@@ -211,8 +238,7 @@ def test_a_loss_is_better_where_it_is_lower(tmp_path):
 def test_a_study_takes_over_what_tuning_chose(tmp_path):
     task, method = tasks.TASKS["isolet_mlp"], methods.METHODS["magnitude_gradual"]
     assert tuned(task, method, [0, 0, 0, 0, 0, 1], tmp_path) == 5
-    (tmp_path / "tuning.jsonl").rename(tmp_path / "block_pruning.tuning.jsonl")
-    digests = {name: "a" for cell in tuning.tuning_cells(task, method) for name in cells.references(cell.spec)}
+    digests = {name: "a" for cell in STUDY.tuning_cells(task, method) for name in cells.references(cell.spec)}
     study = block_pruning.BlockPruning(tmp_path, digests, ["isolet_mlp"])
     main = [cell for cell in study.main_stage().cells if cell.method == method.name]
     assert {cells.canonical(cell.settings) for cell in main} == {cells.canonical(method.grid[5])}
@@ -224,9 +250,8 @@ def test_a_study_takes_over_what_tuning_chose(tmp_path):
 
 
 def test_all_methods_meet_the_same_cells():
-    study = block_pruning.BlockPruning(pathlib.Path("nowhere"), {})
     met = {}
-    for cell in study.main_stage().cells:
+    for cell in STUDY.main_stage().cells:
         spec = {**cell.spec, "task": {**cell.spec["task"], "learning_rate": None}}
         for name in ("sequential_attention_pp", "magnitude", "ac_dc", "power_propagation", "random"):
             spec.pop(name, None)

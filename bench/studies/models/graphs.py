@@ -26,6 +26,10 @@ class Graph:
         self._weights.append(numpy_helper.from_array(value, name))
         return name
 
+    def fixed(self, name, value):
+        """A value that is not trained, as that of an initializer would be."""
+        return self.node("Constant", [], name, value=numpy_helper.from_array(np.asarray(value)))
+
     def uniform(self, name, shape, bound):
         """A weight of numbers from -bound to bound."""
         return self.constant(name, ((2 * self._random.random(shape) - 1) * bound).astype(np.float32))
