@@ -5,6 +5,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "topiary/v1/admin.pb.h"
 #include "topiary/v1/artifacts.pb.h"
+#include "topiary/v1/budgets.pb.h"
 #include "topiary/v1/data.pb.h"
 #include "topiary/v1/jobs.pb.h"
 #include "topiary/v1/methods.pb.h"
@@ -40,9 +41,9 @@ FileDescriptorSet CompiledContract() {
   FileDescriptorSet set;
   for (const google::protobuf::FileDescriptor* file :
        {v1::Worker::descriptor()->file(), v1::Artifact::descriptor()->file(),
-        v1::Data::descriptor()->file(), v1::Job::descriptor()->file(),
-        v1::DenseMethod::descriptor()->file(), v1::CompressionSpec::descriptor()->file(),
-        v1::Lease::descriptor()->file()}) {
+        v1::LayerTarget::descriptor()->file(), v1::Data::descriptor()->file(),
+        v1::Job::descriptor()->file(), v1::DenseMethod::descriptor()->file(),
+        v1::CompressionSpec::descriptor()->file(), v1::Lease::descriptor()->file()}) {
     file->CopyTo(set.add_file());
   }
   return set;

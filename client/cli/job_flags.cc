@@ -59,8 +59,25 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
       ->add_option("--latency-ratio-batch", flags->latency_ratio_batch,
                    "Examples in such a pass [1]")
       ->group(group);
+  const std::pair<const char*, std::optional<double>*> sizes[] = {
+      {"--parameters", &flags->parameters}, {"--bytes", &flags->bytes}, {"--flops", &flags->flops}};
+  for (const auto& [name, value] : sizes) {
+    command
+        ->add_option(name, *value,
+                     "Instead of a sparsity: at most so many in the pruned model, or, below 1, so "
+                     "much of those of the dense model")
+        ->group(group);
+  }
   command->add_option("--block", flags->block, "ROWSxCOLS of a block [16x16]")->group(group);
-  command->add_option("--budget", flags->budget, "uniform (per layer) or global [uniform]")
+  command
+      ->add_option("--budget", flags->budget,
+                   "uniform (per layer), global, erk, sensitivity [uniform]")
+      ->group(group);
+  command
+      ->add_option(
+          "--layer-sparsity", flags->layer_sparsities,
+          "PATTERN=SPARSITY or PATTERN=MIN:MAX, either of which may be left out: bounds of "
+          "the layers that match")
       ->group(group);
   command->add_option("--include", flags->include, "Pattern of layers that may be pruned [*]")
       ->group(group);

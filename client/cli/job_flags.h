@@ -33,8 +33,12 @@ struct JobFlags {
   std::optional<double> sparsity;
   std::optional<double> latency_ratio;  // Instead of the sparsity.
   std::optional<int32_t> latency_ratio_batch;
-  std::string block;   // ROWSxCOLS
-  std::string budget;  // uniform, global
+  std::optional<double> parameters;  // Instead of the sparsity: a ratio below 1, or a count.
+  std::optional<double> bytes;
+  std::optional<double> flops;
+  std::string block;                          // ROWSxCOLS
+  std::string budget;                         // uniform, global, erk, sensitivity
+  std::vector<std::string> layer_sparsities;  // PATTERN=SPARSITY or PATTERN=MIN:MAX
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::optional<int32_t> min_blocks;

@@ -106,6 +106,7 @@ std::string MetricsText(const Json& metrics) {
 
 std::string SparsityText(const Json& sparsity) {
   const Json& latency = Get(sparsity, "latency_requested");
+  const Json& block = Get(sparsity, "block");
   std::string text;
   if (Get(sparsity, "requested").is_number()) {
     text = absl::StrCat("\nsparsity requested ", FormatPercent(Number(Get(sparsity, "requested"))),
@@ -114,17 +115,33 @@ std::string SparsityText(const Json& sparsity) {
     text =
         absl::StrCat("\nlatency requested ", FormatPercent(Number(Get(latency, "ratio"))),
                      " of the dense model's at batch ", Count(Get(latency, "batch")), "; sparsity");
-  } else {
+  } else if (!block.is_array()) {
     return "";
+  } else {
+    text = "\nsparsity";
   }
-  absl::StrAppend(&text, latency.is_object() ? " reached " : ", reached ",
+  absl::StrAppend(&text, Get(sparsity, "requested").is_number() ? ", reached " : " reached ",
                   FormatPercent(Number(Get(sparsity, "reached"))), " of all weights");
-  const Json& block = Get(sparsity, "block");
   if (block.is_array() && block.size() == 2) {
     absl::StrAppend(&text, "; blocks of ", Count(block[0]), "x", Count(block[1]), ", budget ",
                     Text(Get(sparsity, "budget")));
   }
   return absl::StrCat(text, "\n");
+}
+
+std::string SizeText(const Json& size) {
+  if (!size.is_object() || size.empty()) return "";
+  Table table({{"size"},
+               {"dense", Align::kRight},
+               {"reached", Align::kRight},
+               {"requested", Align::kRight}});
+  for (const char* amount : {"parameters", "bytes", "flops"}) {
+    const Json& figures = Get(size, amount);
+    const Json& requested = Get(figures, "requested");
+    table.AddRow({amount, Count(Get(figures, "dense")), Count(Get(figures, "reached")),
+                  requested.is_number() ? Count(requested) : "-"});
+  }
+  return absl::StrCat("\n", table.Render());
 }
 
 std::string ShapeText(const Json& shape) {
@@ -326,10 +343,10 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
     return absl::InvalidArgumentError("this is not a report of a job");
   }
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
-                      SparsityText(Get(report, "sparsity")), LayersText(Get(report, "layers")),
-                      PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
-                      ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
-                      NodesText(Get(report, "latency")),
+                      SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
+                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
+                      FilesText(Get(report, "files")), ShrunkText(Get(report, "shrunk")),
+                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
                       BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }

@@ -73,6 +73,20 @@ TEST(ReportText, ShowsADryRunAndALatencyBudget) {
                         "reached 80.00 % of all weights; blocks of 16x8, budget latency"));
 }
 
+TEST(ReportText, ShowsABudgetOfBytes) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "magnitude", "task": {"loss": "cross_entropy"},
+                     "sparsity": {"reached": 0.8, "block": [16, 8], "budget": "erk"},
+                     "size": {"parameters": {"dense": 1000, "reached": 200},
+                              "bytes": {"dense": 4000, "reached": 900, "requested": 1000},
+                              "flops": 5}})"));
+  EXPECT_THAT(text, HasSubstr("\nsparsity reached 80.00 % of all weights; blocks of 16x8, budget "
+                              "erk\n"));
+  EXPECT_THAT(text, HasSubstr("size        dense  reached  requested\n"));
+  EXPECT_THAT(text, HasSubstr("parameters  1,000      200          -\n"
+                              "bytes       4,000      900      1,000\n"));
+}
+
 TEST(ReportText, ShowsWhereTheTimeOfABenchmarkGoes) {
   ASSERT_OK_AND_ASSIGN(
       const std::string text,

@@ -123,13 +123,57 @@ absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
-absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
-  if (flags.sparsity.has_value() && flags.latency_ratio.has_value()) {
-    return UsageError("--sparsity and --latency-ratio exclude each other");
+// A number below 1 is a ratio, any other a count.
+void SetSize(double value, v1::SizeBudget* budget) {
+  if (value < 1) {
+    budget->set_ratio(value);
+  } else {
+    budget->set_count(static_cast<int64_t>(std::min(value, 0x1p62)));
   }
-  IfGiven(flags.sparsity, [&](double x) { spec->mutable_target()->set_sparsity(x); });
-  IfGiven(flags.latency_ratio,
-          [&](double x) { spec->mutable_target()->mutable_latency()->set_ratio(x); });
+}
+
+absl::Status ApplyAmount(const JobFlags& flags, v1::CompressionSpec* spec) {
+  const int given = (flags.sparsity ? 1 : 0) + (flags.latency_ratio ? 1 : 0) +
+                    (flags.parameters ? 1 : 0) + (flags.bytes ? 1 : 0) + (flags.flops ? 1 : 0);
+  if (given > 1) {
+    return UsageError(
+        "--sparsity, --latency-ratio, --parameters, --bytes and --flops exclude one another");
+  }
+  if (given == 0) return absl::OkStatus();
+  v1::PruningTarget* target = spec->mutable_target();
+  IfGiven(flags.sparsity, [&](double x) { target->set_sparsity(x); });
+  IfGiven(flags.latency_ratio, [&](double x) { target->mutable_latency()->set_ratio(x); });
+  IfGiven(flags.parameters, [&](double x) { SetSize(x, target->mutable_parameters()); });
+  IfGiven(flags.bytes, [&](double x) { SetSize(x, target->mutable_bytes()); });
+  IfGiven(flags.flops, [&](double x) { SetSize(x, target->mutable_flops()); });
+  return absl::OkStatus();
+}
+
+// The last "=" parts them: a pattern may have one, a number has none.
+absl::Status AddLayerTarget(const std::string& text, v1::PruningTarget* target) {
+  const size_t equals = text.rfind('=');
+  const std::vector<std::string> numbers = equals == std::string::npos
+                                               ? std::vector<std::string>()
+                                               : absl::StrSplit(text.substr(equals + 1), ':');
+  v1::LayerTarget* layer = target->add_layer_targets();
+  layer->set_pattern(text.substr(0, equals));
+  double low = 0, high = 0;
+  const bool one = numbers.size() == 1 && absl::SimpleAtod(numbers[0], &low);
+  const bool two = numbers.size() == 2 && !(numbers[0].empty() && numbers[1].empty()) &&
+                   (numbers[0].empty() || absl::SimpleAtod(numbers[0], &low)) &&
+                   (numbers[1].empty() || absl::SimpleAtod(numbers[1], &high));
+  if (!one && !two) {
+    return UsageError(absl::StrCat(
+        "--layer-sparsity takes PATTERN=SPARSITY or PATTERN=MIN:MAX, not \"", text, "\""));
+  }
+  if (one) layer->set_sparsity(low);
+  if (two && !numbers[0].empty()) layer->set_min_sparsity(low);
+  if (two && !numbers[1].empty()) layer->set_max_sparsity(high);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
+  RETURN_IF_ERROR(ApplyAmount(flags, spec));
   if (flags.latency_ratio_batch.has_value()) {
     if (!spec->target().has_latency()) {
       return UsageError("--latency-ratio-batch goes with --latency-ratio only");
@@ -144,10 +188,12 @@ absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
   }
   if (!flags.budget.empty()) {
     using Target = v1::PruningTarget;
-    ASSIGN_OR_RETURN(
-        const Target::Budget budget,
-        Choose<Target::Budget>("--budget", flags.budget,
-                               {{"uniform", Target::UNIFORM}, {"global", Target::GLOBAL}}));
+    ASSIGN_OR_RETURN(const Target::Budget budget,
+                     Choose<Target::Budget>("--budget", flags.budget,
+                                            {{"uniform", Target::UNIFORM},
+                                             {"global", Target::GLOBAL},
+                                             {"erk", Target::ERK},
+                                             {"sensitivity", Target::SENSITIVITY}}));
     spec->mutable_target()->set_budget(budget);
   }
   if (!flags.structure.empty()) {
@@ -162,6 +208,9 @@ absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
     spec->mutable_target()->set_structure(structure);
   }
   IfGiven(flags.min_candidates, [&](int32_t x) { spec->mutable_target()->set_min_candidates(x); });
+  for (const std::string& text : flags.layer_sparsities) {
+    RETURN_IF_ERROR(AddLayerTarget(text, spec->mutable_target()));
+  }
   for (const std::string& pattern : flags.include) {
     spec->mutable_target()->add_include_layers(pattern);
   }

@@ -88,6 +88,20 @@ INSTANTIATE_TEST_SUITE_P(
                    f->latency_ratio_batch = 64;
                  },
                  "target { latency { ratio: 0.25 batch_size: 64 } }"},
+        FlagCase{"BytesOfTheDenseModel",
+                 [](JobFlags* f) {
+                   f->bytes = 0.25;
+                   f->budget = "erk";
+                   f->layer_sparsities = {"a=b*=0.5", "fc1=0.1:", "*=:0.9", "c=0.2:0.3"};
+                 },
+                 "target { bytes { ratio: 0.25 } budget: ERK "
+                 "layer_targets { pattern: 'a=b*' sparsity: 0.5 } "
+                 "layer_targets { pattern: 'fc1' min_sparsity: 0.1 } "
+                 "layer_targets { pattern: '*' max_sparsity: 0.9 } "
+                 "layer_targets { pattern: 'c' min_sparsity: 0.2 max_sparsity: 0.3 } }"},
+        FlagCase{"Parameters", [](JobFlags* f) { f->parameters = 1e6; },
+                 "target { parameters { count: 1000000 } }"},
+        FlagCase{"Flops", [](JobFlags* f) { f->flops = 0.5; }, "target { flops { ratio: 0.5 } }"},
         FlagCase{"DryRun", [](JobFlags* f) { f->dry_run = true; }, "dry_run: true"},
         FlagCase{"Benchmark",
                  [](JobFlags* f) {
@@ -196,7 +210,17 @@ INSTANTIATE_TEST_SUITE_P(
                       f->sparsity = 0.5;
                       f->latency_ratio = 0.5;
                     },
-                    "--sparsity and --latency-ratio"},
+                    "exclude one another"},
+        MistakeCase{"TwoSizes",
+                    [](JobFlags* f) {
+                      f->bytes = 0.5;
+                      f->flops = 0.5;
+                    },
+                    "exclude one another"},
+        MistakeCase{"LayerWithoutSparsity", [](JobFlags* f) { f->layer_sparsities = {"fc1"}; },
+                    "--layer-sparsity"},
+        MistakeCase{"LayerWithoutBounds", [](JobFlags* f) { f->layer_sparsities = {"fc1=:"}; },
+                    "--layer-sparsity"},
         MistakeCase{"BatchOfNoLatency", [](JobFlags* f) { f->latency_ratio_batch = 8; },
                     "--latency-ratio-batch"},
         MistakeCase{"MomentumOfAdam",

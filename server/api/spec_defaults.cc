@@ -163,6 +163,15 @@ void FillTarget(v1::PruningTarget* target) {
   } else {
     SET_IF_ZERO(target, budget, v1::PruningTarget::UNIFORM);
   }
+  if (target->budget() == v1::PruningTarget::SENSITIVITY) {
+    v1::Sensitivity* sensitivity = target->mutable_sensitivity();
+    SET_IF_ZERO(sensitivity, examples, 1024);
+    if (sensitivity->sparsities().empty()) {
+      for (const double sparsity : {0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98}) {
+        sensitivity->add_sparsities(sparsity);
+      }
+    }
+  }
   SET_IF_ABSENT(target, batch_norm_batches, 100);
   if (target->has_rewind()) {
     SET_IF_ABSENT(target->mutable_rewind(), to_fraction, 0.05);

@@ -149,6 +149,9 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"LatencyBudget", "target { latency { ratio: 0.5 batch_size: 8 } }",
                      "target { latency { ratio: 0.5 batch_size: 8 } } "
                      "outputs { latency: true latency_batch_sizes: [1, 64, 8] }"},
+        DefaultsCase{"Sensitivity", "target { sparsity: 0.5 budget: SENSITIVITY }",
+                     "target { budget: SENSITIVITY sensitivity { examples: 1024 sparsities: "
+                     "[0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98] } }"},
         DefaultsCase{"LatencyBudgetOfABatchNamed",
                      "target { latency { ratio: 0.5 } } outputs { latency_batch_sizes: [2, 1] }",
                      "target { latency { ratio: 0.5 batch_size: 1 } } "

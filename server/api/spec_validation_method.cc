@@ -15,6 +15,8 @@ constexpr int kMaxBatches = 100000;
 constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
+constexpr int kMaxCurvePoints = 100;
+constexpr int64_t kMaxCount = int64_t{1} << 60;
 
 // The stretch of training in which `schedule` prunes.
 template <typename Schedule>
@@ -180,7 +182,15 @@ void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
   check->That(target.block_cols() == 0, "block_cols", kNoBlocks);
   check->That(target.min_blocks() == 0, "min_blocks",
               "must be left out with a structure: use min_candidates");
-  check->That(!target.has_latency(), "latency", "must be left out with a structure");
+  using Target = v1::PruningTarget;
+  constexpr absl::string_view kOfBlocks = "must be left out with a structure";
+  check->That(!target.has_latency(), "latency", kOfBlocks);
+  check->That(!target.has_parameters(), "parameters", kOfBlocks);
+  check->That(!target.has_bytes(), "bytes", kOfBlocks);
+  check->That(!target.has_flops(), "flops", kOfBlocks);
+  check->That(target.layer_targets().empty(), "layer_targets", kOfBlocks);
+  check->That(target.budget() != Target::ERK && target.budget() != Target::SENSITIVITY, "budget",
+              "must be UNIFORM or GLOBAL with a structure");
   check->ZeroOrInRange(target.min_candidates(), 1, 1000000000, "min_candidates");
 }
 
@@ -190,20 +200,99 @@ bool PrunesStructures(const v1::CompressionSpec& spec) {
          spec.has_snip() || spec.has_ac_dc() || spec.has_random();
 }
 
+void ValidateSizeBudget(const v1::SizeBudget& budget, absl::string_view path,
+                        FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (budget.has_ratio()) {
+    check.InOpen(budget.ratio(), 0, 1, "ratio");
+  } else if (budget.has_count()) {
+    check.InRange(budget.count(), 1, kMaxCount, "count");
+  } else {
+    check.That(false, "ratio", "must lie in (0, 1), or give a count");
+  }
+}
+
+void ValidateAmount(const v1::PruningTarget& target, FieldChecks* check,
+                    FieldViolations* violations) {
+  using Target = v1::PruningTarget;
+  switch (target.amount_case()) {
+    case Target::kSparsity:
+      check->InOpen(target.sparsity(), 0, 1, "sparsity");
+      return;
+    case Target::kLatency: {
+      FieldChecks latency(check->PathOf("latency"), violations);
+      latency.InOpen(target.latency().ratio(), 0, 1, "ratio");
+      latency.ZeroOrInRange(target.latency().batch_size(), 1, 65536, "batch_size");
+      check->That(target.budget() == Target::BUDGET_UNSPECIFIED, "budget",
+                  "must be left out with a latency budget");
+      return;
+    }
+    case Target::kParameters:
+      ValidateSizeBudget(target.parameters(), check->PathOf("parameters"), violations);
+      return;
+    case Target::kBytes:
+      ValidateSizeBudget(target.bytes(), check->PathOf("bytes"), violations);
+      return;
+    case Target::kFlops:
+      ValidateSizeBudget(target.flops(), check->PathOf("flops"), violations);
+      check->That(target.budget() != Target::GLOBAL, "budget",
+                  "must be another than GLOBAL with flops: how many operations a block takes "
+                  "depends on its layer, and which layers keep how many is not known before");
+      return;
+    case Target::AMOUNT_NOT_SET:
+      check->That(false, "sparsity",
+                  "must lie in (0, 1), or give a budget of latency, parameters, bytes or flops");
+  }
+}
+
+void ValidateLayerTargets(const v1::PruningTarget& target, absl::string_view path,
+                          FieldViolations* violations) {
+  FieldChecks all(path, violations);
+  all.That(target.layer_targets_size() <= kMaxPatterns, "layer_targets",
+           "must have at most 1000 entries");
+  for (int i = 0; i < std::min(target.layer_targets_size(), kMaxPatterns); ++i) {
+    const v1::LayerTarget& layer = target.layer_targets(i);
+    FieldChecks check(ElementPath(path, "layer_targets", i), violations);
+    check.That(!layer.pattern().empty() && layer.pattern().size() <= kMaxPatternBytes, "pattern",
+               "must have 1 to 255 bytes");
+    const bool bounds = layer.has_min_sparsity() || layer.has_max_sparsity();
+    check.That(layer.has_sparsity() != bounds, "sparsity",
+               "must be given, or else min_sparsity or max_sparsity");
+    if (layer.has_sparsity()) check.InRightOpen(layer.sparsity(), 0, 1, "sparsity");
+    if (layer.has_min_sparsity()) check.InRightOpen(layer.min_sparsity(), 0, 1, "min_sparsity");
+    if (layer.has_max_sparsity()) {
+      check.InClosed(layer.max_sparsity(), 0, 1, "max_sparsity");
+      check.That(layer.min_sparsity() <= layer.max_sparsity(), "max_sparsity",
+                 "must be at least min_sparsity");
+    }
+  }
+}
+
+void ValidateSensitivity(const v1::PruningTarget& target, absl::string_view path,
+                         FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (!target.has_sensitivity()) return;
+  check.That(target.budget() == v1::PruningTarget::SENSITIVITY, "sensitivity",
+             "must be left out unless budget is SENSITIVITY");
+  FieldChecks sensitivity(check.PathOf("sensitivity"), violations);
+  sensitivity.ZeroOrInRange(target.sensitivity().examples(), 1, 1000000, "examples");
+  const auto& sparsities = target.sensitivity().sparsities();
+  sensitivity.That(sparsities.size() <= kMaxCurvePoints, "sparsities",
+                   "must have at most 100 entries");
+  for (int i = 0; i < std::min(sparsities.size(), kMaxCurvePoints); ++i) {
+    const std::string field = absl::StrCat("sparsities[", i, "]");
+    sensitivity.InOpen(sparsities[i], 0, 1, field);
+    sensitivity.That(i == 0 || sparsities[i - 1] < sparsities[i], field,
+                     "must be above the one before it");
+  }
+}
+
 void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
-  if (target.has_latency()) {
-    FieldChecks latency(check.PathOf("latency"), violations);
-    latency.InOpen(target.latency().ratio(), 0, 1, "ratio");
-    latency.ZeroOrInRange(target.latency().batch_size(), 1, 65536, "batch_size");
-    check.That(target.budget() == v1::PruningTarget::BUDGET_UNSPECIFIED, "budget",
-               "must be left out with a latency budget");
-  } else if (target.has_sparsity()) {
-    check.InOpen(target.sparsity(), 0, 1, "sparsity");
-  } else {
-    check.That(false, "sparsity", "must lie in (0, 1), or give a latency budget");
-  }
+  ValidateAmount(target, &check, violations);
+  ValidateLayerTargets(target, path, violations);
+  ValidateSensitivity(target, path, violations);
   check.ZeroOrInRange(target.block_rows(), 1, 4096, "block_rows");
   check.ZeroOrInRange(target.block_cols(), 1, 4096, "block_cols");
   check.ZeroOrInRange(target.min_blocks(), 1, 1000000000, "min_blocks");

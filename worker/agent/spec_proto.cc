@@ -311,25 +311,78 @@ absl::StatusOr<std::optional<Structure>> ConvertStructure(v1::PruningTarget::Str
   }
 }
 
+SizeBudgetSpec ConvertSizeBudget(SizeBudgetSpec::Amount amount, const v1::SizeBudget& budget) {
+  SizeBudgetSpec out;
+  out.amount = amount;
+  if (budget.has_ratio()) out.ratio = budget.ratio();
+  out.count = budget.count();
+  return out;
+}
+
+absl::Status ConvertAmount(const v1::PruningTarget& target, PruningTargetSpec* out) {
+  using Amount = SizeBudgetSpec::Amount;
+  switch (target.amount_case()) {
+    case v1::PruningTarget::kSparsity:
+      out->sparsity = target.sparsity();
+      return absl::OkStatus();
+    case v1::PruningTarget::kLatency:
+      out->latency = LatencyBudgetSpec{target.latency().ratio(),
+                                       std::max<int64_t>(1, target.latency().batch_size())};
+      return absl::OkStatus();
+    case v1::PruningTarget::kParameters:
+      out->size = ConvertSizeBudget(Amount::kParameters, target.parameters());
+      return absl::OkStatus();
+    case v1::PruningTarget::kBytes:
+      out->size = ConvertSizeBudget(Amount::kBytes, target.bytes());
+      return absl::OkStatus();
+    case v1::PruningTarget::kFlops:
+      out->size = ConvertSizeBudget(Amount::kFlops, target.flops());
+      return absl::OkStatus();
+    case v1::PruningTarget::AMOUNT_NOT_SET:
+      break;
+  }
+  return UnknownValue("spec.target.amount");
+}
+
+LayerTarget ConvertLayerTarget(const v1::LayerTarget& target) {
+  LayerTarget out;
+  out.pattern = target.pattern();
+  if (target.has_sparsity()) {
+    out.min_sparsity = out.max_sparsity = target.sparsity();
+    return out;
+  }
+  if (target.has_min_sparsity()) out.min_sparsity = target.min_sparsity();
+  if (target.has_max_sparsity()) out.max_sparsity = target.max_sparsity();
+  return out;
+}
+
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
   PruningTargetSpec out;
-  out.sparsity = target.sparsity();
-  if (target.has_latency()) {
-    out.latency = LatencyBudgetSpec{target.latency().ratio(),
-                                    std::max<int64_t>(1, target.latency().batch_size())};
-  }
+  RETURN_IF_ERROR(ConvertAmount(target, &out));
   if (target.block_rows() > 0) out.block_rows = target.block_rows();
   if (target.block_cols() > 0) out.block_cols = target.block_cols();
   switch (target.budget()) {
     case v1::PruningTarget::BUDGET_UNSPECIFIED:
     case v1::PruningTarget::UNIFORM:
-      out.budget = PruningTargetSpec::Budget::kUniform;
+      out.budget = BudgetKind::kUniform;
       break;
     case v1::PruningTarget::GLOBAL:
-      out.budget = PruningTargetSpec::Budget::kGlobal;
+      out.budget = BudgetKind::kGlobal;
+      break;
+    case v1::PruningTarget::ERK:
+      out.budget = BudgetKind::kErk;
+      break;
+    case v1::PruningTarget::SENSITIVITY:
+      out.budget = BudgetKind::kSensitivity;
+      out.sensitivity.examples = target.sensitivity().examples();
+      out.sensitivity.sparsities.assign(target.sensitivity().sparsities().begin(),
+                                        target.sensitivity().sparsities().end());
       break;
     default:
       return UnknownValue("spec.target.budget");
+  }
+  for (const v1::LayerTarget& layer : target.layer_targets()) {
+    out.layer_targets.push_back(ConvertLayerTarget(layer));
   }
   out.include_layers.assign(target.include_layers().begin(), target.include_layers().end());
   out.exclude_layers.assign(target.exclude_layers().begin(), target.exclude_layers().end());

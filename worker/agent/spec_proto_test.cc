@@ -158,7 +158,7 @@ TEST(ConvertSpec, TakesOverDataTaskAndMethod) {
   EXPECT_EQ(method.schedule_constant, 8);
   EXPECT_FALSE(method.clip_attention);
   EXPECT_EQ(method.softmax, SequentialAttentionPlusPlusOptions::Softmax::kGlobal);
-  EXPECT_EQ(job.target->budget, PruningTargetSpec::Budget::kGlobal);
+  EXPECT_EQ(job.target->budget, BudgetKind::kGlobal);
   EXPECT_EQ(job.target->block_cols, 1);
   EXPECT_EQ(job.target->batch_norm_batches, 0);
   ASSERT_TRUE(job.target->rewind.has_value());
@@ -329,6 +329,34 @@ TEST(ConvertSpec, KnowsEveryStructure) {
                          Convert(Complete("random {} target { structure: " + name + " }")));
     EXPECT_EQ(StructureName(*job.target->structure), absl::AsciiStrToLower(name));
   }
+}
+
+TEST(ConvertSpec, TakesOverBudgetsOfSizeAndBoundsOfLayers) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("iht {} target { bytes { ratio: 0.25 } budget: ERK "
+                                        "layer_targets { pattern: 'a*' sparsity: 0.5 } "
+                                        "layer_targets { pattern: 'b*' max_sparsity: 0.75 } }")));
+  ASSERT_TRUE(job.target->size.has_value());
+  EXPECT_EQ(job.target->size->amount, SizeBudgetSpec::Amount::kBytes);
+  EXPECT_EQ(job.target->size->ratio, 0.25);
+  EXPECT_EQ(job.target->budget, BudgetKind::kErk);
+  ASSERT_EQ(job.target->layer_targets.size(), 2u);
+  EXPECT_EQ(job.target->layer_targets[0].pattern, "a*");
+  EXPECT_EQ(job.target->layer_targets[0].min_sparsity, 0.5);
+  EXPECT_EQ(job.target->layer_targets[0].max_sparsity, 0.5);
+  EXPECT_EQ(job.target->layer_targets[1].min_sparsity, 0);
+  EXPECT_EQ(job.target->layer_targets[1].max_sparsity, 0.75);
+  ASSERT_OK_AND_ASSIGN(const JobSpec counted,
+                       Convert(Complete("iht {} target { flops { count: 12 } }")));
+  EXPECT_EQ(counted.target->size->amount, SizeBudgetSpec::Amount::kFlops);
+  EXPECT_FALSE(counted.target->size->ratio.has_value());
+  EXPECT_EQ(counted.target->size->count, 12);
+  ASSERT_OK_AND_ASSIGN(const JobSpec sensitive,
+                       Convert(Complete("iht {} target { sparsity: 0.5 budget: SENSITIVITY "
+                                        "sensitivity { examples: 7 sparsities: [0.25, 0.5] } }")));
+  EXPECT_EQ(sensitive.target->budget, BudgetKind::kSensitivity);
+  EXPECT_EQ(sensitive.target->sensitivity.examples, 7);
+  EXPECT_THAT(sensitive.target->sensitivity.sparsities, testing::ElementsAre(0.25, 0.5));
 }
 
 TEST(ConvertSpec, ABenchmarkHasNoData) {

@@ -1,5 +1,6 @@
 #include "worker/export/block_sparse_file.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -38,8 +39,8 @@ Json ToJson(const Shape& shape) {
   return json;
 }
 
-Json LayerEntry(const std::string& name, const BlockSparseMatrix& matrix, const Tensor& dense) {
-  const BlockSparseLayout& layout = matrix.layout;
+Json LayerEntry(const std::string& name, const BlockSparseLayout& layout, int64_t live,
+                const std::string& digest) {
   return {{"name", name},
           {"dense_shape", ToJson(layout.dense_shape)},
           {"permutation", layout.permutation},
@@ -47,9 +48,9 @@ Json LayerEntry(const std::string& name, const BlockSparseMatrix& matrix, const 
           {"shape", ToJson(layout.shape())},
           {"padded_shape", ToJson(layout.padded_shape())},
           {"block", {layout.block_rows, layout.block_cols}},
-          {"blocks_live", matrix.col_indices.element_count()},
+          {"blocks_live", live},
           {"blocks_total", layout.groups * layout.row_blocks() * layout.col_blocks()},
-          {"sha256", DigestOf(dense)}};
+          {"sha256", digest}};
 }
 
 const PrunedWeight* FindPruned(absl::Span<const PrunedWeight> pruned, const std::string& name) {
@@ -229,6 +230,12 @@ absl::StatusOr<Tensor> GraphTensor(const Graph& graph) {
                             std::vector<uint8_t>(bytes.begin(), bytes.end()));
 }
 
+std::map<std::string, std::string> MetadataWith(const Json& manifest) {
+  return {{"format", kFormat},
+          {"format_version", kFormatVersion},
+          {kManifest, manifest.dump(-1, ' ', false, Json::error_handler_t::replace)}};
+}
+
 }  // namespace
 
 absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWeight> pruned,
@@ -257,15 +264,48 @@ absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWei
     }
     ASSIGN_OR_RETURN(BlockSparseMatrix matrix,
                      EncodeBlocks(*weight->partition, weight->support, initializer.value));
-    manifest["layers"].push_back(LayerEntry(name, matrix, initializer.value));
+    manifest["layers"].push_back(LayerEntry(name, matrix.layout, matrix.col_indices.element_count(),
+                                            DigestOf(initializer.value)));
     RETURN_IF_ERROR(add(name + ".values", std::move(matrix.values)));
     RETURN_IF_ERROR(add(name + ".crow_indices", std::move(matrix.crow_indices)));
     RETURN_IF_ERROR(add(name + ".col_indices", std::move(matrix.col_indices)));
   }
-  file.metadata = {{"format", kFormat},
-                   {"format_version", kFormatVersion},
-                   {kManifest, manifest.dump(-1, ' ', false, Json::error_handler_t::replace)}};
+  file.metadata = MetadataWith(manifest);
   return WriteSafetensors(file, path);
+}
+
+absl::StatusOr<int64_t> BlockSparseFileBytes(const Graph& graph,
+                                             absl::Span<const KeptBlockCount> pruned) {
+  const std::string digest(64, '0');
+  Json manifest = {{"layers", Json::array()}, {"tensors", Json::array()}};
+  ASSIGN_OR_RETURN(const Tensor bare, GraphTensor(graph));
+  std::vector<SafetensorsEntry> entries = {{kGraph, bare.dtype(), bare.shape()}};
+  for (const Initializer& initializer : graph.initializers) {
+    if (!IsBesideGraph(initializer)) continue;
+    const std::string& name = initializer.name;
+    const auto* weight = std::find_if(pruned.begin(), pruned.end(), [&](const auto& candidate) {
+      return candidate.partition->layer().weight == name;
+    });
+    if (weight == pruned.end()) {
+      manifest["tensors"].push_back({{"name", name}, {"sha256", digest}});
+      entries.push_back({name, initializer.value.dtype(), initializer.value.shape()});
+      continue;
+    }
+    const BlockSparseLayout layout = LayoutOf(*weight->partition);
+    manifest["layers"].push_back(LayerEntry(name, layout, weight->live, digest));
+    entries.push_back({name + ".values", DType::kFloat32,
+                       Shape({weight->live, layout.block_rows, layout.block_cols})});
+    entries.push_back(
+        {name + ".crow_indices", DType::kInt32, Shape({layout.groups * layout.row_blocks() + 1})});
+    entries.push_back({name + ".col_indices", DType::kInt32, Shape({weight->live})});
+  }
+  return SafetensorsBytes(entries, MetadataWith(manifest));
+}
+
+int64_t StoredBytes(const BlockPartition& partition, int64_t live) {
+  const BlockSparseLayout layout = LayoutOf(partition);
+  return live * layout.block_rows * layout.block_cols * int64_t{sizeof(float)} +
+         (live + layout.groups * layout.row_blocks() + 1) * int64_t{sizeof(int32_t)};
 }
 
 absl::StatusOr<BlockSparseModel> ReadBlockSparseFile(const std::string& path,

@@ -56,6 +56,20 @@ struct PrunedWeight {
 absl::Status WriteBlockSparseFile(const Graph& graph, absl::Span<const PrunedWeight> pruned,
                                   const std::string& path);
 
+// How many blocks of a weight are kept, without saying which.
+struct KeptBlockCount {
+  std::shared_ptr<const BlockPartition> partition;
+  int64_t live = 0;
+};
+
+// The size, to the byte, of the file that WriteBlockSparseFile() would write: which blocks are kept
+// does not matter for it.
+absl::StatusOr<int64_t> BlockSparseFileBytes(const Graph& graph,
+                                             absl::Span<const KeptBlockCount> pruned);
+
+// Bytes in it of the values and indices of a weight with `live` blocks.
+int64_t StoredBytes(const BlockPartition& partition, int64_t live);
+
 struct BlockSparseModel {
   Graph graph;                                       // As it was written, its weights dense.
   std::map<std::string, BlockSparseLayout> layouts;  // Of weights stored as blocks, by name.

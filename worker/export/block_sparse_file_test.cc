@@ -130,6 +130,18 @@ TEST_P(BlockSparseFileOf, HoldsTheMatrixThatPyTorchWouldRead) {
   }
 }
 
+TEST_P(BlockSparseFileOf, HasTheSizeForetold) {
+  const Case& c = GetParam();
+  for (const int keep_every : {1, 3, 1000}) {
+    Graph graph = OneLayer(c.op, c.shape, c.attributes);
+    const PrunedWeight pruned = Prune(&graph, c.block, keep_every);
+    ASSERT_OK(WriteBlockSparseFile(graph, {pruned}, TestPath()));
+    ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(TestPath()));
+    const KeptBlockCount kept = {pruned.partition, LiveBlocks(pruned.support)};
+    EXPECT_THAT(BlockSparseFileBytes(graph, {kept}), IsOkAndHolds(bytes.size()));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Layers, BlockSparseFileOf,
     testing::Values(Case{"linear", "Gemm", Shape({12, 20}), {Int("transB", 1)}, {4, 4}},

@@ -36,8 +36,15 @@ Json ToJson(const LayerReport& layer) {
   if (layer.training_break_even_sparsity.has_value()) {
     json["training_break_even_sparsity"] = *layer.training_break_even_sparsity;
   }
+  for (const auto& [sparsity, loss] : layer.sensitivity) {
+    json["sensitivity"].push_back({{"sparsity", sparsity}, {"loss", loss}});
+  }
   json["dense_bytes"] = layer.dense_bytes;
   json["stored_bytes"] = layer.stored_bytes;
+  if (layer.flops.has_value()) {
+    json["dense_flops"] = layer.flops->first;
+    json["flops"] = layer.flops->second;
+  }
   return json;
 }
 
@@ -52,6 +59,9 @@ Json SparsityJson(const JobReport& report) {
   if (report.block.has_value()) json["block"] = {report.block->first, report.block->second};
   if (!report.structure.empty()) json["structure"] = report.structure;
   if (!report.budget.empty()) json["budget"] = report.budget;
+  if (report.sensitivity_examples.has_value()) {
+    json["sensitivity_examples"] = *report.sensitivity_examples;
+  }
   return json;
 }
 
@@ -63,6 +73,22 @@ Json ToJson(const GroupReport& group) {
   }
   json["weights"] = group.weights;
   if (!group.dense_reason.empty()) json["dense_reason"] = group.dense_reason;
+  return json;
+}
+
+Json ToJson(const SizeReport& size) {
+  Json json = Json::object();
+  const auto add = [&](const char* amount, int64_t dense, int64_t reached) {
+    Json entry = {{"dense", dense}, {"reached", reached}};
+    if (size.amount == amount) {
+      entry["requested"] = size.requested;
+      if (size.requested_ratio.has_value()) entry["requested_ratio"] = *size.requested_ratio;
+    }
+    json[amount] = std::move(entry);
+  };
+  add("parameters", size.dense.parameters, size.reached.parameters);
+  add("bytes", size.dense.bytes, size.reached.bytes);
+  add("flops", size.dense.flops, size.reached.flops);
   return json;
 }
 
@@ -167,6 +193,7 @@ std::string ReportJson(const JobReport& report) {
   if (!report.pruned_metrics.empty()) json["metrics"]["pruned"] = ToJson(report.pruned_metrics);
   json["sparsity"] = SparsityJson(report);
   for (const GroupReport& group : report.groups) json["groups"].push_back(ToJson(group));
+  if (report.size.has_value()) json["size"] = ToJson(*report.size);
   json["layers"] = Json::array();
   for (const LayerReport& layer : report.layers) json["layers"].push_back(ToJson(layer));
   json["phases"] = Json::array();

@@ -37,6 +37,15 @@ struct LayerReport {
   std::optional<double> training_break_even_sparsity;
   int64_t dense_bytes = 0;
   int64_t stored_bytes = 0;  // In the block-compressed file: values and indices.
+  // Operations of one example (model/flops.h), without pruning and with it; pruning jobs only.
+  std::optional<std::pair<int64_t, int64_t>> flops;
+
+  // The loss when this layer alone is pruned so far, by rising sparsity; where layers share by it.
+  struct SensitivityPoint {
+    double sparsity = 0;
+    double loss = 0;
+  };
+  std::vector<SensitivityPoint> sensitivity;
 
   double sparsity() const {
     return elements == 0 ? 0 : static_cast<double>(zero_elements) / static_cast<double>(elements);
@@ -148,6 +157,22 @@ struct LatencyBudgetReport {
   int64_t batch = 0;
 };
 
+// In the amounts that budgets are given in: pipeline/model_size.h.
+struct ModelSize {
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+  int64_t flops = 0;
+};
+
+// Of the model without pruning and with it; what was asked for is of one of the three amounts.
+struct SizeReport {
+  ModelSize dense;
+  ModelSize reached;
+  std::string amount;     // "parameters", "bytes" or "flops"; empty: the budget is another.
+  int64_t requested = 0;  // At most so many,
+  std::optional<double> requested_ratio;  // which was given as this part of the dense model.
+};
+
 struct JobReport {
   bool dry_run = false;  // Nothing was trained: which blocks are pruned was drawn by chance.
   std::string method;
@@ -166,10 +191,12 @@ struct JobReport {
 
   std::optional<double> sparsity_requested;
   std::optional<LatencyBudgetReport> latency_requested;  // Instead of a sparsity.
+  std::optional<SizeReport> size;                        // Where something is pruned.
   std::optional<std::pair<int64_t, int64_t>> block;      // rows, cols.
   std::string budget;
-  std::string structure;            // Empty: blocks are pruned.
-  std::vector<GroupReport> groups;  // Of a structure.
+  std::optional<int64_t> sensitivity_examples;  // That LayerReport::sensitivity was measured on.
+  std::string structure;                        // Empty: blocks are pruned.
+  std::vector<GroupReport> groups;              // Of a structure.
   std::vector<LayerReport> layers;
   std::vector<PhaseReport> phases;
   std::vector<HistoryEntry> history;

@@ -53,11 +53,16 @@ bool IsName(absl::string_view name) {
   return !name.empty() && name != kMetadata && IsPrintableUtf8(name);
 }
 
+int64_t BytesOf(DType dtype, const Shape& shape) {
+  return shape.element_count() * static_cast<int64_t>(SizeOf(dtype));
+}
+
 // The header, with entries in the order of the tensors' bytes: nlohmann's ordered_json keeps it.
-absl::StatusOr<std::string> MakeHeader(const SafetensorsFile& file) {
+absl::StatusOr<std::string> MakeHeader(absl::Span<const SafetensorsEntry> tensors,
+                                       const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!file.metadata.empty()) {
-    for (const auto& [key, value] : file.metadata) {
+  if (!metadata.empty()) {
+    for (const auto& [key, value] : metadata) {
       if (!IsPrintableUtf8(key)) {
         return absl::InvalidArgumentError("safetensors: a metadata key is not UTF-8");
       }
@@ -66,17 +71,17 @@ absl::StatusOr<std::string> MakeHeader(const SafetensorsFile& file) {
   }
   std::set<std::string> seen;
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : file.tensors) {
+  for (const auto& [name, dtype, shape] : tensors) {
     if (!IsName(name) || !seen.insert(name).second) {
       return Malformed(name, "has a name that is repeated or not allowed");
     }
-    const TypeName* type = FindType(tensor.dtype());
+    const TypeName* type = FindType(dtype);
     if (type == nullptr) {
-      return Malformed(name, absl::StrCat("is ", DTypeName(tensor.dtype()),
+      return Malformed(name, absl::StrCat("is ", DTypeName(dtype),
                                           "; only float32, int32, int64 and uint8 are written"));
     }
-    const uint64_t end = offset + tensor.byte_size();
-    const auto& dims = tensor.shape().dims();
+    const uint64_t end = offset + static_cast<uint64_t>(BytesOf(dtype, shape));
+    const auto& dims = shape.dims();
     header[name]["dtype"] = std::string(type->name);
     header[name]["shape"] = std::vector<int64_t>(dims.begin(), dims.end());
     header[name]["data_offsets"] = {offset, end};
@@ -243,8 +248,21 @@ const Tensor* SafetensorsFile::Find(absl::string_view name) const {
   return nullptr;
 }
 
+absl::StatusOr<int64_t> SafetensorsBytes(absl::Span<const SafetensorsEntry> tensors,
+                                         const std::map<std::string, std::string>& metadata) {
+  ASSIGN_OR_RETURN(const std::string header, MakeHeader(tensors, metadata));
+  auto bytes = static_cast<int64_t>(kLengthBytes + header.size());
+  for (const SafetensorsEntry& tensor : tensors) bytes += BytesOf(tensor.dtype, tensor.shape);
+  return bytes;
+}
+
 absl::Status WriteSafetensors(const SafetensorsFile& file, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string header, MakeHeader(file));
+  std::vector<SafetensorsEntry> entries;
+  entries.reserve(file.tensors.size());
+  for (const auto& [name, tensor] : file.tensors) {
+    entries.push_back({name, tensor.dtype(), tensor.shape()});
+  }
+  ASSIGN_OR_RETURN(const std::string header, MakeHeader(entries, file.metadata));
   std::string bytes;
   size_t total = kLengthBytes + header.size();
   for (const auto& [name, tensor] : file.tensors) total += tensor.byte_size();

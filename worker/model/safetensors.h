@@ -14,6 +14,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "worker/tensor/dtype.h"
+#include "worker/tensor/shape.h"
 #include "worker/tensor/tensor.h"
 
 namespace topiary {
@@ -40,6 +43,18 @@ struct SafetensorsLimits {
 // Dtypes: float32 (F32), int32 (I32), int64 (I64), uint8 (U8); INVALID_ARGUMENT
 // for others and for a name that is repeated, empty, not UTF-8 or "__metadata__".
 absl::Status WriteSafetensors(const SafetensorsFile& file, const std::string& path);
+
+// A tensor without its numbers.
+struct SafetensorsEntry {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  Shape shape;
+};
+
+// The size of the file that WriteSafetensors() would write of such tensors, to the byte; errors as
+// there.
+absl::StatusOr<int64_t> SafetensorsBytes(absl::Span<const SafetensorsEntry> tensors,
+                                         const std::map<std::string, std::string>& metadata);
 
 // Reads the file at `path`, which is not trusted: INVALID_ARGUMENT, naming the
 // tensor, where header and bytes do not agree, tensors overlap or leave gaps;

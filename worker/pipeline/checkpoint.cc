@@ -68,6 +68,32 @@ std::vector<HistoryEntry> HistoryOf(const Json& json) {
   return history;
 }
 
+Json SensitivityJson(const SensitivityPlan& plan) {
+  Json json = {{"examples", plan.examples}, {"loss", plan.loss}, {"curves", Json::object()}};
+  for (const auto& [weight, curve] : plan.curves) {
+    Json& points = json["curves"][weight] = Json::array();
+    for (const SensitivityPoint& point : curve) points.push_back({point.kept, point.loss});
+  }
+  return json;
+}
+
+SensitivityPlan SensitivityOf(const Json& json) {
+  SensitivityPlan plan;
+  plan.examples = Integer(Member(json, "examples"));
+  plan.loss = Number(Member(json, "loss"));
+  const Json& curves = Member(json, "curves");
+  if (!curves.is_object()) return plan;
+  for (const auto& [weight, points] : curves.items()) {
+    SensitivityCurve& curve = plan.curves[weight];
+    if (!points.is_array()) continue;
+    for (const Json& point : points) {
+      if (!point.is_array() || point.size() != 2) continue;
+      curve.push_back({Integer(point[0]), Number(point[1])});
+    }
+  }
+  return plan;
+}
+
 Json RecordJson(const JobRecord& record) {
   Json json = {{"given_metrics", NumbersJson(record.given_metrics)}};
   if (record.dense_metrics.has_value()) json["dense_metrics"] = NumbersJson(*record.dense_metrics);
@@ -80,6 +106,12 @@ Json RecordJson(const JobRecord& record) {
   if (record.plan.has_value()) {
     json["plan"] = {{"break_evens", NumbersJson(record.plan->break_evens)},
                     {"sparsities", NumbersJson(record.plan->sparsities)}};
+    if (record.plan->sensitivity.has_value()) {
+      json["plan"]["sensitivity"] = SensitivityJson(*record.plan->sensitivity);
+    }
+    if (record.plan->global_sparsity.has_value()) {
+      json["plan"]["global_sparsity"] = *record.plan->global_sparsity;
+    }
   }
   json["bit_exact"] = record.bit_exact;
   return json;
@@ -98,8 +130,15 @@ JobRecord RecordOf(const Json& json) {
   record.evaluation_seconds = Number(Member(json, "evaluation_seconds"));
   record.samples = Integer(Member(json, "samples"));
   if (const Json& plan = Member(json, "plan"); plan.is_object()) {
-    record.plan =
-        KernelPlan{NumbersOf(Member(plan, "break_evens")), NumbersOf(Member(plan, "sparsities"))};
+    record.plan.emplace();
+    record.plan->break_evens = NumbersOf(Member(plan, "break_evens"));
+    record.plan->sparsities = NumbersOf(Member(plan, "sparsities"));
+    if (const Json& sensitivity = Member(plan, "sensitivity"); sensitivity.is_object()) {
+      record.plan->sensitivity = SensitivityOf(sensitivity);
+    }
+    if (const Json& sparsity = Member(plan, "global_sparsity"); sparsity.is_number()) {
+      record.plan->global_sparsity = Number(sparsity);
+    }
   }
   record.bit_exact =
       Member(json, "bit_exact").is_boolean() && Member(json, "bit_exact").get<bool>();

@@ -28,12 +28,15 @@ DeterminismKey KeyOf(const BackendInfo& backend, const Program& program,
     for (const std::string& step : *steps) absl::StrAppend(&plan, step, "\n");
     plan += "--\n";
   }
-  // Multiples of 0.05 and 0.01, so that a difference is one that was measured.
+  // Multiples of 0.05, and whole blocks: a difference is one that was measured.
   for (const auto& [weight, density] : measured.break_evens) {
     absl::StrAppend(&plan, "block-sparse ", weight, " from ", density, "\n");
   }
   for (const auto& [weight, sparsity] : measured.sparsities) {
     absl::StrAppend(&plan, "sparsity ", weight, " ", sparsity, "\n");
+  }
+  if (measured.global_sparsity.has_value()) {
+    absl::StrAppend(&plan, "sparsity of all ", *measured.global_sparsity, "\n");
   }
   key.plan_digest = Sha256Hex(plan);
   return key;

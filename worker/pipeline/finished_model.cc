@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/model/flops.h"
 #include "worker/model/layers.h"
 
 namespace topiary {
@@ -24,14 +25,6 @@ const PrunedWeight* FindPruned(const std::vector<PrunedWeight>& pruned, const st
     if (candidate.partition->layer().weight == weight) return &candidate;
   }
   return nullptr;
-}
-
-// Bytes of values and indices in the block-compressed file.
-int64_t StoredBytes(const PrunedWeight& weight) {
-  const BlockSparseLayout layout = LayoutOf(*weight.partition);
-  const int64_t live = LiveBlocks(weight.support);
-  return live * layout.block_rows * layout.block_cols * int64_t{sizeof(float)} +
-         (live + layout.groups * layout.row_blocks() + 1) * int64_t{sizeof(int32_t)};
 }
 
 LayerReport DescribeLayer(const Graph& graph, const PrunableLayer& layer) {
@@ -86,11 +79,27 @@ std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<La
     if (const PrunedWeight* weight = FindPruned(pruned, layer.weight)) {
       report.pruned = true;
       report.blocks_live = LiveBlocks(weight->support);
-      report.stored_bytes = StoredBytes(*weight);
+      report.stored_bytes = StoredBytes(*weight->partition, report.blocks_live);
     }
     reports.push_back(std::move(report));
   }
   return reports;
+}
+
+absl::Status AddFlops(const Graph& graph, const std::vector<PrunedWeight>& pruned,
+                      std::vector<LayerReport>* layers) {
+  ASSIGN_OR_RETURN(const Flops flops, CountFlops(graph));
+  for (LayerReport& layer : *layers) {
+    const auto found = flops.per_element.find(layer.name);
+    if (found == flops.per_element.end()) continue;
+    int64_t kept = layer.elements;
+    if (const PrunedWeight* weight = FindPruned(pruned, layer.name)) {
+      kept -= weight->partition->ElementsPruned(weight->support);
+    }
+    layer.flops.emplace(WholeFlops(found->second * static_cast<double>(layer.elements)),
+                        WholeFlops(found->second * static_cast<double>(kept)));
+  }
+  return absl::OkStatus();
 }
 
 std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers,

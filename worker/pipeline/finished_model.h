@@ -31,6 +31,10 @@ absl::StatusOr<Graph> FoldWeights(const Graph& graph, const ParameterStore& stor
 std::vector<LayerReport> DescribeLayers(const Graph& graph, const std::vector<LayerChoice>& choices,
                                         const std::vector<PrunedWeight>& pruned);
 
+// Adds the operations of each, as CountFlops() counts them, to descriptions of layers of `graph`.
+absl::Status AddFlops(const Graph& graph, const std::vector<PrunedWeight>& pruned,
+                      std::vector<LayerReport>* layers);
+
 // What a reader of the report should know: layers left with one block, layers left dense.
 std::vector<std::string> WarningsAbout(const std::vector<LayerReport>& layers,
                                        std::optional<double> requested);

@@ -49,7 +49,7 @@ TEST_F(JobReports, GiveTheSparsityRequestedOfEachLayerUnlessLayersCompete) {
       EXPECT_EQ(layer["sparsity_requested"], 0.75);
     }
   }
-  spec.target->budget = PruningTargetSpec::Budget::kGlobal;
+  spec.target->budget = BudgetKind::kGlobal;
   ASSERT_OK_AND_ASSIGN(const JobOutcome global, Run(spec));
   const nlohmann::json global_report = ReportOf(global);
   for (const nlohmann::json& layer : global_report["layers"]) {

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "worker/prune/budget.h"
 #include "worker/prune/method_registry.h"
 #include "worker/prune/structure.h"
 
@@ -142,15 +143,32 @@ struct RewindSpec {
   bool learning_rate = true;
 };
 
+// The pruned model has at most so many parameters, bytes or operations: exactly one of `ratio`, of
+// the dense model and in (0, 1), and `count`, above 0, is given.
+struct SizeBudgetSpec {
+  enum class Amount { kParameters, kBytes, kFlops };
+  Amount amount = Amount::kParameters;
+  std::optional<double> ratio;
+  int64_t count = 0;
+};
+
+// What BudgetKind::kSensitivity measures.
+struct SensitivitySpec {
+  int64_t examples = 1024;  // At most.
+  std::vector<double> sparsities = {0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98};
+};
+
 struct PruningTargetSpec {
-  enum class Budget { kUniform, kGlobal };
-  double sparsity = 0;  // (0, 1); not read where there is a latency budget.
+  double sparsity = 0;  // (0, 1); not read where there is one of the next two.
   std::optional<LatencyBudgetSpec> latency;
+  std::optional<SizeBudgetSpec> size;
   int64_t block_rows = 16;
   int64_t block_cols = 16;
-  Budget budget = Budget::kUniform;
+  BudgetKind budget = BudgetKind::kUniform;
+  SensitivitySpec sensitivity;
   std::vector<std::string> include_layers;  // "*" and "?" patterns.
   std::vector<std::string> exclude_layers;
+  std::vector<LayerTarget> layer_targets;
   int64_t min_blocks = 100;
   std::optional<Structure> structure;  // In place of blocks.
   int64_t min_candidates = 2;

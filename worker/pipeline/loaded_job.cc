@@ -135,15 +135,16 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const 
   if (dense_comparison) return NewDenseMethod(job.total_steps);
   std::vector<MethodLayer> layers;
   for (const LayerChoice& choice : job.choices) {
-    if (choice.partition != nullptr)
-      layers.push_back({choice.layer.weight, choice.partition, choice.sparsity});
+    if (choice.partition == nullptr) continue;
+    layers.push_back({choice.layer.weight, choice.partition, choice.sparsity, /*group=*/nullptr,
+                      choice.min_sparsity, choice.max_sparsity});
   }
   for (const GroupChoice& choice : job.groups) {
     if (!choice.dense_reason.empty()) continue;
     layers.push_back({choice.group->name(), nullptr, std::nullopt, choice.group});
   }
-  const PruningTarget target =
-      spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();
+  PruningTarget target = spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();
+  if (job.global_sparsity.has_value()) target.sparsity = job.global_sparsity;
   return NewMethod(std::get<MethodOptions>(spec.method), target, std::move(layers),
                    job.total_steps);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,6 +25,8 @@ struct LoadedJob {
   PreparedData data;
   std::vector<LayerChoice> choices;  // Empty where nothing is to be pruned.
   std::vector<GroupChoice> groups;   // In place of `choices` where a structure is pruned.
+  // Of the blocks of all layers, where the target's is not settled by the spec alone.
+  std::optional<double> global_sparsity;
   // Of the Gemm, MatMul and Conv weights, and of embedding tables that are pruned.
   int64_t all_elements = 0;
   int64_t batch = 0;  // Examples per step.

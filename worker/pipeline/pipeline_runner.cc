@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "worker/pipeline/allotment.h"
 #include "worker/pipeline/benchmark_job.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
@@ -93,9 +94,8 @@ class JobRun {
   // Steps taken by another plan than that of the rest would be neither's.
   absl::Status CheckPlanOf(const JobRecord& record) const {
     const bool needs_plan = !job_.choices.empty();
-    const bool has_budget = needs_plan && spec_.target->latency.has_value();
     if (record.plan.has_value() == needs_plan &&
-        (!needs_plan || record.plan->sparsities.empty() != has_budget)) {
+        (!needs_plan || record.plan->sparsities.empty() != SettlesLayers(*spec_.target))) {
       return absl::OkStatus();
     }
     return absl::InvalidArgumentError("the checkpoint has no plan, or one of another job");

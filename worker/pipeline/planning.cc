@@ -13,7 +13,9 @@
 #include "common/status_macros.h"
 #include "worker/engine/inference_program.h"
 #include "worker/model/batch_norm_folding.h"
+#include "worker/pipeline/allotment.h"
 #include "worker/pipeline/latency.h"
+#include "worker/pipeline/sensitivity.h"
 #include "worker/prune/latency_budget.h"
 #include "worker/prune/support.h"
 
@@ -68,7 +70,8 @@ class LatencyAllotment {
     RETURN_IF_ERROR(MeasureLayers());
     // The layers' costs foretell where to begin; what is measured of the whole model decides. More
     // time for the layers is a higher ratio: what is asked for lies between two such times.
-    const double least_seconds = LeastSeconds(layers_);
+    const std::unique_ptr<Allocation> allocation = NewLatencyAllocation(timed_);
+    const double least_seconds = AllotmentAt(*allocation, budgeted_, 0).cost;
     double low = least_seconds, high = dense_seconds_;
     int refused = 0;
     double seconds = budget_.ratio * whole_seconds_ - (whole_seconds_ - dense_seconds_);
@@ -76,9 +79,8 @@ class LatencyAllotment {
     std::map<std::string, double> best;
     for (int i = 0; i < kMostTries && low <= high; ++i) {
       seconds = std::clamp(seconds, low, high);
-      ASSIGN_OR_RETURN(const auto densities, AllotDensities(layers_, seconds));
-      std::map<std::string, double> sparsities;
-      for (const auto& [weight, density] : densities) sparsities[weight] = 1 - density;
+      ASSIGN_OR_RETURN(const Allotment allotment, Allot(*allocation, budgeted_, seconds));
+      std::map<std::string, double> sparsities = SparsitiesOf(layers_, allotment.kept);
       ASSIGN_OR_RETURN(const LatencyReport report, Measure(KeptBlocksOf(Draw(job_, sparsities))));
       const double ratio =
           report.block_sparse.has_value() ? report.block_sparse->p50 / report.dense.p50 : 1;
@@ -122,13 +124,17 @@ class LatencyAllotment {
     // Layers alone may seem to take longer than the whole model: then they are all there is to it.
     const double scale = seconds > whole_seconds_ ? whole_seconds_ / seconds : 1;
     dense_seconds_ = scale * seconds;
-    for (const LayerChoice& choice : job_.choices) {
-      const auto found = costs.find(choice.layer.weight);
-      if (choice.partition == nullptr || found == costs.end()) continue;
+    for (const LayerChoice* choice : LayersToPrune(job_)) {
+      const auto found = costs.find(choice->layer.weight);
+      if (found == costs.end()) continue;
       LayerCost cost = found->second;
       cost.dense_seconds *= scale;
       for (LayerCost::Point& point : cost.sparse) point.seconds *= scale;
-      layers_[choice.layer.weight] = {std::move(cost), choice.block_count};
+      const TimedLayer timed = {std::move(cost), choice->block_count};
+      layers_.push_back(choice);
+      budgeted_.push_back(BudgetedLayerOf(*choice));
+      budgeted_.back().cost = [timed](int64_t kept) { return SecondsWith(timed, kept); };
+      timed_.push_back(timed);
     }
     return absl::OkStatus();
   }
@@ -143,7 +149,10 @@ class LatencyAllotment {
   LayerCostSource* const costs_;
   Backend* const backend_;
   const CostCheck& check_;
-  std::map<std::string, BudgetedLayer> layers_;
+  // Of the same layers, in the same order.
+  std::vector<const LayerChoice*> layers_;
+  std::vector<BudgetedLayer> budgeted_;
+  std::vector<TimedLayer> timed_;
   double whole_seconds_ = 0;  // Of a dense pass,
   double dense_seconds_ = 0;  // and of the layers in it.
 };
@@ -159,6 +168,11 @@ absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job
                                        spec.target->latency->batch, /*programs=*/2));
     ASSIGN_OR_RETURN(plan.sparsities,
                      LatencyAllotment(*spec.target->latency, job, costs, backend, check).Find());
+  } else {
+    if (spec.target->budget == BudgetKind::kSensitivity) {
+      ASSIGN_OR_RETURN(plan.sensitivity, MeasureSensitivity(spec, job, backend, check));
+    }
+    RETURN_IF_ERROR(AllotBudget(spec, job, &plan));
   }
   ASSIGN_OR_RETURN(const auto work,
                    WorkOfLayers(job.graph, job.batch, LayerUse::kTraining, BlocksToPrune(job)));
@@ -168,6 +182,7 @@ absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job
 }
 
 void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
+  job->global_sparsity = plan.global_sparsity;
   if (plan.sparsities.empty()) return;
   for (LayerChoice& choice : job->choices) {
     if (choice.partition == nullptr) continue;
@@ -177,7 +192,7 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
       continue;
     }
     choice.partition = nullptr;
-    choice.dense_reason = "the latency budget leaves it dense";
+    choice.dense_reason = "the budget leaves it dense";
   }
 }
 
@@ -185,7 +200,9 @@ std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob&
   std::map<std::string, double> sparsities;
   for (const LayerChoice& choice : job.choices) {
     if (choice.partition == nullptr) continue;
-    sparsities[choice.layer.weight] = choice.sparsity.value_or(spec.target->sparsity);
+    const double competing = std::clamp(job.global_sparsity.value_or(spec.target->sparsity),
+                                        choice.min_sparsity, choice.max_sparsity);
+    sparsities[choice.layer.weight] = choice.sparsity.value_or(competing);
   }
   return Draw(job, sparsities);
 }

@@ -15,6 +15,7 @@
 #include "worker/model/inference_form.h"
 #include "worker/model/onnx_export.h"
 #include "worker/pipeline/finished_model.h"
+#include "worker/pipeline/model_size.h"
 
 namespace topiary {
 namespace {
@@ -78,24 +79,66 @@ void DescribeTask(const ReportInput& input, JobReport* report) {
   }
 }
 
+std::string BudgetName(const PruningTargetSpec& target) {
+  if (target.latency.has_value()) return "latency";
+  switch (target.budget) {
+    case BudgetKind::kUniform:
+      return "uniform";
+    case BudgetKind::kGlobal:
+      return "global";
+    case BudgetKind::kErk:
+      return "erk";
+    case BudgetKind::kSensitivity:
+      return "sensitivity";
+  }
+  return "";
+}
+
+absl::Status DescribeSize(const ReportInput& input, JobReport* report) {
+  if (input.job->choices.empty()) return absl::OkStatus();
+  const Graph& graph = input.job->graph;
+  SizeReport size;
+  ASSIGN_OR_RETURN(size.dense, MeasureSize(graph, {}));
+  ASSIGN_OR_RETURN(size.reached, MeasureSize(graph, *input.pruned));
+  if (const auto& budget = input.spec->target->size; budget.has_value()) {
+    size.amount = std::string(AmountName(budget->amount));
+    size.requested = RequestedAmount(*budget, AmountOf(size.dense, budget->amount));
+    size.requested_ratio = budget->ratio;
+  }
+  report->size = size;
+  return AddFlops(graph, *input.pruned, &report->layers);
+}
+
+void AddSensitivity(const KernelPlan& plan, LayerReport* layer) {
+  if (!plan.sensitivity.has_value()) return;
+  const auto found = plan.sensitivity->curves.find(layer->name);
+  if (found == plan.sensitivity->curves.end()) return;
+  const SensitivityCurve& curve = found->second;
+  for (auto point = curve.rbegin(); point != curve.rend(); ++point) {
+    const double kept = static_cast<double>(point->kept) / static_cast<double>(layer->blocks_total);
+    layer->sensitivity.push_back({1 - kept, point->loss});
+  }
+}
+
 void DescribeSparsity(const ReportInput& input, JobReport* report) {
   report->layers = DescribeLayers(input.job->graph, input.job->choices, *input.pruned);
   if (input.pruned->empty() && input.pruned_groups->empty()) return;
   const PruningTargetSpec& target = *input.spec->target;
   if (target.latency.has_value()) {
     report->latency_requested = {target.latency->ratio, target.latency->batch};
-  } else {
+  } else if (!target.size.has_value()) {
     report->sparsity_requested = target.sparsity;
   }
   if (!target.structure.has_value()) report->block = {target.block_rows, target.block_cols};
-  const bool layers_compete = target.budget == PruningTargetSpec::Budget::kGlobal;
-  report->budget = target.latency.has_value() ? "latency" : layers_compete ? "global" : "uniform";
+  report->budget = BudgetName(target);
   const KernelPlan plan = input.record->plan.value_or(KernelPlan());
+  if (plan.sensitivity.has_value()) report->sensitivity_examples = plan.sensitivity->examples;
   for (LayerReport& layer : report->layers) {
+    AddSensitivity(plan, &layer);
     const auto allotted = plan.sparsities.find(layer.name);
     if (layer.pruned && allotted != plan.sparsities.end()) {
       layer.sparsity_requested = allotted->second;
-    } else if (layer.pruned && !layers_compete) {
+    } else if (layer.pruned && target.budget != BudgetKind::kGlobal) {
       layer.sparsity_requested = target.sparsity;
     }
     const auto found = plan.break_evens.find(layer.name);
@@ -235,6 +278,7 @@ absl::StatusOr<JobOutcome> WriteReport(const ReportInput& input, ResultFiles* fi
   JobReport report;
   DescribeTask(input, &report);
   DescribeSparsity(input, &report);
+  RETURN_IF_ERROR(DescribeSize(input, &report));
   DescribeMetrics(input, &report);
   DescribeRun(input, &report);
   ASSIGN_OR_RETURN(report.files, files->Describe());

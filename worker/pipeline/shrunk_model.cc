@@ -12,6 +12,7 @@
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
 #include "worker/pipeline/batch_feed.h"
+#include "worker/pipeline/model_size.h"
 
 namespace topiary {
 namespace {
@@ -62,14 +63,6 @@ absl::Status Compare(const Outputs& wanted, const Outputs& got) {
         "output ", i, " is off by ", difference, " of its largest number, more than ", kTolerance));
   }
   return absl::OkStatus();
-}
-
-int64_t ParametersOf(const Graph& graph) {
-  int64_t count = 0;
-  for (const Initializer& initializer : graph.initializers) {
-    if (initializer.value.dtype() == DType::kFloat32) count += initializer.value.element_count();
-  }
-  return count;
 }
 
 }  // namespace

@@ -146,12 +146,12 @@ absl::string_view MethodName(const MethodSpec& method) {
 PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
   PruningTarget out;
   out.sparsity = target.sparsity;
-  if (target.latency.has_value()) out.sparsity.reset();
+  if (target.latency.has_value() || target.size.has_value()) out.sparsity.reset();
   out.block = {target.block_rows, target.block_cols};
-  out.budget = target.budget == PruningTargetSpec::Budget::kGlobal ? BudgetKind::kGlobal
-                                                                   : BudgetKind::kUniform;
+  out.budget = target.budget;
   out.include_layers = target.include_layers;
   out.exclude_layers = target.exclude_layers;
+  out.layer_targets = target.layer_targets;
   out.min_blocks = target.min_blocks;
   out.structure = target.structure;
   out.min_candidates = target.min_candidates;

@@ -21,11 +21,7 @@ double SparsityOf(const Method& method, int64_t all_elements) {
   int64_t zero = PrunedElements(PrunedGroupsOf(method));
   for (size_t i = 0; i < method.layers().size(); ++i) {
     if (method.layers()[i].group != nullptr) continue;
-    const Support& support = method.support(static_cast<int>(i));
-    for (size_t block = 0; block < support.size(); ++block) {
-      if (support[block] != 0) continue;
-      zero += method.layers()[i].partition->ElementsIn(static_cast<int64_t>(block));
-    }
+    zero += method.layers()[i].partition->ElementsPruned(method.support(static_cast<int>(i)));
   }
   return all_elements == 0 ? 0 : static_cast<double>(zero) / static_cast<double>(all_elements);
 }

@@ -116,6 +116,14 @@ BlockPosition BlockPartition::Position(int64_t block) const {
   return position;
 }
 
+int64_t BlockPartition::ElementsPruned(absl::Span<const uint8_t> kept) const {
+  int64_t elements = 0;
+  for (size_t block = 0; block < kept.size(); ++block) {
+    if (kept[block] == 0) elements += ElementsIn(static_cast<int64_t>(block));
+  }
+  return elements;
+}
+
 void BlockPartition::ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float> weight) const {
   CHECK_EQ(static_cast<int64_t>(kept.size()), block_count());
   CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());

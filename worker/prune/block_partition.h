@@ -58,6 +58,9 @@ class BlockPartition {
     return position.rows * position.cols;
   }
 
+  // Of the blocks whose entry in `kept` (one per block) is 0, all together.
+  int64_t ElementsPruned(absl::Span<const uint8_t> kept) const;
+
   // The membership of each element as strided runs over the weight as stored, for the kernels.
   const std::shared_ptr<const BlockRuns>& runs() const { return runs_; }
 

@@ -53,6 +53,32 @@ std::string ReasonToStayDense(const PrunableLayer& layer, int64_t block_count,
   return "";
 }
 
+// Gives `choices` the bounds of `targets`.
+absl::Status SetBounds(const std::vector<LayerTarget>& targets, std::vector<LayerChoice>* choices) {
+  for (LayerChoice& choice : *choices) {
+    for (const LayerTarget& target : targets) {
+      if (!Matches(target.pattern, choice.layer)) continue;
+      choice.min_sparsity = target.min_sparsity;
+      choice.max_sparsity = target.max_sparsity;
+      break;
+    }
+  }
+  for (size_t i = 0; i < targets.size(); ++i) {
+    bool any_pruned = false;
+    std::string dense;
+    for (const LayerChoice& choice : *choices) {
+      if (!Matches(targets[i].pattern, choice.layer)) continue;
+      any_pruned = any_pruned || choice.partition != nullptr;
+      absl::StrAppend(&dense, " '", choice.layer.weight, "' (", choice.dense_reason, ")");
+    }
+    if (any_pruned) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "target.layer_targets[", i, "] '", targets[i].pattern,
+        "' matches layers that stay dense alone:", dense, "; leave it out, or have them pruned"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const PruningTarget& target) {
   if (choices.empty()) {
     return absl::InvalidArgumentError(
@@ -81,6 +107,9 @@ absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<Prunable
   }
   RETURN_IF_ERROR(CheckPatterns("include_layers", target.include_layers, layers));
   RETURN_IF_ERROR(CheckPatterns("exclude_layers", target.exclude_layers, layers));
+  std::vector<std::string> patterns;
+  for (const LayerTarget& bounds : target.layer_targets) patterns.push_back(bounds.pattern);
+  RETURN_IF_ERROR(CheckPatterns("layer_targets", patterns, layers));
   std::vector<LayerChoice> choices;
   bool any_pruned = false;
   for (const PrunableLayer& layer : layers) {
@@ -96,6 +125,7 @@ absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<Prunable
     choices.push_back(std::move(choice));
   }
   if (!any_pruned) return NothingToPrune(choices, target);
+  RETURN_IF_ERROR(SetBounds(target.layer_targets, &choices));
   return choices;
 }
 

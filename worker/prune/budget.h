@@ -21,6 +21,17 @@ namespace topiary {
 enum class BudgetKind {
   kUniform,  // Each layer has the target sparsity: the paper's choice, and the default.
   kGlobal,   // The blocks of all layers are ranked together; each layer keeps at least one.
+  // What each layer has is settled before training (MethodLayer::sparsity): see allocation.h.
+  kErk,
+  kSensitivity,
+};
+
+// Bounds for the layers whose names match `pattern` (glob.h).
+struct LayerTarget {
+  std::string pattern;
+  // Part of the blocks that is zero, to the nearest block: 0 <= min <= max <= 1.
+  double min_sparsity = 0;
+  double max_sparsity = 1;
 };
 
 // What to prune and how far.
@@ -34,6 +45,7 @@ struct PruningTarget {
   // wins.
   std::vector<std::string> include_layers;
   std::vector<std::string> exclude_layers;
+  std::vector<LayerTarget> layer_targets;  // The first that matches a layer counts.
   // Layers of fewer blocks stay dense: 100 in arXiv 2402.17902.
   int64_t min_blocks = 100;
 
@@ -52,12 +64,16 @@ struct LayerChoice {
   std::string dense_reason;
   // Of its own, where the target has none.
   std::optional<double> sparsity;
+  // Bounds of what it may be, in [0, 1].
+  double min_sparsity = 0;
+  double max_sparsity = 1;
 };
 
 // Decides which of `layers` are pruned. `trainable` names the weights that training changes; others
 // cannot be pruned.
-// INVALID_ARGUMENT where a pattern matches nothing, a block shape or sparsity is out of range, or
-// no layer at all would be pruned: the message says why of each, and what to change.
+// INVALID_ARGUMENT where a pattern matches nothing (one of a layer target: nothing that is pruned),
+// a block shape or sparsity is out of range, or no layer at all would be pruned: the message says
+// why of each, and what to change.
 absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target);

@@ -90,6 +90,28 @@ TEST_F(ChoosingLayers, APatternThatMatchesNothingIsAnErrorThatNamesIt) {
                        AllOf(HasSubstr("exclude_layers[1] 'conv*'"), HasSubstr("'fc2.weight'"))));
 }
 
+TEST_F(ChoosingLayers, BoundsAreThoseOfTheFirstPatternThatMatches) {
+  PruningTarget target = Target();
+  target.layer_targets = {{"fc2*", 0.25, 0.25}, {"*", 0.5, 0.9}};
+  const auto choices = ChooseLayers(layers_, trainable_, target).value();
+  EXPECT_EQ(choices[0].min_sparsity, 0.5);
+  EXPECT_EQ(choices[0].max_sparsity, 0.9);
+  EXPECT_EQ(choices[1].min_sparsity, 0.25);
+  EXPECT_EQ(choices[1].max_sparsity, 0.25);
+}
+
+TEST_F(ChoosingLayers, BoundsOfLayersThatStayDenseAreAnError) {
+  PruningTarget target = Target();
+  target.layer_targets = {{"fc*", 0, 0.9}, {"head*", 0.5, 0.5}};
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("layer_targets[1] 'head*'"),
+                             HasSubstr("'head.weight' (10 blocks, fewer than 100)"))));
+  target.layer_targets = {{"conv*", 0, 0.9}};
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("layer_targets[0] 'conv*'")));
+}
+
 TEST_F(ChoosingLayers, NothingToPruneIsAnErrorThatSaysWhy) {
   PruningTarget target = Target();
   target.block = {64, 64};

@@ -1,18 +1,18 @@
 #include "worker/prune/latency_budget.h"
 
-#include <algorithm>
 #include <cmath>
-
-#include "absl/strings/str_format.h"
+#include <utility>
 
 namespace topiary {
 namespace {
 
 constexpr int kGrid = 100;
-constexpr int kBisections = 80;
+
+// Powers of 2 of the price of a second.
+constexpr double kLowestPrice = -100, kHighestPrice = 100;
 
 // The density that is worth most where a second costs `price`: ln(density) - price * seconds.
-double BestDensity(const BudgetedLayer& layer, double price) {
+double BestDensity(const TimedLayer& layer, double price) {
   double best = 1;
   double best_worth = -price * layer.cost.dense_seconds;
   const double break_even = layer.cost.BreakEvenDensity();
@@ -28,53 +28,32 @@ double BestDensity(const BudgetedLayer& layer, double price) {
   return best;
 }
 
-struct Allotment {
-  std::map<std::string, double> densities;
-  double seconds = 0;
-};
+class LatencyAllocation : public Allocation {
+ public:
+  explicit LatencyAllocation(std::vector<TimedLayer> layers) : layers_(std::move(layers)) {}
 
-Allotment AllotAt(const std::map<std::string, BudgetedLayer>& layers, double price) {
-  Allotment allotment;
-  for (const auto& [weight, layer] : layers) {
-    const double density = BestDensity(layer, price);
-    allotment.densities[weight] = density;
-    allotment.seconds += layer.cost.Seconds(density);
+  // The larger the share, the lower the price.
+  std::vector<double> DensitiesAt(double share) const override {
+    const double price =
+        share >= 1 ? 0 : std::exp2(kHighestPrice + share * (kLowestPrice - kHighestPrice));
+    std::vector<double> densities;
+    densities.reserve(layers_.size());
+    for (const TimedLayer& layer : layers_) densities.push_back(BestDensity(layer, price));
+    return densities;
   }
-  return allotment;
-}
 
-// Powers of 2 of the price of a second.
-constexpr double kLowestPrice = -100, kHighestPrice = 100;
+ private:
+  const std::vector<TimedLayer> layers_;
+};
 
 }  // namespace
 
-double LeastSeconds(const std::map<std::string, BudgetedLayer>& layers) {
-  return AllotAt(layers, std::exp2(kHighestPrice)).seconds;
+std::unique_ptr<Allocation> NewLatencyAllocation(std::vector<TimedLayer> layers) {
+  return std::make_unique<LatencyAllocation>(std::move(layers));
 }
 
-absl::StatusOr<std::map<std::string, double>> AllotDensities(
-    const std::map<std::string, BudgetedLayer>& layers, double seconds) {
-  Allotment least = AllotAt(layers, 0);
-  if (least.seconds <= seconds) return least.densities;
-  // The higher the price, the less time is taken.
-  double low = kLowestPrice, high = kHighestPrice;
-  least = AllotAt(layers, std::exp2(high));
-  if (!(least.seconds <= seconds)) {
-    return absl::OutOfRangeError(absl::StrFormat(
-        "the layers that can be pruned may take %.3g ms of it, but take at least %.3g ms",
-        1e3 * std::max(0.0, seconds), 1e3 * least.seconds));
-  }
-  for (int i = 0; i < kBisections; ++i) {
-    const double middle = (low + high) / 2;
-    Allotment allotment = AllotAt(layers, std::exp2(middle));
-    if (allotment.seconds <= seconds) {
-      high = middle;
-      least = std::move(allotment);
-    } else {
-      low = middle;
-    }
-  }
-  return least.densities;
+double SecondsWith(const TimedLayer& layer, int64_t kept) {
+  return layer.cost.Seconds(static_cast<double>(kept) / static_cast<double>(layer.block_count));
 }
 
 }  // namespace topiary

@@ -8,56 +8,53 @@
 namespace topiary {
 namespace {
 
-using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Pair;
 
 // Dense: `dense` seconds; block-sparse: in proportion to the density.
-BudgetedLayer Proportional(double dense, int64_t blocks = 1000) {
+TimedLayer Proportional(double dense, int64_t blocks = 1000) {
   return {{dense, {{0.05, 0.05 * dense}, {1, dense}}}, blocks};
 }
 
-double SecondsOf(const std::map<std::string, BudgetedLayer>& layers,
-                 const std::map<std::string, double>& densities) {
-  double seconds = 0;
-  for (const auto& [weight, layer] : layers) seconds += layer.cost.Seconds(densities.at(weight));
-  return seconds;
+absl::StatusOr<Allotment> AllotSeconds(const std::vector<TimedLayer>& layers, double seconds) {
+  std::vector<BudgetedLayer> budgeted;
+  for (const TimedLayer& layer : layers) {
+    budgeted.push_back({layer.block_count, 1, layer.block_count,
+                        [layer](int64_t kept) { return SecondsWith(layer, kept); }});
+  }
+  return Allot(*NewLatencyAllocation(layers), budgeted, seconds);
 }
 
-TEST(AllotDensities, LeavesEverythingDenseWhereThatIsFastEnough) {
-  ASSERT_OK_AND_ASSIGN(const auto densities,
-                       AllotDensities({{"a", Proportional(1)}, {"b", Proportional(2)}}, 3));
-  EXPECT_THAT(densities, ElementsAre(Pair("a", 1), Pair("b", 1)));
+TEST(LatencyAllocation, LeavesEverythingDenseWhereThatIsFastEnough) {
+  ASSERT_OK_AND_ASSIGN(const Allotment allotment,
+                       AllotSeconds({Proportional(1), Proportional(2)}, 3));
+  EXPECT_THAT(allotment.kept, ElementsAre(1000, 1000));
 }
 
-TEST(AllotDensities, LayersWhoseCostIsInProportionTakeTheSameTime) {
-  const std::map<std::string, BudgetedLayer> layers = {
-      {"large", Proportional(8)}, {"medium", Proportional(4)}, {"small", Proportional(0.5)}};
-  ASSERT_OK_AND_ASSIGN(const auto densities, AllotDensities(layers, 2.5));
-  EXPECT_THAT(densities.at("large"), DoubleNear(1 / 8.0, 0.0101));
-  EXPECT_THAT(densities.at("medium"), DoubleNear(1 / 4.0, 0.0101));
-  EXPECT_EQ(densities.at("small"), 1) << "takes less than its part as it is";
-  EXPECT_LE(SecondsOf(layers, densities), 2.5);
-  EXPECT_GE(SecondsOf(layers, densities), 2.3) << "no more is taken away than must be";
+TEST(LatencyAllocation, LayersWhoseCostIsInProportionTakeTheSameTime) {
+  ASSERT_OK_AND_ASSIGN(const Allotment allotment,
+                       AllotSeconds({Proportional(8), Proportional(4), Proportional(0.5)}, 2.5));
+  EXPECT_NEAR(allotment.kept[0], 125, 10.1);
+  EXPECT_NEAR(allotment.kept[1], 250, 10.1);
+  EXPECT_EQ(allotment.kept[2], 1000) << "takes less than its part as it is";
+  EXPECT_LE(allotment.cost, 2.5);
+  EXPECT_GE(allotment.cost, 2.3) << "no more is taken away than must be";
 }
 
-TEST(AllotDensities, ALayerThatPruningMakesSlowerStaysDense) {
-  const std::map<std::string, BudgetedLayer> layers = {
-      {"fixed", {{1, {{0.05, 2}, {1, 3}}}, 100}}, {"none", {{1, {}}, 100}}, {"p", Proportional(4)}};
-  ASSERT_OK_AND_ASSIGN(const auto densities, AllotDensities(layers, 3));
-  EXPECT_THAT(densities,
-              ElementsAre(Pair("fixed", 1), Pair("none", 1), Pair("p", DoubleNear(0.25, 1e-9))));
+TEST(LatencyAllocation, ALayerThatPruningMakesSlowerStaysDense) {
+  const TimedLayer fixed = {{1, {{0.05, 2}, {1, 3}}}, 100};
+  const TimedLayer none = {{1, {}}, 100};
+  ASSERT_OK_AND_ASSIGN(const Allotment allotment, AllotSeconds({fixed, none, Proportional(4)}, 3));
+  EXPECT_THAT(allotment.kept, ElementsAre(100, 100, 250));
 }
 
-TEST(AllotDensities, KeepsABlockOfEachLayer) {
-  const std::map<std::string, BudgetedLayer> layers = {{"four", Proportional(1, 4)}};
-  ASSERT_OK_AND_ASSIGN(const auto densities, AllotDensities(layers, 0.3));
-  EXPECT_THAT(densities, ElementsAre(Pair("four", DoubleNear(0.3, 1e-9))));
-  EXPECT_THAT(
-      AllotDensities(layers, 0.2),
-      StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("200 ms of it, but take at least 250")));
-  EXPECT_THAT(AllotDensities(layers, -1), StatusIs(absl::StatusCode::kOutOfRange));
+TEST(LatencyAllocation, KeepsABlockOfEachLayer) {
+  ASSERT_OK_AND_ASSIGN(const Allotment allotment, AllotSeconds({Proportional(1, 4)}, 0.3));
+  EXPECT_THAT(allotment.kept, ElementsAre(1));
+  EXPECT_THAT(AllotSeconds({Proportional(1, 4)}, 0.2).status(),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("0.2 is less than the 0.25")));
+  EXPECT_THAT(AllotSeconds({Proportional(1, 4)}, -1).status(),
+              StatusIs(absl::StatusCode::kOutOfRange));
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ struct MethodLayer {
   // Part of its blocks to be pruned at the end, in [0, 1). Absent: as the method's target says.
   std::optional<double> sparsity = std::nullopt;
   std::shared_ptr<const CandidateGroup> group = nullptr;
+  // Where layers compete (BudgetKind::kGlobal): it ends between these two, to the nearest block.
+  double min_sparsity = 0;
+  double max_sparsity = 1;
 
   int64_t block_count() const {
     return group != nullptr ? group->count() : partition->block_count();

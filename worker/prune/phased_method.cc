@@ -74,11 +74,16 @@ bool PhasedMethod::SelectsAt(const PhasePosition& at, int64_t step) const {
 int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
   const bool global = options_.budget == BudgetKind::kGlobal;
   std::vector<int64_t> keep;  // Of each layer; of all together where the budget is global.
+  std::vector<KeptRange> ranges;
   bool any_goes = false;
   if (global) {
     const BlockCounts blocks = CountBlocks(*this);
     keep.push_back(KeptBlocks(SparsityAt(options_.sparsity, t), blocks.total));
     any_goes = keep[0] < blocks.live;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      ranges.push_back(RangeAt(i, t));
+      any_goes = any_goes || ranges[i].most < LiveBlocks(supports_[i]);
+    }
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
       const auto count = static_cast<int64_t>(supports_[i].size());
@@ -92,7 +97,7 @@ int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
       from_all ? std::vector<Support>(supports_.size()) : supports_;
   std::vector<Support> selected;
   if (global) {
-    selected = SelectTopBlocksGlobally(scores, candidates, keep[0]);
+    selected = SelectTopBlocksGlobally(scores, candidates, keep[0], ranges);
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
       selected.push_back(SelectTopBlocks(scores[i], candidates[i], keep[i]));
@@ -106,6 +111,15 @@ int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
     }
   }
   return changed;
+}
+
+KeptRange PhasedMethod::RangeAt(size_t index, double t) const {
+  const MethodLayer& layer = layers_[index];
+  const int64_t count = layer.block_count();
+  // On the way a layer has the room that it would have if it went to its bound by itself.
+  return {KeptBlocks(layer.max_sparsity, count),
+          std::max(KeptBlocks(SparsityAt(layer.min_sparsity, t), count),
+                   KeptBlocks(layer.min_sparsity, count))};
 }
 
 int64_t PhasedMethod::ReviveAll(LayerTensors& tensors) {

@@ -95,6 +95,8 @@ class PhasedMethod : public Method {
   int64_t ReviveAll(LayerTensors& tensors);
   // StepActions::settled_until of step `step`, in which `changed` blocks went.
   std::optional<int64_t> SettledUntil(const PhasePosition& at, int64_t step, int64_t changed) const;
+  // Of layer `index` at progress t, where layers compete.
+  KeptRange RangeAt(size_t index, double t) const;
 
   const PhasedOptions options_;
   const PhasePlan plan_;

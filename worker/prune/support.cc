@@ -69,17 +69,21 @@ Support SelectTopBlocks(absl::Span<const float> scores, const Support& candidate
 }
 
 std::vector<Support> SelectTopBlocksGlobally(absl::Span<const std::vector<float>> scores,
-                                             absl::Span<const Support> candidates, int64_t keep) {
+                                             absl::Span<const Support> candidates, int64_t keep,
+                                             absl::Span<const KeptRange> ranges) {
   CHECK(candidates.empty() || candidates.size() == scores.size());
+  CHECK(ranges.empty() || ranges.size() == scores.size());
   static const Support* const kAllLive = new Support();
   std::vector<Candidate> ranked;
   std::vector<Support> supports;
   for (size_t layer = 0; layer < scores.size(); ++layer) {
     const Support& live = candidates.empty() ? *kAllLive : candidates[layer];
-    // The best block of a layer is kept whatever the others score.
-    supports.push_back(SelectTopBlocks(scores[layer], live, 1));
+    const KeptRange range = ranges.empty() ? KeptRange() : ranges[layer];
+    // The best blocks of a layer are kept whatever the others score.
+    supports.push_back(SelectTopBlocks(scores[layer], live, range.least));
+    const Support contenders = SelectTopBlocks(scores[layer], live, range.most);
     const size_t first = ranked.size();
-    AddCandidates(scores[layer], live, static_cast<int32_t>(layer), &ranked);
+    AddCandidates(scores[layer], contenders, static_cast<int32_t>(layer), &ranked);
     ranked.erase(std::remove_if(ranked.begin() + static_cast<int64_t>(first), ranked.end(),
                                 [&](const Candidate& c) { return supports.back()[c.block] != 0; }),
                  ranked.end());

@@ -27,11 +27,20 @@ int64_t KeptBlocks(double sparsity, int64_t block_count);
 // score that is not a number counts as the lowest.
 Support SelectTopBlocks(absl::Span<const float> scores, const Support& candidates, int64_t keep);
 
-// The same over several layers at once with one ranking: `keep` blocks in all, of which at least
-// one in each layer that has a live candidate. Equal scores go to the lower layer, then the lower
-// index. `candidates` is empty or has one support (possibly empty) per layer.
+// How many blocks of a layer are kept, at least and at most.
+struct KeptRange {
+  int64_t least = 1;
+  int64_t most = INT64_MAX;
+};
+
+// The same over several layers at once with one ranking: `keep` blocks in all, of which each layer
+// has as many as its range in `ranges` (empty: at least one) and its live candidates allow: more
+// than `keep` where the ranges ask for them, and fewer where they leave no room. Equal scores go to
+// the lower layer, then the lower index. `candidates` is empty or has one support (possibly empty)
+// per layer.
 std::vector<Support> SelectTopBlocksGlobally(absl::Span<const std::vector<float>> scores,
-                                             absl::Span<const Support> candidates, int64_t keep);
+                                             absl::Span<const Support> candidates, int64_t keep,
+                                             absl::Span<const KeptRange> ranges = {});
 
 }  // namespace topiary
 

@@ -93,6 +93,19 @@ TEST(SelectTopBlocksGlobally, GivesTiesToTheLowerLayerThenTheLowerIndex) {
   EXPECT_THAT(kept, ElementsAre(ElementsAre(1, 1, 1), ElementsAre(1, 0, 0)));
 }
 
+TEST(SelectTopBlocksGlobally, KeepsEachLayerInItsRange) {
+  const std::vector<std::vector<float>> scores = {{9, 8, 7, 6}, {1, 2, 3}, {5, 4}};
+  const std::vector<KeptRange> ranges = {{1, 2}, {2, 3}, {1, 2}};
+  EXPECT_THAT(SelectTopBlocksGlobally(scores, {}, 5, ranges),
+              ElementsAre(ElementsAre(1, 1, 0, 0), ElementsAre(0, 1, 1), ElementsAre(1, 0)));
+  EXPECT_THAT(SelectTopBlocksGlobally(scores, {}, 0, ranges),
+              ElementsAre(ElementsAre(1, 0, 0, 0), ElementsAre(0, 1, 1), ElementsAre(1, 0)))
+      << "what the ranges ask for";
+  EXPECT_THAT(SelectTopBlocksGlobally(scores, {}, 9, ranges),
+              ElementsAre(ElementsAre(1, 1, 0, 0), ElementsAre(1, 1, 1), ElementsAre(1, 1)))
+      << "what they leave room for";
+}
+
 TEST(SelectTopBlocksGlobally, RespectsTheCandidatesOfEachLayer) {
   const std::vector<std::vector<float>> scores = {{9, 8}, {7, 6}};
   const std::vector<Support> live = {{0, 1}, {1, 1}};
