@@ -135,6 +135,12 @@ void FillRigL(v1::RigLMethod* method) {
   SET_IF_ABSENT(method, end_fraction, 0.75);
 }
 
+// Of the methods that prune by calibration.
+template <typename Method>
+void FillCalibration(Method* method) {
+  SET_IF_ZERO(method, calibration_examples, 1024);
+}
+
 void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlusMethod* method) {
   using Method = v1::SequentialAttentionPlusPlusMethod;
   if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
@@ -210,6 +216,10 @@ void FillMethod(v1::CompressionSpec* spec) {
   if (spec->has_power_propagation()) FillPowerPropagation(spec->mutable_power_propagation());
   if (spec->has_rigl()) FillRigL(spec->mutable_rigl());
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
+  if (spec->has_wanda()) {
+    FillCalibration(spec->mutable_wanda());
+    SET_IF_ZERO(spec->mutable_wanda(), comparison, v1::WandaMethod::OUTPUT);
+  }
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),
@@ -247,6 +257,13 @@ bool Prunes(const v1::CompressionSpec& spec) {
   return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
 }
 
+bool PrunesByCalibration(const v1::CompressionSpec& spec) { return spec.has_wanda(); }
+
+bool Trains(const v1::CompressionSpec& spec) {
+  if (spec.has_evaluate() || spec.has_benchmark()) return false;
+  return !PrunesByCalibration(spec) || spec.task().length_case() != v1::Task::LENGTH_NOT_SET;
+}
+
 bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method) {
   if (!method.has_phases()) return true;  // Every preset has one.
   const auto& phases = method.phases().phases();
@@ -259,7 +276,7 @@ void FillDefaults(v1::CompressionSpec* spec) {
   if (spec->model().files_size() == 1) spec->mutable_model()->mutable_files(0)->set_main(true);
   if (!spec->has_benchmark()) {
     FillData(spec->mutable_data());
-    FillTask(!spec->has_evaluate(), spec->mutable_task());
+    FillTask(Trains(*spec), spec->mutable_task());
   }
   FillMethod(spec);
   SET_IF_ZERO(spec->mutable_placement(), device, v1::Placement::CPU);

@@ -6,12 +6,19 @@
 namespace topiary {
 
 // Writes the defaults that proto/topiary/v1/spec.proto names into what a valid spec leaves out:
-// afterwards every oneof is chosen and every enum specified, and each number is set whose default
-// does not depend on the model or the data. Applied twice, it changes nothing more.
+// afterwards every oneof is chosen (but the length of a training that there is none of) and every
+// enum specified, and each number is set whose default does not depend on the model or the data.
+// Applied twice, it changes nothing more.
 void FillDefaults(v1::CompressionSpec* spec);
 
 // Whether the method prunes, as the one does that is taken where none is named.
 bool Prunes(const v1::CompressionSpec& spec);
+
+// Whether the method prunes by calibration examples, before any training.
+bool PrunesByCalibration(const v1::CompressionSpec& spec);
+
+// Whether the job has steps of training: of a spec with or without its defaults.
+bool Trains(const v1::CompressionSpec& spec);
 
 // Whether the plan of the method prunes step by step, which schedule_constant and
 // mask_refresh_steps are for.

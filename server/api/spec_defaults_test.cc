@@ -142,6 +142,9 @@ INSTANTIATE_TEST_SUITE_P(
                         digest: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" } } })",
                      R"(data { normalization { fitted { axis: FEATURE } }
                                train { csv { header: true delimiter: "," } } })"},
+        DefaultsCase{"Wanda", "target { sparsity: 0.5 } wanda {} task { steps: 5 }",
+                     "wanda { calibration_examples: 1024 comparison: OUTPUT } "
+                     "task { optimizer { sgd { momentum: 0.9 } } }"},
         DefaultsCase{"SmallBatch", "dense {} task { batch_size: 8 }",
                      "dense {} outputs { latency: true latency_batch_sizes: [1, 8] }"},
         DefaultsCase{"NoLatency", "dense {} outputs { latency: false }",
@@ -165,6 +168,15 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"NoBackoff", "target { sparsity: 0.5 } retry { maximum_backoff {} }",
                      "retry { initial_backoff {} maximum_backoff {} }"}),
     [](const testing::TestParamInfo<DefaultsCase>& info) { return info.param.name; });
+
+TEST(DefaultsOfCalibration, HaveNoTrainingUnlessTold) {
+  v1::CompressionSpec spec = SpecOf("target { sparsity: 0.5 } wanda {}");
+  FillDefaults(&spec);
+  EXPECT_FALSE(spec.task().has_optimizer());
+  EXPECT_FALSE(spec.task().has_learning_rate());
+  EXPECT_EQ(spec.task().length_case(), v1::Task::LENGTH_NOT_SET);
+  EXPECT_EQ(spec.task().batch_size(), 128);
+}
 
 }  // namespace
 }  // namespace topiary

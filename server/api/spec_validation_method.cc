@@ -13,6 +13,7 @@ constexpr int kMaxPhases = 1000;
 constexpr int kMaxRounds = 1000;
 constexpr int kMaxBatches = 100000;
 constexpr int kMaxPatterns = 1000;
+constexpr int kMaxExamples = 1000000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
 constexpr int kMaxCurvePoints = 100;
@@ -102,6 +103,14 @@ void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
   check.InRange(spec.snip().batches(), 1, kMaxBatches, "batches");
   check.That(!spec.task().has_steps() || spec.snip().batches() < spec.task().steps(), "batches",
              "must be fewer than task.steps");
+}
+
+// Of the methods that prune by calibration.
+template <typename Method>
+void ValidateCalibration(const Method& method, absl::string_view path,
+                         FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  check.ZeroOrInRange(method.calibration_examples(), 1, kMaxExamples, "calibration_examples");
 }
 
 void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
@@ -346,6 +355,9 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
              "the method writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
              "needs a method that prunes");
+  check.That(!outputs.train_dense_comparison() || !PrunesByCalibration(spec) || Trains(spec),
+             "train_dense_comparison",
+             "needs task.epochs or task.steps with this method, which trains nothing by itself");
   const bool off = outputs.has_latency() && !outputs.latency();
   check.That(!off || !spec.has_benchmark(), "latency", "is all that method benchmark does");
   check.That(!off || !spec.target().has_latency(), "latency",
@@ -383,6 +395,12 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateSequentialAttention(spec.sequential_attention_pp(),
                                 check.PathOf("sequential_attention_pp"), violations);
   }
+  if (spec.has_wanda()) ValidateCalibration(spec.wanda(), check.PathOf("wanda"), violations);
+  check.That(!PrunesByCalibration(spec) || spec.target().budget() != v1::PruningTarget::GLOBAL,
+             "target.budget",
+             "must be UNIFORM: the method prunes one layer after another, so they cannot compete");
+  check.That(!PrunesByCalibration(spec) || !spec.target().has_rewind(), "target.rewind",
+             "must be left out: the method prunes before the first step");
   if (Prunes(spec)) {
     ValidateTarget(spec.target(), check.PathOf("target"), violations);
     check.That(spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED ||

@@ -1,5 +1,6 @@
 #include <set>
 
+#include "server/api/spec_defaults.h"
 #include "server/api/spec_validation_parts.h"
 
 namespace topiary {
@@ -92,14 +93,18 @@ void ValidateMetrics(const v1::Task& task, FieldViolations* violations, FieldChe
 }
 
 // What only training reads, for a method that does not train.
-void RefuseTraining(const v1::Task& task, FieldChecks* check) {
-  constexpr absl::string_view kWhy = "method evaluate trains nothing: leave it out";
-  check->That(!task.has_optimizer(), "optimizer", kWhy);
-  check->That(!task.has_learning_rate(), "learning_rate", kWhy);
-  check->That(!task.has_clip_gradient_norm(), "clip_gradient_norm", kWhy);
-  check->That(!task.has_epochs(), "epochs", kWhy);
-  check->That(!task.has_steps(), "steps", kWhy);
-  check->That(!task.has_distillation(), "distillation", kWhy);
+void RefuseTraining(const v1::CompressionSpec& spec, FieldChecks* check) {
+  const v1::Task& task = spec.task();
+  const absl::string_view why = spec.has_evaluate()
+                                    ? "method evaluate trains nothing: leave it out"
+                                    : "this method trains only where it is told how long: set "
+                                      "epochs or steps, or leave it out";
+  check->That(!task.has_optimizer(), "optimizer", why);
+  check->That(!task.has_learning_rate(), "learning_rate", why);
+  check->That(!task.has_clip_gradient_norm(), "clip_gradient_norm", why);
+  check->That(!task.has_epochs(), "epochs", why);
+  check->That(!task.has_steps(), "steps", why);
+  check->That(!task.has_distillation(), "distillation", why);
 }
 
 void ValidateDistillation(const v1::Task& task, absl::string_view path,
@@ -149,10 +154,10 @@ void ValidateTask(const v1::CompressionSpec& spec, absl::string_view path,
                   FieldViolations* violations) {
   const v1::Task& task = spec.task();
   FieldChecks check(path, violations);
-  if (spec.has_evaluate()) {
-    RefuseTraining(task, &check);
-  } else {
+  if (Trains(spec)) {
     ValidateTraining(task, path, violations);
+  } else {
+    RefuseTraining(spec, &check);
   }
   check.ZeroOrInRange(task.batch_size(), 1, 65536, "batch_size");
   ValidateMetrics(task, violations, &check);

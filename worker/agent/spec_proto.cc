@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/status_macros.h"
 #include "worker/agent/spec_proto_parts.h"
+#include "worker/pipeline/task.h"
 
 namespace topiary {
 namespace {
@@ -278,11 +279,17 @@ absl::Status ConvertTraining(const v1::Task& task, TaskSpec* out) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec) {
+// `may_end_untrained`: the method prunes by calibration, which training may follow.
+absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec, bool may_end_untrained) {
   const v1::Task& task = spec.task();
   TaskSpec out;
   ASSIGN_OR_RETURN(out.loss, ConvertLoss(task.loss()));
-  if (!spec.has_evaluate()) RETURN_IF_ERROR(ConvertTraining(task, &out));
+  const bool has_length = task.length_case() != v1::Task::LENGTH_NOT_SET;
+  if (!spec.has_evaluate() && (has_length || !may_end_untrained)) {
+    RETURN_IF_ERROR(ConvertTraining(task, &out));
+  } else {
+    out.epochs = 0;
+  }
   if (task.batch_size() < 1) return UnknownValue("spec.task.batch_size");
   out.batch_size = task.batch_size();
   out.seed = task.seed();
@@ -466,11 +473,11 @@ absl::StatusOr<JobSpec> ConvertSpec(const v1::CompressionSpec& spec, const std::
   JobSpec out;
   out.model_path = model_path;
   out.dry_run = spec.dry_run();
+  ASSIGN_OR_RETURN(out.method, ConvertMethod(spec));
   if (!spec.has_benchmark()) {
     ASSIGN_OR_RETURN(out.data, ConvertData(spec.data(), paths));
-    ASSIGN_OR_RETURN(out.task, ConvertTask(spec));
+    ASSIGN_OR_RETURN(out.task, ConvertTask(spec, Calibrates(out.method)));
   }
-  ASSIGN_OR_RETURN(out.method, ConvertMethod(spec));
   if (spec.has_target()) {
     ASSIGN_OR_RETURN(out.target, ConvertTarget(spec.target()));
   }

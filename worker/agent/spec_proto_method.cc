@@ -56,6 +56,21 @@ absl::StatusOr<PowerPropagationOptions> ConvertPowerPropagation(
   return UnknownValue("spec.power_propagation.form");
 }
 
+absl::StatusOr<WandaOptions> ConvertWanda(const v1::WandaMethod& method) {
+  WandaOptions out;
+  if (method.calibration_examples() > 0) out.examples = method.calibration_examples();
+  switch (method.comparison()) {
+    case v1::WandaMethod::COMPARISON_UNSPECIFIED:
+    case v1::WandaMethod::OUTPUT:
+      return out;
+    case v1::WandaMethod::LAYER:
+      out.comparison = WandaOptions::Comparison::kLayer;
+      return out;
+    default:
+      return UnknownValue("spec.wanda.comparison");
+  }
+}
+
 RigLOptions ConvertRigL(const v1::RigLMethod& method, uint64_t seed) {
   RigLOptions out;
   if (method.has_drop_fraction()) out.drop_fraction = method.drop_fraction();
@@ -206,6 +221,10 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       ASSIGN_OR_RETURN(SequentialAttentionPlusPlusOptions method,
                        ConvertSequentialAttention(spec.sequential_attention_pp()));
       return MethodSpec(std::move(method));
+    }
+    case v1::CompressionSpec::kWanda: {
+      ASSIGN_OR_RETURN(const WandaOptions method, ConvertWanda(spec.wanda()));
+      return MethodSpec(method);
     }
     case v1::CompressionSpec::kBenchmark:
       return MethodSpec(BenchmarkSpec());

@@ -285,6 +285,20 @@ TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   EXPECT_EQ(MethodOf<SnipOptions>(job).batches, 7);
 }
 
+TEST(ConvertSpec, WandaTrainsOnlyWhereItIsTold) {
+  v1::CompressionSpec spec = Complete("wanda { calibration_examples: 7 comparison: LAYER }");
+  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(spec));
+  EXPECT_EQ(MethodOf<WandaOptions>(job).examples, 7);
+  EXPECT_EQ(MethodOf<WandaOptions>(job).comparison, WandaOptions::Comparison::kLayer);
+  EXPECT_EQ(job.task.epochs, 2);
+  spec.mutable_task()->clear_length();
+  spec.mutable_task()->clear_optimizer();
+  spec.mutable_task()->clear_learning_rate();
+  ASSERT_OK_AND_ASSIGN(job, Convert(spec));
+  EXPECT_EQ(job.task.epochs, 0);
+  EXPECT_EQ(job.task.steps, 0);
+}
+
 TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job,
                        Convert(Complete("random { at_fraction: 0.25 } task { seed: 9 }")));

@@ -68,7 +68,8 @@ std::vector<MethodCase> PruningMethods() {
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()},
           {"sequential_attention_pp_global", GlobalSoftmax()},
-          {"snip", SnipOptions{7}}};
+          {"snip", SnipOptions{7}},
+          {"wanda", WandaOptions()}};
 }
 
 std::vector<MethodCase> Methods() {

@@ -110,7 +110,8 @@ struct TaskSpec {
   LearningRateSpec learning_rate;
   std::optional<double> clip_gradient_norm;
   int64_t batch_size = 128;
-  // Exactly one of the two is above 0.
+  // Exactly one of the two is above 0; neither where nothing is trained: with EvaluateSpec, and
+  // where a method that prunes by calibration is not to train afterwards.
   int64_t epochs = 10;
   int64_t steps = 0;
   uint64_t seed = 0;

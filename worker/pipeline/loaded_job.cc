@@ -15,6 +15,7 @@
 #include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/task.h"
+#include "worker/prune/calibration.h"
 #include "worker/prune/dense_method.h"
 #include "worker/prune/method_registry.h"
 
@@ -28,6 +29,11 @@ absl::StatusOr<std::set<std::string>> TrainableWeights(const Graph& graph) {
 }
 
 bool Trains(const JobSpec& spec) { return !std::holds_alternative<EvaluateSpec>(spec.method); }
+
+// Whether all that the job does with its weights is calibration.
+bool HasNoSteps(const JobSpec& spec) {
+  return Calibrates(spec.method) && spec.task.epochs == 0 && spec.task.steps == 0;
+}
 
 absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
   ImportLimits limits;
@@ -89,8 +95,14 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   needs.prediction_bytes = prediction_bytes;
   needs.teacher = spec.task.distillation.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
+  std::vector<PrunableLayer> pruned;
   for (const LayerChoice& choice : job->choices) {
-    if (choice.partition != nullptr) needs.partitions.push_back(choice.partition);
+    if (choice.partition == nullptr) continue;
+    needs.partitions.push_back(choice.partition);
+    pruned.push_back(choice.layer);
+  }
+  if (const auto* method = std::get_if<MethodOptions>(&spec.method)) {
+    needs.calibration_bytes = CalibrationBytes(*method, pruned);
   }
   for (const GroupChoice& choice : job->groups) {
     if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);
@@ -111,7 +123,7 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
                                          spec.memory_limit_bytes, reporter.checker()));
   job.batch = std::min(spec.task.batch_size, job.data.train.size());
   job.batches_per_epoch = job.data.train.size() / job.batch;
-  if (Trains(spec)) {
+  if (Trains(spec) && !HasNoSteps(spec)) {
     ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
   }
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,

@@ -56,6 +56,7 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
   MemoryEstimate estimate;
   estimate.data = needs.data_bytes;
   estimate.predictions = 3 * needs.prediction_bytes;  // As made, as array, as archive.
+  estimate.calibration = needs.calibration_bytes;
   int64_t given = 0;
   for (const Initializer& initializer : graph.initializers) {
     given += static_cast<int64_t>(initializer.value.byte_size());
@@ -85,7 +86,8 @@ absl::Status CheckMemoryLimit(const MemoryEstimate& estimate, int64_t limit_byte
       ", weights and optimizer ", Mebibytes(estimate.weights), ", state of blocks ",
       Mebibytes(estimate.blocks), ", writing a checkpoint ", Mebibytes(estimate.checkpoint),
       ", activations ", Mebibytes(estimate.activations), ", predictions ",
-      Mebibytes(estimate.predictions), "), more than the ", Mebibytes(limit_bytes),
+      Mebibytes(estimate.predictions), ", calibration ", Mebibytes(estimate.calibration),
+      "), more than the ", Mebibytes(limit_bytes),
       " it may use: lower spec.task.batch_size, use less data, or a worker with more memory "
       "(spec.placement.memory_bytes)"));
 }

@@ -26,7 +26,10 @@ struct MemoryEstimate {
   // activations give up is not counted. Inference keeps what the largest node reads and writes.
   int64_t activations = 0;
   int64_t predictions = 0;  // With the copies made to write them.
-  int64_t total() const { return data + weights + blocks + checkpoint + activations + predictions; }
+  int64_t calibration = 0;  // Moments of what a layer reads, and what is made of them.
+  int64_t total() const {
+    return data + weights + blocks + checkpoint + activations + predictions + calibration;
+  }
 };
 
 struct MemoryNeeds {
@@ -36,7 +39,8 @@ struct MemoryNeeds {
   std::vector<std::shared_ptr<const BlockPartition>> partitions;   // Of the layers to prune.
   int64_t prediction_bytes = 0;                                    // Of those that the job returns.
   std::vector<std::shared_ptr<const CandidateGroup>> groups = {};  // To prune.
-  bool teacher = false;  // The model as given runs beside the one that is trained.
+  bool teacher = false;           // The model as given runs beside the one that is trained.
+  int64_t calibration_bytes = 0;  // CalibrationBytes().
 };
 
 // Errors as InferShapes().

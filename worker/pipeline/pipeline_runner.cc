@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "worker/pipeline/allotment.h"
 #include "worker/pipeline/benchmark_job.h"
+#include "worker/pipeline/calibration.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
 #include "worker/pipeline/evaluator.h"
@@ -27,6 +28,7 @@
 #include "worker/pipeline/training_loop.h"
 #include "worker/pipeline/training_stage.h"
 #include "worker/prune/block_skipping.h"
+#include "worker/prune/phased_method.h"
 
 namespace topiary {
 namespace {
@@ -175,7 +177,12 @@ class JobRun {
   absl::StatusOr<Trained> Train(bool dense_comparison) {
     Trained trained;
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
+    CalibratedWeights calibrated;  // A checkpoint has them, and the support that goes with them.
+    if (!dense_comparison && !resume_.has_value() && Calibrates(spec_.method)) {
+      ASSIGN_OR_RETURN(calibrated, Calibrate(method.get()));
+    }
     ASSIGN_OR_RETURN(trained.loop, NewLoop(std::move(method), dense_comparison));
+    trained.loop->StartFrom(std::exchange(calibrated, {}));
     TrainingLoop& loop = *trained.loop;
     // A comparison leaves them for the training after it.
     if (!dense_comparison) RETURN_IF_ERROR(loop.store()->DropWeightsOf(&job_.graph));
@@ -206,6 +213,17 @@ class JobRun {
     record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
     reporter_.set_metrics(trained.metrics);
     return trained;
+  }
+
+  // Gives `method` its support, and the weights that go with it back.
+  absl::StatusOr<CalibratedWeights> Calibrate(Method* method) {
+    reporter_.EnterPhase("calibrate");
+    // Moments are sums of products, of which bfloat16 would leave too little.
+    ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
+    ASSIGN_OR_RETURN(Calibration found,
+                     PruneByCalibration(spec_, job_, backend.get(), reporter_.checker()));
+    RETURN_IF_ERROR(method->Load(SupportState(method->layers(), found.supports)));
+    return std::move(found.weights);
   }
 
   TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
@@ -307,6 +325,7 @@ class JobRun {
     phases_ = method->plan().phases();
     ASSIGN_OR_RETURN(const auto loop, NewLoop(std::move(method), /*dense_comparison=*/false));
     FindKey(loop->program());
+    if (loop->total_steps() == 0) return absl::OkStatus();
     absl::Duration fastest = absl::InfiniteDuration();
     while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
       RETURN_IF_ERROR(reporter_.Check());

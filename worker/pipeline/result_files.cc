@@ -71,7 +71,7 @@ void DescribeTask(const ReportInput& input, JobReport* report) {
   report->batch_size = input.job->batch;
   report->train_examples = input.job->data.train.size();
   report->evaluation_examples = input.job->data.evaluation.size();
-  if (!std::holds_alternative<EvaluateSpec>(spec.method)) {
+  if (input.job->total_steps > 0) {
     report->optimizer = OptimizerName(spec.task.optimizer.kind);
     report->steps = input.job->total_steps;
     report->epochs = static_cast<double>(input.job->total_steps) /

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "worker/prune/calibration.h"
 
 namespace topiary {
 namespace {
@@ -141,6 +142,11 @@ absl::string_view MethodName(const MethodSpec& method) {
   if (std::holds_alternative<EvaluateSpec>(method)) return "evaluate";
   if (std::holds_alternative<BenchmarkSpec>(method)) return "benchmark";
   return RegisteredName(std::get<MethodOptions>(method));
+}
+
+bool Calibrates(const MethodSpec& method) {
+  const auto* options = std::get_if<MethodOptions>(&method);
+  return options != nullptr && CalibrationOptionsOf(*options) != nullptr;
 }
 
 PruningTarget PruningTargetOf(const PruningTargetSpec& target) {

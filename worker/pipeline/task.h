@@ -49,6 +49,9 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 // The name of its field in the spec, such as "magnitude".
 absl::string_view MethodName(const MethodSpec& method);
 
+// Whether the method prunes by calibration examples, before any training (pipeline/calibration.h).
+bool Calibrates(const MethodSpec& method);
+
 PruningTarget PruningTargetOf(const PruningTargetSpec& target);
 
 }  // namespace topiary

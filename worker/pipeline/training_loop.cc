@@ -25,6 +25,9 @@ Tensor VectorTensor(const float* values, int64_t size) {
 }
 
 absl::Status CheckRewind(int64_t step, const PhasePlan& plan) {
+  if (plan.phases().empty()) {
+    return absl::InvalidArgumentError("spec.target.rewind: nothing is trained, so leave it out");
+  }
   const Phase& last = plan.phases().back();
   if (step <= last.begin) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("spec.target.rewind.to_fraction means step ", step,
@@ -91,7 +94,10 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
   loop->method_ = std::move(method);
   loop->break_evens_ = std::move(break_evens);
   loop->learning_rate_ = LearningRateScheduleOf(task.learning_rate, loop->total_steps());
-  RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
+  // A calibrated network may be left as it is.
+  if (loop->total_steps() > 0) {
+    RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
+  }
   loop->rewind_ = rewind;
   if (rewind.has_value()) RETURN_IF_ERROR(CheckRewind(loop->RewindStep(), loop->method_->plan()));
   RETURN_IF_ERROR(loop->Attach(graph, backend, task));
@@ -187,6 +193,18 @@ absl::Status TrainingLoop::LeaveOut(SparseWeights weights) {
   }
   program_options_.sparse_weights = std::move(weights);
   return BuildProgram();
+}
+
+void TrainingLoop::StartFrom(const std::map<std::string, Tensor>& weights) {
+  if (weights.empty()) return;
+  CHECK_EQ(next_step_, 0);
+  for (const auto& [name, values] : weights) {
+    const Parameter* parameter = store_->Find(name);
+    CHECK(parameter != nullptr && parameter->size == values.element_count()) << name;
+    std::copy_n(values.data<float>(), parameter->size, parameter->value);
+  }
+  store_->MarkChanged();
+  RefreshScaledWeights();
 }
 
 absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {

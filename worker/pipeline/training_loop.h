@@ -65,6 +65,10 @@ class TrainingLoop {
       std::unique_ptr<Method> method, BreakEvenDensities break_evens,
       std::optional<RewindSpec> rewind = {});
 
+  // Before the first step: replaces the weights named, of as many elements. A teacher keeps those
+  // of the graph.
+  void StartFrom(const std::map<std::string, Tensor>& weights);
+
   // The step to be run next; total_steps() when training is over.
   int64_t next_step() const { return next_step_; }
   int64_t total_steps() const { return method_->plan().total_steps(); }

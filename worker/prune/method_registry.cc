@@ -39,6 +39,7 @@ constexpr std::tuple kMethods = {
     RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp", true,
                                                          NewSequentialAttentionPlusPlus},
     RegisteredMethod<SnipOptions>{"snip", true, NewSnip},
+    RegisteredMethod<WandaOptions>{"wanda", false, NewWanda},
 };
 
 template <typename Options>

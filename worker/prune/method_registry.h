@@ -23,6 +23,7 @@
 #include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
+#include "worker/prune/wanda.h"
 
 namespace topiary {
 
@@ -30,7 +31,7 @@ namespace topiary {
 using MethodOptions =
     std::variant<DenseOptions, AcDcOptions, GroupLassoOptions, IhtOptions, MagnitudeOptions,
                  MovementOptions, PowerPropagationOptions, RandomPruningOptions, RigLOptions,
-                 SequentialAttentionPlusPlusOptions, SnipOptions>;
+                 SequentialAttentionPlusPlusOptions, SnipOptions, WandaOptions>;
 
 // The name of its field in the spec, such as "magnitude", which is Method::name() too.
 absl::string_view RegisteredName(const MethodOptions& options);

@@ -15,6 +15,16 @@ PhasedOptions PhasedOptions::For(const PruningTarget& target) {
   return options;
 }
 
+MethodState SupportState(absl::Span<const MethodLayer> layers, absl::Span<const Support> supports) {
+  MethodState state;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    state.emplace(
+        absl::StrCat("support/", layers[i].weight),
+        Tensor::FromVector(Shape({static_cast<int64_t>(supports[i].size())}), supports[i]));
+  }
+  return state;
+}
+
 PhasedMethod::PhasedMethod(const PhasedOptions& options, PhasePlan plan,
                            std::vector<MethodLayer> layers)
     : options_(options), plan_(std::move(plan)), layers_(std::move(layers)) {
@@ -142,15 +152,7 @@ void PhasedMethod::RefreshScales() {
   }
 }
 
-MethodState PhasedMethod::Save() const {
-  MethodState state;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    state.emplace(
-        absl::StrCat("support/", layers_[i].weight),
-        Tensor::FromVector(Shape({static_cast<int64_t>(supports_[i].size())}), supports_[i]));
-  }
-  return state;
-}
+MethodState PhasedMethod::Save() const { return SupportState(layers_, supports_); }
 
 absl::Status PhasedMethod::Load(const MethodState& state) {
   std::vector<Support> loaded;

@@ -11,6 +11,7 @@
 #include "worker/prune/budget.h"
 #include "worker/prune/method.h"
 #include "worker/prune/phases.h"
+#include "worker/prune/support.h"
 
 namespace topiary {
 
@@ -31,6 +32,9 @@ struct PhasedOptions {
   // Budget and sparsity of `target`.
   static PhasedOptions For(const PruningTarget& target);
 };
+
+// "support/<weight>" of each layer, uint8, one number per block: what PhasedMethod saves and loads.
+MethodState SupportState(absl::Span<const MethodLayer> layers, absl::Span<const Support> supports);
 
 // Dense phase: every block is live. Sparsify phase: at its first step, every `refresh_steps` after
 // it and at its last, the blocks of highest score among those still live are kept, as many as the
@@ -59,7 +63,7 @@ class PhasedMethod : public Method {
   // 1 for live blocks, 0 for pruned ones.
   void RefreshScales() override;
 
-  // "support/<weight>", uint8, one per block.
+  // SupportState().
   MethodState Save() const override;
   absl::Status Load(const MethodState& state) override;
 

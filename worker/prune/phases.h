@@ -43,7 +43,8 @@ struct PhasePosition {
   double t = 0;        // (step - begin + 1) / length: in (0, 1], 1 at the last step.
 };
 
-// The phases of a run, in order and without gaps. Immutable, thread-safe.
+// The phases of a run, in order and without gaps; one made by default has none and no step.
+// Immutable, thread-safe.
 class PhasePlan {
  public:
   // Cuts [0, total_steps) in phases in proportion to `shares`. Boundaries are the rounded cumulated
@@ -55,7 +56,7 @@ class PhasePlan {
                                           int64_t total_steps);
 
   const std::vector<Phase>& phases() const { return phases_; }
-  int64_t total_steps() const { return phases_.back().end(); }
+  int64_t total_steps() const { return phases_.empty() ? 0 : phases_.back().end(); }
 
   // `step` in [0, total_steps()).
   PhasePosition At(int64_t step) const;

@@ -1,0 +1,53 @@
+#include "worker/prune/wanda.h"
+
+#include <cmath>
+#include <utility>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/prune/calibrated_method.h"
+
+namespace topiary {
+namespace {
+
+std::vector<float> Scores(const CalibratedLayer& calibrated) {
+  const BlockPartition& partition = *calibrated.partition;
+  const PrunableLayer& layer = partition.layer();
+  std::vector<double> sums(partition.block_count(), 0);
+  for (int64_t group = 0; group < layer.groups; ++group) {
+    const std::vector<double> squares = calibrated.moments(group);
+    CHECK_EQ(static_cast<int64_t>(squares.size()), layer.rows);
+    for (int64_t row = 0; row < layer.rows; ++row) {
+      const int64_t offset = layer.Offset(group, row, 0);
+      double* const of_row = &sums[(group * partition.block_rows() + row / partition.block().rows) *
+                                   partition.block_cols()];
+      for (int64_t col = 0; col < layer.cols; ++col) {
+        const double value = calibrated.weight[offset + col * layer.col_stride];
+        of_row[col / partition.block().cols] += value * value * squares[row];
+      }
+    }
+  }
+  std::vector<float> scores(sums.size());
+  for (size_t i = 0; i < sums.size(); ++i) scores[i] = static_cast<float>(std::sqrt(sums[i]));
+  return scores;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Method>> NewWanda(const WandaOptions&, const PruningTarget& target,
+                                                 std::vector<MethodLayer> layers,
+                                                 int64_t total_steps) {
+  return NewCalibratedMethod("wanda", target, std::move(layers), total_steps);
+}
+
+absl::StatusOr<Support> PruneCalibrated(const WandaOptions& options, const CalibratedLayer& layer) {
+  RETURN_IF_ERROR(layer.check());
+  const std::vector<float> scores = Scores(layer);
+  Support support = options.comparison == WandaOptions::Comparison::kOutput
+                        ? SelectWithinOutputs(*layer.partition, scores, layer.kept_blocks())
+                        : SelectTopBlocks(scores, {}, layer.kept_blocks());
+  layer.partition->ZeroPruned(support, layer.weight);
+  return support;
+}
+
+}  // namespace topiary
