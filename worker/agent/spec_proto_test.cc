@@ -339,8 +339,9 @@ TEST(ConvertSpec, KnowsEveryStructure) {
   const auto* values = v1::PruningTarget::Structure_descriptor();
   for (int i = 1; i < values->value_count(); ++i) {
     const std::string name(values->value(i)->name());
-    ASSERT_OK_AND_ASSIGN(const JobSpec job,
-                         Convert(Complete("random {} target { structure: " + name + " }")));
+    ASSERT_OK_AND_ASSIGN(
+        const JobSpec job,
+        Convert(Complete("random {} target { sparsity: 0.5 structure: " + name + " }")));
     EXPECT_EQ(StructureName(*job.target->structure), absl::AsciiStrToLower(name));
   }
 }

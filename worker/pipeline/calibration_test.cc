@@ -225,7 +225,7 @@ TEST_F(CalibratingJobs, FailWhereActivationsAreNotFinite) {
 
 TEST_F(CalibratingJobs, RefuseABudgetForWhichLayersCompete) {
   JobSpec spec = Job(MlpGraph(), WandaOptions());
-  spec.target->budget = PruningTargetSpec::Budget::kGlobal;
+  spec.target->budget = BudgetKind::kGlobal;
   EXPECT_THAT(Run(spec).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("target.budget")));
 }

@@ -162,7 +162,7 @@ TEST_F(StructuredJobs, WhatWasTrainedIsWhatIsExported) {
 TEST_F(StructuredJobs, GroupsCompeteWhereTheBudgetIsGlobal) {
   JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
   spec.method = MethodOptions(MagnitudeOptions());
-  spec.target->budget = PruningTargetSpec::Budget::kGlobal;
+  spec.target->budget = BudgetKind::kGlobal;
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
   const nlohmann::json groups = ReportOf(outcome)["groups"];
   const int64_t first = groups[0]["live"];
