@@ -87,7 +87,8 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
       ->group(group);
   command
       ->add_option("--structure", flags->structure,
-                   "Instead of blocks: channels, neurons, heads, embedding_dimensions")
+                   "Instead of blocks: channels, neurons, heads, branches, transformer_layers, "
+                   "embedding_dimensions, embedding_rows, embedding_tables")
       ->group(group);
   command
       ->add_option("--min-candidates", flags->min_candidates,

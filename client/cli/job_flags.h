@@ -42,7 +42,9 @@ struct JobFlags {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::optional<int32_t> min_blocks;
-  std::string structure;  // channels, neurons, heads, embedding_dimensions
+  // channels, neurons, heads, branches, transformer_layers, embedding_dimensions, embedding_rows,
+  // embedding_tables
+  std::string structure;
   std::optional<int32_t> min_candidates;
   std::string softmax;  // layer, global
   std::string preset;   // single, paper_imagenet, paper_criteo, paper_cifar10

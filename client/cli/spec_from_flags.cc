@@ -204,7 +204,11 @@ absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
                                   {{"channels", Target::CHANNELS},
                                    {"neurons", Target::NEURONS},
                                    {"heads", Target::HEADS},
-                                   {"embedding_dimensions", Target::EMBEDDING_DIMENSIONS}}));
+                                   {"branches", Target::BRANCHES},
+                                   {"transformer_layers", Target::TRANSFORMER_LAYERS},
+                                   {"embedding_dimensions", Target::EMBEDDING_DIMENSIONS},
+                                   {"embedding_rows", Target::EMBEDDING_ROWS},
+                                   {"embedding_tables", Target::EMBEDDING_TABLES}}));
     spec->mutable_target()->set_structure(structure);
   }
   IfGiven(flags.min_candidates, [&](int32_t x) { spec->mutable_target()->set_min_candidates(x); });

@@ -159,6 +159,11 @@ bool HasStructure(const v1::PruningTarget& target) {
 void FillTarget(v1::PruningTarget* target) {
   if (HasStructure(*target)) {
     SET_IF_ZERO(target, min_candidates, 2);
+    if (target->structure() == v1::PruningTarget::BRANCHES ||
+        target->structure() == v1::PruningTarget::TRANSFORMER_LAYERS) {
+      SET_IF_ABSENT(target, protect_first, 1);
+      SET_IF_ABSENT(target, protect_last, 1);
+    }
   } else {
     SET_IF_ZERO(target, block_rows, 16);
     SET_IF_ZERO(target, block_cols, 16);

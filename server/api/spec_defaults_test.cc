@@ -84,6 +84,8 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"Structure", "target { sparsity: 0.5 structure: HEADS }",
                      R"(target { min_candidates: 2 budget: UNIFORM batch_norm_batches: 100 }
                         outputs { onnx: true block_sparse: false })"},
+        DefaultsCase{"Branches", "target { sparsity: 0.5 structure: BRANCHES protect_last: 0 }",
+                     "target { min_candidates: 2 protect_first: 1 protect_last: 0 }"},
         DefaultsCase{"AdamW", "target { sparsity: 0.5 } task { optimizer { adamw {} } }",
                      R"(task { optimizer { adamw { beta1: 0.9 beta2: 0.999 epsilon: 1e-8 }
                                            weight_decay: 0.01 }

@@ -203,6 +203,19 @@ void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
   check->ZeroOrInRange(target.min_candidates(), 1, 1000000000, "min_candidates");
 }
 
+// Of those that a model has in a row.
+void ValidateProtection(const v1::PruningTarget& target, FieldChecks* check) {
+  const bool in_a_row = target.structure() == v1::PruningTarget::BRANCHES ||
+                        target.structure() == v1::PruningTarget::TRANSFORMER_LAYERS;
+  constexpr absl::string_view kNotInARow = "needs structure BRANCHES or TRANSFORMER_LAYERS";
+  check->That(in_a_row || !target.has_protect_first(), "protect_first", kNotInARow);
+  check->That(in_a_row || !target.has_protect_last(), "protect_last", kNotInARow);
+  if (target.has_protect_first()) {
+    check->InRange(target.protect_first(), 0, 1000000, "protect_first");
+  }
+  if (target.has_protect_last()) check->InRange(target.protect_last(), 0, 1000000, "protect_last");
+}
+
 bool PrunesStructures(const v1::CompressionSpec& spec) {
   return spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET ||
          spec.has_sequential_attention_pp() || spec.has_magnitude() || spec.has_movement() ||
@@ -313,6 +326,7 @@ void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
     check.That(!none, "rewind", "goes back with neither weights nor learning_rate: leave it out");
   }
   ValidateStructure(target, &check);
+  ValidateProtection(target, &check);
   if (target.has_batch_norm_batches()) {
     check.InRange(target.batch_norm_batches(), 0, 100000, "batch_norm_batches");
   }

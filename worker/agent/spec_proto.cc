@@ -311,8 +311,16 @@ absl::StatusOr<std::optional<Structure>> ConvertStructure(v1::PruningTarget::Str
       return Structure::kNeurons;
     case v1::PruningTarget::HEADS:
       return Structure::kHeads;
+    case v1::PruningTarget::BRANCHES:
+      return Structure::kBranches;
+    case v1::PruningTarget::TRANSFORMER_LAYERS:
+      return Structure::kTransformerLayers;
     case v1::PruningTarget::EMBEDDING_DIMENSIONS:
       return Structure::kEmbeddingDimensions;
+    case v1::PruningTarget::EMBEDDING_ROWS:
+      return Structure::kEmbeddingRows;
+    case v1::PruningTarget::EMBEDDING_TABLES:
+      return Structure::kEmbeddingTables;
     default:
       return UnknownValue("spec.target.structure");
   }
@@ -403,6 +411,8 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
   }
   ASSIGN_OR_RETURN(out.structure, ConvertStructure(target.structure()));
   if (target.min_candidates() > 0) out.min_candidates = target.min_candidates();
+  if (target.has_protect_first()) out.protect_first = target.protect_first();
+  if (target.has_protect_last()) out.protect_last = target.protect_last();
   if (target.has_batch_norm_batches()) out.batch_norm_batches = target.batch_norm_batches();
   return out;
 }

@@ -328,10 +328,19 @@ TEST(ConvertSpec, TakesOverAStructure) {
       Convert(Complete("random {} target { sparsity: 0.5 structure: HEADS min_candidates: 4 }")));
   EXPECT_EQ(job.target->structure, Structure::kHeads);
   EXPECT_EQ(job.target->min_candidates, 4);
+  EXPECT_EQ(job.target->protect_first, 1);
   EXPECT_FALSE(job.outputs.block_sparse);
   ASSERT_OK_AND_ASSIGN(const JobSpec blocks,
                        Convert(Complete("random {} target { sparsity: 0.5 }")));
   EXPECT_FALSE(blocks.target->structure.has_value());
+}
+
+TEST(ConvertSpec, TakesOverWhichBranchesStay) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("random {} target { sparsity: 0.5 structure: BRANCHES "
+                                        "protect_first: 0 protect_last: 3 }")));
+  EXPECT_EQ(job.target->protect_first, 0);
+  EXPECT_EQ(job.target->protect_last, 3);
 }
 
 // A new value is in the table of the conversion, not forgotten there.

@@ -69,6 +69,7 @@ class Walk {
   void Product(const Node& node, Constants* out);
   void Rows(const Node& node, Constants* out);
   void BatchNorm(const Node& node, Constants* out);
+  void LayerNorm(const Node& node, Constants* out);
   void AveragePool(const Node& node, Constants* out);
   void Pool(const Node& node, Constants* out);
   void Concat(const Node& node, Constants* out);
@@ -113,6 +114,7 @@ Walk::ChannelRule Walk::ChannelRuleOf(const std::string& op_type) {
       {"Conv", &Walk::Convolution},
       {"Gemm", &Walk::Gemm},
       {"BatchNormalization", &Walk::BatchNorm},
+      {"LayerNormalization", &Walk::LayerNorm},
       {"AveragePool", &Walk::AveragePool},
       {"Concat", &Walk::Concat},
       {"GlobalAveragePool", &Walk::Pool},
@@ -231,6 +233,20 @@ void Walk::BatchNorm(const Node& node, Constants* out) {
     } else if (src != nullptr && (*src)[c].has_value()) {
       (*out)[c] = static_cast<float>((double{*(*src)[c]} - mean[c]) * factor + bias[c]);
     }
+  }
+}
+
+// Over the channels alone: what is multiplied by 0 is the bias.
+void Walk::LayerNorm(const Node& node, Constants* out) {
+  const int last = ShapeOf(node.output(0)).rank() - 1;
+  const Initializer* scale = graph_.FindInitializer(node.input(1));
+  const bool biased = node.inputs.size() > 2 && !node.input(2).empty();
+  const Initializer* bias = biased ? graph_.FindInitializer(node.input(2)) : nullptr;
+  if (*coupling_.ChannelAxis(node.output(0)) != last || scale == nullptr) return;
+  if (ReadLayerNorm(node, last + 1)->axis != last || (biased && bias == nullptr)) return;
+  for (size_t c = 0; c < out->size(); ++c) {
+    if (scale->value.data<float>()[c] != 0) continue;
+    (*out)[c] = biased ? bias->value.data<float>()[c] : 0;
   }
 }
 

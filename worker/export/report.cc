@@ -72,6 +72,7 @@ Json ToJson(const GroupReport& group) {
     json["live"] = group.live;
   }
   json["weights"] = group.weights;
+  if (!group.pruned.empty()) json["pruned"] = group.pruned;
   if (!group.dense_reason.empty()) json["dense_reason"] = group.dense_reason;
   return json;
 }
@@ -126,6 +127,10 @@ Json ToJson(const LatencyReport& latency) {
     json["block_sparse"] = ToJson(*latency.block_sparse, latency.batch);
     json["speedup"] = latency.dense.p50 / latency.block_sparse->p50;
     json["sparse_weights"] = latency.sparse_weights;
+  }
+  if (latency.shrunk.has_value()) {
+    json["shrunk"] = ToJson(*latency.shrunk, latency.batch);
+    json["shrunk_speedup"] = latency.dense.p50 / latency.shrunk->p50;
   }
   if (!latency.break_even_sparsity.empty()) {
     json["break_even_sparsity"] = ToJson(latency.break_even_sparsity);

@@ -58,6 +58,7 @@ struct GroupReport {
   int64_t candidates = 0;
   int64_t live = 0;
   std::vector<std::string> weights;  // That have elements of candidates.
+  std::vector<std::string> pruned;   // Names of candidates, where they have some.
   std::string dense_reason;          // Why none is pruned; empty: they are.
 };
 
@@ -110,6 +111,8 @@ struct LatencyReport {
   std::map<std::string, double> break_even_sparsity = {};
   std::vector<NodeLatencyReport> nodes = {};  // In the order in which they run, where asked for.
   std::string warning = {};  // About pruned layers that are no faster for it; empty: none.
+  // Of the narrower dense model that the job also left behind; none where it left none.
+  std::optional<LatencyStatistics> shrunk = {};
 };
 
 // The narrower dense model that the job also left behind.

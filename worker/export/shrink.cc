@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/export/constant_channels.h"
+#include "worker/export/constant_summands.h"
 #include "worker/export/reshape_targets.h"
+#include "worker/export/tensor_slices.h"
 #include "worker/model/channel_coupling.h"
 #include "worker/model/inference_form.h"
 #include "worker/model/op_params.h"
@@ -63,7 +64,9 @@ class Round {
     FindReaders();
     Decide();
     KeepWhatReshapesNeed();
-    KeepOneOfEach();
+    do {
+      FindDropped();
+    } while (KeepOneOfEach());
     if (MoveConstants()) return true;
     return TakeAway();
   }
@@ -79,11 +82,17 @@ class Round {
   bool CanHoldBias(const std::string& name, int64_t outputs) const;
   void Decide();
   void KeepWhatReshapesNeed();
-  void KeepOneOfEach();
+  void FindDropped();
+  bool KeepOneOfEach();
+  bool MakesDroppedOnly(const std::string& weight) const;
   bool MoveConstants();
   void AddToBias(const Reader& reader, const std::vector<double>& sums);
   bool TakeAway();
+  std::set<std::string> LeaveOutDropped();
   bool Goes(int group) const { return group != ChannelCoupling::kFixed && goes_[group]; }
+  bool AllGo(absl::Span<const int> groups) const {
+    return std::all_of(groups.begin(), groups.end(), [&](int group) { return Goes(group); });
+  }
   void NarrowGroups(Node* node) const;
   absl::optional<std::vector<int64_t>> TargetOf(const ReshapedChannels& reshape) const;
   void NarrowReshapes();
@@ -98,6 +107,7 @@ class Round {
   std::vector<Reader> readers_;
   std::vector<bool> goes_;  // By group.
   std::vector<Contribution> contributions_;
+  std::set<std::string> dropped_;  // Values that Concat is to do without.
 };
 
 void Round::FindReaders() {
@@ -201,11 +211,71 @@ void Round::KeepWhatReshapesNeed() {
   }
 }
 
-void Round::KeepOneOfEach() {
-  for (const auto& [key, groups] : coupling_.weights()) {
-    const bool all = std::all_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); });
-    if (all && !groups.empty()) goes_[groups.front()] = false;
+// Values of which nothing is left and that only Concat reads, beside others of which something is:
+// from the last node to the first.
+void Round::FindDropped() {
+  dropped_.clear();
+  const std::set<int> live(inferred_.live_nodes.begin(), inferred_.live_nodes.end());
+  const auto may_miss = [&](const Node& user) {
+    if (dropped_.count(user.output(0)) > 0) return true;
+    const absl::Span<const int> groups = coupling_.ChannelsOf(user.output(0));
+    if (user.op_type != "Concat" || groups.empty()) return false;
+    const int axis = ReadAxis(user, ShapeOf(user.output(0)).rank()).value();
+    return axis == *coupling_.ChannelAxis(user.output(0)) && !AllGo(groups);
+  };
+  for (auto index = inferred_.live_nodes.rbegin(); index != inferred_.live_nodes.rend(); ++index) {
+    const std::string& value = graph_.nodes[*index].output(0);
+    const absl::Span<const int> groups = coupling_.ChannelsOf(value);
+    if (groups.empty() || !AllGo(groups)) continue;
+    bool dropped = true;
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& user = graph_.nodes[i];
+      if (std::count(user.inputs.begin(), user.inputs.end(), value) == 0) continue;
+      dropped = dropped && live.count(static_cast<int>(i)) > 0 && may_miss(user);
+    }
+    if (dropped) dropped_.insert(value);
   }
+}
+
+// Whether all that reads `weight` is left out with it.
+bool Round::MakesDroppedOnly(const std::string& weight) const {
+  return std::all_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const Node& node) {
+    const bool reads =
+        std::any_of(node.inputs.begin(), node.inputs.end(),
+                    [&](const std::string& input) { return operands_.Behind(input) == weight; });
+    return !reads || operands_.IsTransposition(node.output(0)) ||
+           dropped_.count(node.output(0)) > 0;
+  });
+}
+
+// Returns whether more stays than before.
+bool Round::KeepOneOfEach() {
+  bool changed = false;
+  for (const auto& [key, groups] : coupling_.weights()) {
+    if (groups.empty() || !AllGo(groups) || MakesDroppedOnly(key.first)) continue;
+    goes_[groups.front()] = false;
+    changed = true;
+  }
+  return changed;
+}
+
+// Takes the operands of Concat of which nothing is left out of it. Returns their names.
+std::set<std::string> Round::LeaveOutDropped() {
+  std::set<std::string> left;
+  for (const int index : inferred_.live_nodes) {
+    Node& node = graph_.nodes[index];
+    if (node.op_type != "Concat" || dropped_.count(node.output(0)) > 0) continue;
+    std::vector<std::string> kept;
+    for (const std::string& input : node.inputs) {
+      if (dropped_.count(input) > 0) {
+        left.insert(input);
+      } else {
+        kept.push_back(input);
+      }
+    }
+    node.inputs = std::move(kept);
+  }
+  return left;
 }
 
 // The weights of a constant channel become 0, and what they made of it becomes part of the bias.
@@ -233,13 +303,7 @@ bool Round::MoveConstants() {
   for (const auto& [reader, sum] : sums) AddToBias(*reader, sum);
   for (const auto& [name, slices] : cleared) {
     Tensor& weight = graph_.FindInitializer(name)->value;
-    for (const auto& [axis, index] : slices) {
-      const int64_t inner = weight.shape().Strides()[axis];
-      const int64_t step = weight.shape()[axis] * inner;
-      for (int64_t at = index * inner; at < weight.element_count(); at += step) {
-        std::fill_n(weight.data<float>() + at, inner, 0.0F);
-      }
-    }
+    for (const auto& [axis, index] : slices) ClearSlice(axis, index, &weight);
   }
   return !cleared.empty();
 }
@@ -276,30 +340,6 @@ void Round::AddToBias(const Reader& reader, const std::vector<double>& sums) {
                          [&](const Initializer& initializer) { return initializer.name == left; }));
 }
 
-// `tensor` without the indices along `axis` whose groups go.
-template <typename Keep>
-Tensor Narrowed(const Tensor& tensor, int axis, const Keep& keep) {
-  std::vector<int64_t> kept;
-  for (int64_t i = 0; i < tensor.shape()[axis]; ++i) {
-    if (keep(i)) kept.push_back(i);
-  }
-  const auto width = static_cast<int64_t>(kept.size());
-  Tensor narrow(tensor.dtype(), tensor.shape().WithDim(axis, width));
-  const size_t chunk = tensor.shape().Strides()[axis] * SizeOf(tensor.dtype());
-  const int64_t extent = tensor.shape()[axis];
-  int64_t outer = 1;
-  for (int before = 0; before < axis; ++before) outer *= tensor.shape()[before];
-  const char* from = static_cast<const char*>(tensor.raw_data());
-  char* to = static_cast<char*>(narrow.raw_data());
-  for (int64_t o = 0; o < outer; ++o) {
-    for (const int64_t i : kept) {
-      std::memcpy(to, from + static_cast<size_t>(o * extent + i) * chunk, chunk);
-      to += chunk;
-    }
-  }
-  return narrow;
-}
-
 bool Round::TakeAway() {
   if (std::count(goes_.begin(), goes_.end(), true) == 0) return false;
   for (const int index : inferred_.live_nodes) {
@@ -310,7 +350,11 @@ bool Round::TakeAway() {
     const auto& groups = channels;  // C++17 captures no structured binding.
     if (std::none_of(groups.begin(), groups.end(), [&](int g) { return Goes(g); })) continue;
     Tensor& weight = graph_.FindInitializer(key.first)->value;
-    weight = Narrowed(weight, key.second, [&](int64_t i) { return !Goes(groups[i]); });
+    std::vector<int64_t> kept;
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (!Goes(groups[i])) kept.push_back(static_cast<int64_t>(i));
+    }
+    weight = TakeSlices(weight, key.second, kept);
     changed.insert(key.first);
   }
   const auto narrower = [&](const ValueInfo& value) {
@@ -320,7 +364,9 @@ bool Round::TakeAway() {
   };
   auto& infos = graph_.value_infos;
   infos.erase(std::remove_if(infos.begin(), infos.end(), narrower), infos.end());
+  const std::set<std::string> left = LeaveOutDropped();
   NarrowReshapes();
+  RemoveUnused(left, &graph_);
   return !changed.empty();
 }
 
@@ -400,8 +446,10 @@ absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
   ShrunkModel model;
   ASSIGN_OR_RETURN(model.graph, InferenceForm(graph));
   std::map<std::string, Shape> before;
+  std::set<std::string> floats;
   for (const Initializer& initializer : model.graph.initializers) {
     before[initializer.name] = initializer.value.shape();
+    if (initializer.value.dtype() == DType::kFloat32) floats.insert(initializer.name);
   }
   const std::map<std::string, Shape> other_shapes = ForAnotherBatch(graph, input_shapes);
   for (bool changed = true; changed;) {
@@ -409,12 +457,18 @@ absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
     ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model.graph, input_shapes));
     // Some graphs say in shapes what their batch is.
     const absl::StatusOr<InferredGraph> other = InferShapes(model.graph, other_shapes);
-    changed = Round(&model.graph, inferred, other.ok() ? &*other : nullptr).Run();
+    changed = TakeConstantSummandsOut(inferred, &model.graph) ||
+              Round(&model.graph, inferred, other.ok() ? &*other : nullptr).Run();
   }
   for (const Initializer& initializer : model.graph.initializers) {
     const auto old = before.find(initializer.name);
     if (old == before.end() || old->second == initializer.value.shape()) continue;
     model.tensors.push_back({initializer.name, old->second, initializer.value.shape()});
+  }
+  for (const auto& [name, shape] : before) {
+    if (model.graph.FindInitializer(name) == nullptr && floats.count(name) > 0) {
+      model.tensors.push_back({name, shape, Shape({0})});
+    }
   }
   return model;
 }

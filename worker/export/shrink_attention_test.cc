@@ -87,7 +87,9 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Values(Form::Extents::kCopied, Form::Extents::kWritten,
                                      Form::Extents::kComputed)));
 
-TEST(ShrinkAttention, OneHeadStays) {
+// Nothing reads a head of block 0: the bias of the output is all that its attention adds. Of block
+// 1, whose values are their bias, one head stays to pass it on.
+TEST(ShrinkAttention, WithoutHeadsIsAConstantOrKeepsOne) {
   const Form form;
   Graph graph = Transformer(form);
   for (int64_t head = 0; head < form.heads; ++head) {
@@ -95,7 +97,10 @@ TEST(ShrinkAttention, OneHeadStays) {
     ClearValues(&graph, form, 1, head);
   }
   const ShrunkModel model = ShrunkAndEqual(graph);
-  EXPECT_EQ(WidthsOf(model, form, "b0"), (Widths{4, 4, 4, 4}));
+  for (const std::string weight : {"b0.q.w", "b0.k.w", "b0.v.w", "b0.o.w"}) {
+    EXPECT_EQ(ShapeOf(model, weight), Shape({-1})) << weight;
+  }
+  EXPECT_EQ(ShapeOf(model, "b0.o.constant"), Shape({form.width}));
   EXPECT_EQ(WidthsOf(model, form, "b1"), (Widths{4, 4, 4, 4}));
 }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "common/status_matchers.h"
@@ -15,15 +16,19 @@ namespace {
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;
 
-std::vector<GroupChoice> Choose(const Graph& graph, Structure structure) {
-  PruningTarget target;
-  target.sparsity = 0.5;
-  target.structure = structure;
+std::vector<GroupChoice> Choose(const Graph& graph, const PruningTarget& target) {
   std::set<std::string> trainable;
   for (const Initializer& initializer : graph.initializers) trainable.insert(initializer.name);
   auto choices = ChooseGroups(graph, trainable, target);
   EXPECT_OK(choices.status());
   return choices.ok() ? *std::move(choices) : std::vector<GroupChoice>();
+}
+
+std::vector<GroupChoice> Choose(const Graph& graph, Structure structure) {
+  PruningTarget target;
+  target.sparsity = 0.5;
+  target.structure = structure;
+  return Choose(graph, target);
 }
 
 // Prunes candidates 0, 3, 6, ... of each group as a job does in its last step. `coupled` says
@@ -202,6 +207,119 @@ TEST(ShrinkAfterPruning, DimensionsOfEmbeddings) {
   EXPECT_EQ(ShapeOf(shrunk, "users"), Shape({9, 2}));
   EXPECT_EQ(ShapeOf(shrunk, "items"), Shape({7, 4}));
   EXPECT_EQ(ShapeOf(shrunk, "w1"), Shape({5, 2 * 2 + 4}));
+}
+
+// The first of four branches is attention, the second feeds forward.
+TEST_P(ShrinkTransformer, BranchesGoWithTheirNodes) {
+  const Graph graph = Transformer(GetParam());
+  PruningTarget target;
+  target.sparsity = 0.5;
+  target.structure = Structure::kBranches;
+  target.protect_first = target.protect_last = 0;
+  const std::vector<GroupChoice> choices = Choose(graph, target);
+  ASSERT_EQ(choices.size(), 1u);
+  EXPECT_EQ(choices[0].group->count(), 4);
+  // The first and the last go: attention of block 0, the feed-forward network of block 1.
+  const ShrunkModel model = ShrunkAndEqual(Pruned(graph.Clone(), choices, true));
+  for (const Initializer& initializer : model.graph.initializers) {
+    EXPECT_NE(initializer.name.substr(0, 4), "b0.o");
+    EXPECT_NE(initializer.name.substr(0, 4), "b0.q");
+    EXPECT_NE(initializer.name.substr(0, 5), "b1.up");
+  }
+  const auto softmaxes = std::count_if(model.graph.nodes.begin(), model.graph.nodes.end(),
+                                       [](const Node& node) { return node.op_type == "Softmax"; });
+  EXPECT_EQ(softmaxes, 1);
+  EXPECT_EQ(ShapeOf(model, "b0.up.w"), graph.FindInitializer("b0.up.w")->value.shape());
+  EXPECT_EQ(ShapeOf(model, "b1.o.w"), graph.FindInitializer("b1.o.w")->value.shape());
+  // What a branch adds is all that it was for.
+  EXPECT_EQ(OutputsOf(Pruned(graph.Clone(), choices, false)),
+            OutputsOf(Pruned(graph.Clone(), choices, true)));
+}
+
+TEST_P(ShrinkTransformer, LayersAreAttentionAndWhatFollows) {
+  const Graph graph = Transformer(GetParam());
+  PruningTarget target;
+  target.sparsity = 0.5;
+  target.structure = Structure::kTransformerLayers;
+  target.protect_first = target.protect_last = 0;
+  const std::vector<GroupChoice> choices = Choose(graph, target);
+  ASSERT_EQ(choices.size(), 1u);
+  ASSERT_EQ(choices[0].group->count(), 2);
+  const ShrunkModel model = ShrunkAndEqual(Pruned(graph.Clone(), choices, true));
+  for (const Initializer& initializer : model.graph.initializers) {
+    const bool normalizes = initializer.name.substr(0, 4) == "b0.n";
+    EXPECT_TRUE(normalizes || initializer.name.substr(0, 3) != "b0.") << initializer.name;
+  }
+}
+
+// A branch of convolutions ends with the scale and shift of its normalization, and a summand that
+// is the same everywhere, but not 0, becomes an initializer.
+TEST(ShrinkAfterPruning, ABranchOfConvolutions) {
+  const Graph graph = ConvolutionalNetwork();
+  PruningTarget target;
+  target.sparsity = 0.5;
+  target.structure = Structure::kBranches;
+  target.protect_first = target.protect_last = 0;
+  target.min_candidates = 1;
+  const std::vector<GroupChoice> choices = Choose(graph, target);
+  ASSERT_EQ(choices.size(), 1u);
+  EXPECT_EQ(choices[0].group->count(), 1);
+  const ShrunkModel model = ShrunkAndEqual(Pruned(graph.Clone(), choices, true));
+  EXPECT_EQ(ShapeOf(model, "c2"), Shape({-1}));
+  EXPECT_EQ(ShapeOf(model, "v2.mean"), Shape({-1}));
+  EXPECT_EQ(ShapeOf(model, "c1"), Shape({6, 3, 3, 3}));
+
+  Graph constant = graph.Clone();
+  for (int64_t i = 0; i < 6; ++i) ClearSlice(&constant, "v2.scale", 0, i);
+  const ShrunkModel kept = ShrunkAndEqual(constant);
+  EXPECT_EQ(ShapeOf(kept, "c2"), Shape({-1}));
+  EXPECT_EQ(ShapeOf(kept, "v2.n.constant"), Shape({6, 1, 1}));
+}
+
+Graph Recommender() {
+  GradientGraph graph;
+  graph.Input("user", {kBatch}, DType::kInt64)
+      .Input("item", {kBatch}, DType::kInt64)
+      .Input("numbers", {kBatch, 3})
+      .Weight("users", Shape({9, 4}))
+      .Weight("items", Shape({7, 6}))
+      .Weight("w1", Shape({5, 13}))
+      .Weight("w2", Shape({1, 5}))
+      .Node("Gather", {"users", "user"}, "u")
+      .Node("Gather", {"items", "item"}, "i")
+      .Node("Concat", {"u", "numbers", "i"}, "all", {Int("axis", 1)})
+      .Node("Gemm", {"all", "w1"}, "h", {Int("transB", 1)})
+      .Node("Relu", {"h"}, "a")
+      .Node("Gemm", {"a", "w2"}, "y", {Int("transB", 1)})
+      .Output("y");
+  return graph.Finish("e", LossKind::kNone, 2).graph;
+}
+
+TEST(ShrinkAfterPruning, TablesGoWhole) {
+  const std::vector<GroupChoice> choices = Choose(Recommender(), Structure::kEmbeddingTables);
+  ASSERT_EQ(choices.size(), 1u);
+  ASSERT_EQ(choices[0].group->count(), 2);
+  const ShrunkModel model = ShrunkAndEqual(Pruned(Recommender(), choices, true));
+  EXPECT_EQ(ShapeOf(model, "users"), Shape({-1}));
+  EXPECT_EQ(ShapeOf(model, "items"), Shape({7, 6}));
+  EXPECT_EQ(ShapeOf(model, "w1"), Shape({5, 9}));
+  ASSERT_EQ(model.tensors.size(), 2u);
+  EXPECT_EQ(model.tensors[1].name, "users");
+  EXPECT_EQ(model.tensors[1].after, Shape({0}));
+  EXPECT_EQ(model.graph.inputs.size(), 3u);  // Whoever feeds the model need not know.
+}
+
+TEST(ShrinkAfterPruning, RowsOfTables) {
+  const std::vector<GroupChoice> choices = Choose(Recommender(), Structure::kEmbeddingRows);
+  ASSERT_EQ(choices.size(), 2u);
+  EXPECT_EQ(choices[0].group->count(), 9);
+  EXPECT_EQ(choices[1].group->count(), 7);
+  const Graph pruned = Pruned(Recommender(), choices, true);
+  const float* users = pruned.FindInitializer("users")->value.data<float>();
+  for (int64_t row = 0; row < 9; ++row) {
+    for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(users[row * 4 + i] == 0, row % 3 == 0);
+  }
+  ShrunkAndEqual(pruned);
 }
 
 }  // namespace

@@ -20,12 +20,15 @@ bool ChannelWalk::Softmax(const Node& node) {
   return src != nullptr && axis.ok() && *axis != src->axis && MoveAxis(node, src->axis);
 }
 
-// Along axes after that of the channels.
+// Channels that it normalizes over stay.
 bool ChannelWalk::LayerNorm(const Node& node) {
   const AxisChannels* src = ValueOf(node.input(0));
   const auto params = ReadLayerNorm(node, ShapeOf(node.input(0)).rank());
-  if (src == nullptr || !params.ok() || params->axis <= src->axis) return false;
-  if (node.outputs.size() > 1 || !MoveAxis(node, src->axis)) return false;
+  if (src == nullptr || !params.ok() || node.outputs.size() > 1) return false;
+  const ChannelRange channels = src->range;
+  const bool over_channels = params->axis <= src->axis;
+  if (!MoveAxis(node, src->axis)) return false;
+  if (over_channels) sets_.Fix(channels);
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     fixed_weights_.insert(operands_.Behind(node.input(i)));
   }

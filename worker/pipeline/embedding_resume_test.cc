@@ -106,6 +106,26 @@ TEST_F(EmbeddingJobs, RepeatTheBitsOfAnUndisturbedRunFromAnyCheckpoint) {
   }
 }
 
+// Rows that are scaled are updated each step, whatever the step reads.
+TEST_F(EmbeddingJobs, PruneRowsAndRepeatTheirBits) {
+  for (const MethodOptions& method :
+       {MethodOptions(MagnitudeOptions()), MethodOptions(SequentialAttentionPlusPlusOptions())}) {
+    spec_.method = method;
+    spec_.target = PruningTargetSpec();
+    spec_.target->sparsity = 0.75;
+    spec_.target->structure = Structure::kEmbeddingRows;
+    spec_.outputs.block_sparse = false;
+    RecordingObserver observer;
+    observer.checkpoint_folder = NewTestFolder();
+    const std::string straight = DigestOfRun(&observer, "");
+    ASSERT_NE(straight, "");
+    for (const int64_t step : {4, 20}) {
+      RecordingObserver quiet;
+      EXPECT_EQ(DigestOfRun(&quiet, observer.CheckpointPath(step)), straight) << step;
+    }
+  }
+}
+
 // What looks at all gradients, or changes rows that have none, updates tables whole.
 TEST_F(EmbeddingJobs, TrainWithOtherOptimizersToo) {
   for (const auto kind : {OptimizerSpec::Kind::kAdam, OptimizerSpec::Kind::kAdamW}) {

@@ -173,6 +173,8 @@ struct PruningTargetSpec {
   int64_t min_blocks = 100;
   std::optional<Structure> structure;  // In place of blocks.
   int64_t min_candidates = 2;
+  int64_t protect_first = 1;  // Of branches and transformer layers.
+  int64_t protect_last = 1;
   int64_t batch_norm_batches = 100;
   std::optional<RewindSpec> rewind;
 };

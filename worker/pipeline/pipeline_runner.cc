@@ -301,7 +301,8 @@ class JobRun {
     }
     if (!shrunk->has_value()) return absl::OkStatus();
     shrunk_ = DescribeShrunk(model, **shrunk);
-    return files->AddShrunkOnnx((*shrunk)->graph);
+    shrunk_graph_ = std::move((*shrunk)->graph);
+    return files->AddShrunkOnnx(*shrunk_graph_);
   }
 
   // What the job would do, with blocks drawn by chance in place of those that training chooses.
@@ -345,8 +346,16 @@ class JobRun {
   absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch) {
     RETURN_IF_ERROR(
         CheckLatencyMemory(spec_, job_.graph, job_.data.bytes(), batch, kept.empty() ? 1 : 2));
-    return MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation, batch,
-                          reporter_.checker());
+    ASSIGN_OR_RETURN(LatencyReport latency,
+                     MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation,
+                                    batch, reporter_.checker()));
+    if (shrunk_graph_.has_value()) {
+      ASSIGN_OR_RETURN(const LatencyReport shrunk,
+                       MeasureLatency(*shrunk_graph_, {}, costs_, backend_.get(),
+                                      job_.data.evaluation, batch, reporter_.checker()));
+      latency.shrunk = shrunk.dense;
+    }
+    return latency;
   }
 
   // Of `job_.graph`, of whose pruned weights it has the blocks in `kept`.
@@ -416,6 +425,7 @@ class JobRun {
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
   std::vector<LatencyReport> latencies_;
   std::optional<ShrunkReport> shrunk_;
+  std::optional<Graph> shrunk_graph_;
   std::vector<std::string> warnings_;
 };
 

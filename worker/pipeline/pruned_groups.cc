@@ -113,7 +113,7 @@ std::vector<GroupReport> DescribeGroups(const std::vector<GroupChoice>& choices,
   std::vector<GroupReport> reports;
   for (const GroupChoice& choice : choices) {
     GroupReport report;
-    report.name = choice.group != nullptr ? choice.group->name() : choice.makers[0];
+    report.name = choice.name;
     report.dense_reason = choice.dense_reason;
     report.weights = choice.makers;
     if (choice.group != nullptr) {
@@ -121,7 +121,12 @@ std::vector<GroupReport> DescribeGroups(const std::vector<GroupChoice>& choices,
       report.weights = WeightsOf(*choice.group);
     }
     for (const PrunedGroup& group : pruned) {
-      if (group.group == choice.group) report.live = LiveBlocks(group.support);
+      if (group.group != choice.group) continue;
+      report.live = LiveBlocks(group.support);
+      const std::vector<std::string>& names = group.group->candidate_names();
+      for (size_t i = 0; i < names.size(); ++i) {
+        if (group.support[i] == 0) report.pruned.push_back(names[i]);
+      }
     }
     reports.push_back(std::move(report));
   }

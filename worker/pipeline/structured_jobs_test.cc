@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <ostream>
 #include <string>
@@ -157,6 +158,56 @@ TEST_F(StructuredJobs, WhatWasTrainedIsWhatIsExported) {
     EXPECT_EQ(pruned.at(name), value) << name;
     EXPECT_NEAR(shrunk.at(name), value, 1e-5) << name;
   }
+}
+
+// Timed beside the model that was pruned.
+TEST_F(StructuredJobs, TheNarrowerModelIsTimedToo) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = MethodOptions(MagnitudeOptions());
+  spec.outputs.latency_batches = {1};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json latency = ReportOf(outcome)["latency"][0];
+  EXPECT_GT(latency["shrunk"]["p50_seconds"], 0);
+  EXPECT_GT(latency["shrunk_speedup"], 0);
+  EXPECT_FALSE(latency.contains("block_sparse"));
+}
+
+// 8 inputs to 6, four residual branches of two linear layers each, 3 classes.
+Graph ResidualGraph() {
+  GraphBuilder b({8});
+  std::string v = b.Linear("stem", "x", 8, 6);
+  for (const std::string block : {"b1", "b2", "b3", "b4"}) {
+    const std::string hidden = b.Add("Relu", {b.Linear(block + ".up", v, 6, 10)});
+    v = b.Add("Add", {v, b.Linear(block + ".down", hidden, 10, 6)});
+  }
+  return b.Finish(b.Linear("head", v, 6, 3));
+}
+
+// One softmax over the branches that may go; those that go leave nothing behind.
+TEST_P(EveryStructuredMethod, BranchesGoWithTheirNodes) {
+  JobSpec spec = StructuredJob(folder_, ResidualGraph(), Structure::kBranches);
+  spec.method = GetParam().method;
+  spec.target->sparsity = 0.5;
+  spec.task.learning_rate.base = 0.01;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
+  const nlohmann::json report = ReportOf(outcome);
+  ASSERT_EQ(report["groups"].size(), 3u);
+  EXPECT_EQ(report["groups"][0]["name"], "branches");
+  EXPECT_EQ(report["groups"][0]["candidates"], 2);
+  EXPECT_EQ(report["groups"][0]["live"], 1);
+  EXPECT_THAT(report["groups"][1]["dense_reason"].get<std::string>(), HasSubstr("protect_first"));
+  const std::string pruned = report["groups"][0]["pruned"][0];
+  const Graph shrunk = ShrunkOf(outcome);
+  EXPECT_EQ(shrunk.FindInitializer(pruned), nullptr);
+  const auto sums = std::count_if(shrunk.nodes.begin(), shrunk.nodes.end(),
+                                  [](const Node& node) { return node.op_type == "Add"; });
+  EXPECT_EQ(sums, 3);
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(20)));
+  EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(outcome, JobFile::Kind::kOnnx));
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(outcome));
 }
 
 TEST_F(StructuredJobs, GroupsCompeteWhereTheBudgetIsGlobal) {

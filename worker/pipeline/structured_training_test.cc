@@ -25,8 +25,13 @@ Graph SmoothNetwork() {
       b.Add("Tanh", {b.Add("Conv", {"x", b.Weight("c1", Shape({4, 1, 3, 3}), 0.5F)}, same)});
   const std::string second =
       b.Add("Conv", {first, b.Weight("c2", Shape({4, 4, 3, 3}), 0.3F)}, same);
-  const std::string sum = b.Add("Tanh", {b.Add("Add", {first, second})});
-  const std::string rows = b.Add("Flatten", {b.Add("GlobalAveragePool", {sum})});
+  const std::string sum = b.Add("Add", {first, second});
+  const std::string third = b.Add("Conv",
+                                  {b.Add("Tanh", {sum}), b.Weight("c3", Shape({4, 4, 3, 3}), 0.3F),
+                                   b.Weight("c3.b", Shape({4}), 0.3F)},
+                                  same);
+  const std::string image = b.Add("Tanh", {b.Add("Add", {sum, third})});
+  const std::string rows = b.Add("Flatten", {b.Add("GlobalAveragePool", {image})});
   const std::string hidden = b.Add("Tanh", {b.Linear("fc", rows, 4, 6)});
   return b.Finish(b.Linear("head", hidden, 6, 3));
 }
@@ -37,6 +42,7 @@ class CandidateGradients : public testing::TestWithParam<Structure> {
     PruningTarget target;
     target.sparsity = 0.5;
     target.structure = GetParam();
+    target.protect_first = target.protect_last = 0;
     std::set<std::string> trainable;
     for (const Initializer& initializer : graph_.initializers) trainable.insert(initializer.name);
     const auto choices = ChooseGroups(graph_, trainable, target);
@@ -136,7 +142,8 @@ TEST_P(CandidateGradients, EqualLogitsChangeNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Structures, CandidateGradients,
-                         testing::Values(Structure::kChannels, Structure::kNeurons),
+                         testing::Values(Structure::kChannels, Structure::kNeurons,
+                                         Structure::kBranches),
                          [](const auto& info) { return std::string(StructureName(info.param)); });
 
 }  // namespace

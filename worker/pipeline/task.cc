@@ -161,6 +161,8 @@ PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
   out.min_blocks = target.min_blocks;
   out.structure = target.structure;
   out.min_candidates = target.min_candidates;
+  out.protect_first = target.protect_first;
+  out.protect_last = target.protect_last;
   return out;
 }
 

@@ -53,6 +53,9 @@ struct PruningTarget {
   std::optional<Structure> structure = std::nullopt;
   // Groups of fewer candidates stay as they are.
   int64_t min_candidates = 2;
+  // Of branches and transformer layers: as many of the first and of the last stay.
+  int64_t protect_first = 1;
+  int64_t protect_last = 1;
 };
 
 // What becomes of one layer.

@@ -7,11 +7,13 @@
 namespace topiary {
 
 CandidateGroup::CandidateGroup(std::string name, int64_t count, std::vector<CandidatePart> scaled,
-                               std::vector<CandidatePart> coupled)
+                               std::vector<CandidatePart> coupled,
+                               std::vector<std::string> candidate_names)
     : name_(std::move(name)),
       count_(count),
       scaled_(std::move(scaled)),
-      coupled_(std::move(coupled)) {
+      coupled_(std::move(coupled)),
+      candidate_names_(std::move(candidate_names)) {
   std::vector<bool> occurs(count_, false);
   for (const CandidatePart& part : scaled_) {
     for (const BlockRun& run : part.runs) occurs.at(run.block) = true;

@@ -34,13 +34,16 @@ struct CandidatePart {
 // Immutable, so thread-safe.
 class CandidateGroup {
  public:
+  // `candidate_names` is empty or has one for each.
   CandidateGroup(std::string name, int64_t count, std::vector<CandidatePart> scaled,
-                 std::vector<CandidatePart> coupled);
+                 std::vector<CandidatePart> coupled, std::vector<std::string> candidate_names = {});
 
   // Of a weight that makes the candidates, or of the kind of candidate. Unique in a job.
   const std::string& name() const { return name_; }
   // Of candidates.
   int64_t count() const { return count_; }
+  // Empty where candidates are only numbered.
+  const std::vector<std::string>& candidate_names() const { return candidate_names_; }
   // Every candidate has elements in one of them. No weight occurs twice.
   absl::Span<const CandidatePart> scaled() const { return scaled_; }
   // A weight may be among the scaled parts too, with other elements or with the same.
@@ -51,6 +54,7 @@ class CandidateGroup {
   int64_t count_;
   std::vector<CandidatePart> scaled_;
   std::vector<CandidatePart> coupled_;
+  std::vector<std::string> candidate_names_;
 };
 
 // Adds the squares of each candidate's elements of `part` to `sums`, in double in the order of the

@@ -1,12 +1,15 @@
 #include "worker/prune/channel_candidates.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "worker/model/channel_coupling.h"
 #include "worker/model/channel_sets.h"
+#include "worker/model/op_params.h"
 #include "worker/model/weight_operands.h"
 #include "worker/prune/block_runs.h"
 
@@ -26,8 +29,9 @@ unsigned WantedMaker(Structure structure) {
       return kTable;
     case Structure::kNeurons:
       return kLinear;
+    default:
+      return 0;
   }
-  return 0;
 }
 
 unsigned First(unsigned makers) { return makers & (~makers + 1); }
@@ -67,7 +71,7 @@ class Finder {
       const auto any = std::find_if(channels.begin(), channels.end(),
                                     [&](int channel) { return Wanted(channel); });
       if (any == channels.end()) {
-        if (MayBeWanted(made)) groups.push_back({nullptr, {made.at}, WhyFixed()});
+        if (MayBeWanted(made)) groups.push_back({made.at.weight, nullptr, {made.at}, WhyFixed()});
         continue;
       }
       const int64_t set = sets.Find(*any);
@@ -88,6 +92,11 @@ class Finder {
   const Shape& ShapeOf(const std::string& weight) const {
     return graph_.FindInitializer(weight)->value.shape();
   }
+  // Of numbers, whose columns are told apart.
+  bool IsTable(const std::string& name) const {
+    return !coupling_.ChannelsOf(name, 1).empty() &&
+           graph_.FindInitializer(name)->value.dtype() == DType::kFloat32;
+  }
   bool Wanted(int channel) const {
     return channel != ChannelCoupling::kFixed && First(makers_of_[channel]) == wanted_;
   }
@@ -101,7 +110,7 @@ class Finder {
       if (!Channels(in).empty()) AddOnce(in, &read_);
       return;
     }
-    if (node.op_type == "Gather" && !coupling_.ChannelsOf(node.input(0), 1).empty()) {
+    if (node.op_type == "Gather" && IsTable(node.input(0))) {
       Add({node.input(0), node.name, 1}, kTable);
     } else if (node.op_type == "MatMul") {
       for (const int channel : coupling_.ChannelsOf(node.output(0))) Mark(channel, kAttention);
@@ -180,13 +189,14 @@ class Finder {
       }
       if (makes) found.makers.push_back(made.at);
     }
+    found.name = found.makers[0].weight;
     if (candidates.empty()) return found;
     found.reason.clear();
     std::vector<WeightAxis> makers;
     for (const Made& made : made_) makers.push_back(made.at);
-    found.group = std::make_shared<const CandidateGroup>(
-        found.makers[0].weight, static_cast<int64_t>(candidates.size()), Parts(read_, candidates),
-        Parts(makers, candidates));
+    found.group =
+        std::make_shared<const CandidateGroup>(found.name, static_cast<int64_t>(candidates.size()),
+                                               Parts(read_, candidates), Parts(makers, candidates));
     return found;
   }
 
@@ -219,11 +229,58 @@ class Finder {
   std::vector<bool> is_read_;
 };
 
+// Whether nothing but lookups reads `table`.
+bool IsLookedUpOnly(const Graph& graph, const std::string& table) {
+  for (const Node& node : graph.nodes) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const bool looks_up =
+          i == 0 && node.op_type == "Gather" && ReadAxis(node, 2).value_or(-1) == 0;
+      if (node.inputs[i] == table && !looks_up) return false;
+    }
+  }
+  return std::none_of(graph.outputs.begin(), graph.outputs.end(),
+                      [&](const ValueInfo& output) { return output.name == table; });
+}
+
+std::vector<FoundGroup> FindRows(const Graph& graph, const InferredGraph& inferred,
+                                 const std::set<std::string>& trainable) {
+  std::vector<FoundGroup> groups;
+  std::set<std::string> seen;
+  for (const int index : inferred.live_nodes) {
+    const Node& node = graph.nodes[index];
+    const Initializer* table =
+        node.op_type == "Gather" ? graph.FindInitializer(node.input(0)) : nullptr;
+    if (table == nullptr || table->value.shape().rank() != 2) continue;
+    if (table->value.dtype() != DType::kFloat32 || !seen.insert(table->name).second) continue;
+    FoundGroup found;
+    found.name = table->name;
+    found.makers = {{table->name, node.name, 0}};
+    const Shape& shape = table->value.shape();
+    if (trainable.count(table->name) == 0) {
+      found.reason = "not trained";
+    } else if (!IsLookedUpOnly(graph, table->name)) {
+      found.reason = "more than lookups of rows reads it";
+    } else if (shape[0] > std::numeric_limits<int>::max()) {
+      found.reason = "too many rows";
+    } else {
+      std::vector<int> rows(shape[0]);
+      std::iota(rows.begin(), rows.end(), 0);
+      CandidatePart part{table->name, shape.element_count(), RunsOfSlices(shape, 0, rows)};
+      found.group = std::make_shared<const CandidateGroup>(
+          table->name, shape[0], std::vector<CandidatePart>{std::move(part)},
+          std::vector<CandidatePart>());
+    }
+    groups.push_back(std::move(found));
+  }
+  return groups;
+}
+
 }  // namespace
 
 std::vector<FoundGroup> FindChannelCandidates(const Graph& graph, const InferredGraph& inferred,
                                               const std::set<std::string>& trainable,
                                               Structure structure) {
+  if (structure == Structure::kEmbeddingRows) return FindRows(graph, inferred, trainable);
   return Finder(graph, inferred, trainable, structure).Find();
 }
 

@@ -23,6 +23,7 @@ struct WeightAxis {
 
 // Candidates that are found in a graph, before anybody has asked for them.
 struct FoundGroup {
+  std::string name;  // Of the group; of the first maker where there is none.
   std::shared_ptr<const CandidateGroup> group;  // Null where there is a `reason`.
   std::vector<WeightAxis> makers;               // Whose channels they are.
   std::string reason;                           // Why none of them can be pruned.
@@ -38,6 +39,9 @@ struct FoundGroup {
 //
 // A channel is no candidate where it must stay (ChannelCoupling::kFixed), where no weight reads it,
 // where a weight that reads it is not in `trainable`, or is read along its other axis too.
+//
+// Rows of tables are candidates of a group for each table: scaled is the row itself, which nothing
+// but Gather may read, and nothing is coupled.
 //
 // Groups are in the order of the nodes that make them; each weight that makes channels of this kind
 // is named by one. `inferred` is InferShapes() of `graph`.

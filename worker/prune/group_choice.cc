@@ -10,6 +10,7 @@
 #include "worker/model/shape_inference.h"
 #include "worker/prune/channel_candidates.h"
 #include "worker/prune/glob.h"
+#include "worker/prune/whole_candidates.h"
 
 namespace topiary {
 namespace {
@@ -29,16 +30,18 @@ bool NamesAny(const std::vector<std::string>& patterns, const std::vector<Weight
   });
 }
 
+// `makers` are those of each group or candidate.
 absl::Status CheckPatterns(absl::string_view field, const std::vector<std::string>& patterns,
-                           const std::vector<FoundGroup>& groups, Structure structure) {
+                           const std::vector<std::vector<WeightAxis>>& makers,
+                           Structure structure) {
   for (size_t i = 0; i < patterns.size(); ++i) {
-    const bool found = std::any_of(groups.begin(), groups.end(), [&](const FoundGroup& group) {
-      return NamesAny({patterns[i]}, group.makers);
-    });
+    const bool found = std::any_of(
+        makers.begin(), makers.end(),
+        [&](const std::vector<WeightAxis>& of_one) { return NamesAny({patterns[i]}, of_one); });
     if (found) continue;
     std::string names;
-    for (const FoundGroup& group : groups) {
-      for (const WeightAxis& maker : group.makers) absl::StrAppend(&names, " '", maker.weight, "'");
+    for (const std::vector<WeightAxis>& of_one : makers) {
+      for (const WeightAxis& maker : of_one) absl::StrAppend(&names, " '", maker.weight, "'");
     }
     return absl::InvalidArgumentError(absl::StrCat(
         "target.", field, "[", i, "] '", patterns[i], "' matches no node or weight that makes ",
@@ -47,17 +50,107 @@ absl::Status CheckPatterns(absl::string_view field, const std::vector<std::strin
   return absl::OkStatus();
 }
 
-// Empty if the group is to be pruned.
-std::string ReasonToStay(const FoundGroup& found, const PruningTarget& target) {
-  if (found.group == nullptr) return found.reason;
-  if (NamesAny(target.exclude_layers, found.makers)) return "excluded by name";
-  if (!target.include_layers.empty() && !NamesAny(target.include_layers, found.makers)) {
+absl::Status CheckPatterns(const PruningTarget& target,
+                           const std::vector<std::vector<WeightAxis>>& makers) {
+  RETURN_IF_ERROR(
+      CheckPatterns("include_layers", target.include_layers, makers, *target.structure));
+  return CheckPatterns("exclude_layers", target.exclude_layers, makers, *target.structure);
+}
+
+// Empty if patterns let what these make be pruned.
+std::string ReasonByName(const std::vector<WeightAxis>& makers, const PruningTarget& target) {
+  if (NamesAny(target.exclude_layers, makers)) return "excluded by name";
+  if (!target.include_layers.empty() && !NamesAny(target.include_layers, makers)) {
     return "not included by name";
   }
-  const int64_t count = found.group->count();
+  return "";
+}
+
+std::string ReasonByCount(int64_t count, const PruningTarget& target) {
   if (count >= target.min_candidates) return "";
   return absl::StrCat(count, count == 1 ? " candidate" : " candidates", ", fewer than ",
                       target.min_candidates);
+}
+
+std::vector<std::string> NamesOf(const std::vector<WeightAxis>& makers) {
+  std::vector<std::string> names;
+  for (const WeightAxis& maker : makers) {
+    if (std::find(names.begin(), names.end(), maker.weight) == names.end()) {
+      names.push_back(maker.weight);
+    }
+  }
+  return names;
+}
+
+bool IsWhole(Structure structure) {
+  return structure == Structure::kBranches || structure == Structure::kTransformerLayers ||
+         structure == Structure::kEmbeddingTables;
+}
+
+absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
+                                                        const InferredGraph& inferred,
+                                                        const std::set<std::string>& trainable,
+                                                        const PruningTarget& target) {
+  std::vector<FoundGroup> found =
+      FindChannelCandidates(graph, inferred, trainable, *target.structure);
+  std::vector<std::vector<WeightAxis>> makers;
+  for (const FoundGroup& group : found) makers.push_back(group.makers);
+  RETURN_IF_ERROR(CheckPatterns(target, makers));
+  std::vector<GroupChoice> choices;
+  for (FoundGroup& group : found) {
+    GroupChoice choice;
+    choice.name = group.name;
+    choice.group = group.group;
+    choice.makers = NamesOf(group.makers);
+    choice.dense_reason = group.reason;
+    if (choice.group != nullptr) {
+      choice.dense_reason = ReasonByName(group.makers, target);
+      if (choice.dense_reason.empty()) {
+        choice.dense_reason = ReasonByCount(choice.group->count(), target);
+      }
+    }
+    choices.push_back(std::move(choice));
+  }
+  return choices;
+}
+
+// One group, and an entry for each that must stay.
+absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(const Graph& graph,
+                                                       const InferredGraph& inferred,
+                                                       const std::set<std::string>& trainable,
+                                                       const PruningTarget& target) {
+  const std::vector<WholeCandidate> found =
+      FindWholeCandidates(graph, inferred, trainable, *target.structure);
+  std::vector<std::vector<WeightAxis>> makers;
+  for (const WholeCandidate& whole : found) makers.push_back(whole.makers);
+  RETURN_IF_ERROR(CheckPatterns(target, makers));
+  const bool protects = *target.structure != Structure::kEmbeddingTables;
+  const auto count = static_cast<int64_t>(found.size());
+  std::vector<WholeCandidate> candidates;
+  std::vector<GroupChoice> choices;
+  for (int64_t i = 0; i < count; ++i) {
+    std::string reason = found[i].reason;
+    if (reason.empty()) reason = ReasonByName(found[i].makers, target);
+    if (reason.empty() && protects) {
+      if (i < target.protect_first) reason = "among the first, which target.protect_first keeps";
+      if (i >= count - target.protect_last)
+        reason = "among the last, which target.protect_last keeps";
+    }
+    if (reason.empty()) {
+      candidates.push_back(found[i]);
+    } else {
+      choices.push_back({found[i].name, nullptr, NamesOf(found[i].makers), std::move(reason)});
+    }
+  }
+  if (candidates.empty()) return choices;
+  const std::string name(StructureName(*target.structure));
+  GroupChoice group;
+  group.name = name;
+  group.group = std::make_shared<const CandidateGroup>(GroupOf(name, candidates));
+  for (const WholeCandidate& whole : candidates) group.makers.push_back(whole.name);
+  group.dense_reason = ReasonByCount(group.group->count(), target);
+  choices.insert(choices.begin(), std::move(group));
+  return choices;
 }
 
 // A batch of 2, where the graph allows one, keeps its axis apart from extents of 1.
@@ -78,12 +171,13 @@ absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure s
   }
   std::string reasons;
   for (size_t i = 0; i < choices.size() && i < kMostNamed; ++i) {
-    absl::StrAppend(&reasons, i == 0 ? "" : "; ", "'", choices[i].makers[0],
+    absl::StrAppend(&reasons, i == 0 ? "" : "; ", "'", choices[i].name,
                     "': ", choices[i].dense_reason);
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "target.structure: no ", StructureName(structure), " would be pruned (", reasons,
-      "): lower target.min_candidates, check the layer patterns, or choose another structure"));
+      "): lower target.min_candidates, protect fewer, check the layer patterns, or choose another "
+      "structure"));
 }
 
 }  // namespace
@@ -98,20 +192,12 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                    ": with a structure it must lie in (0, 1)"));
   }
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferAnyBatch(graph));
-  const std::vector<FoundGroup> found =
-      FindChannelCandidates(graph, inferred, trainable, *target.structure);
-  RETURN_IF_ERROR(CheckPatterns("include_layers", target.include_layers, found, *target.structure));
-  RETURN_IF_ERROR(CheckPatterns("exclude_layers", target.exclude_layers, found, *target.structure));
-  std::vector<GroupChoice> choices;
-  bool any_pruned = false;
-  for (const FoundGroup& group : found) {
-    GroupChoice choice;
-    choice.group = group.group;
-    for (const WeightAxis& maker : group.makers) choice.makers.push_back(maker.weight);
-    choice.dense_reason = ReasonToStay(group, target);
-    any_pruned = any_pruned || choice.dense_reason.empty();
-    choices.push_back(std::move(choice));
-  }
+  ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
+                   IsWhole(*target.structure) ? GroupOfWholes(graph, inferred, trainable, target)
+                                              : GroupsOfLayers(graph, inferred, trainable, target));
+  const bool any_pruned =
+      std::any_of(choices.begin(), choices.end(),
+                  [](const GroupChoice& choice) { return choice.dense_reason.empty(); });
   if (!any_pruned) return NothingToPrune(choices, *target.structure);
   return choices;
 }

@@ -14,22 +14,25 @@
 
 namespace topiary {
 
-// What becomes of one group of candidates, or of a weight whose channels are no candidates.
+// What becomes of one group of candidates, or of a weight whose channels, or a branch or table
+// that, are no candidates.
 struct GroupChoice {
+  std::string name;
   // Null where nothing of it may be pruned.
   std::shared_ptr<const CandidateGroup> group;
-  std::vector<std::string> makers;  // Weights that make the candidates.
+  std::vector<std::string> makers;  // Weights that make the candidates; may be empty.
   // Why nothing of it is pruned; empty: it is.
   std::string dense_reason;
 };
 
 // Finds the candidates of `target.structure` in `graph`, and decides which groups are pruned: those
 // with a maker that `target.include_layers` names, by its weight or node, and none that
-// `target.exclude_layers` names, and with at least `target.min_candidates` candidates. `trainable`
-// names the weights that training changes.
-// INVALID_ARGUMENT where a pattern matches no weight that makes channels, the sparsity is out of
-// range, or no group would be pruned: the message says why of each, and what to change. Other
-// errors as InferShapes().
+// `target.exclude_layers` names, and with at least `target.min_candidates` candidates. Of branches,
+// transformer layers and tables, which are one group, patterns choose single candidates, and
+// `target.protect_first` and `protect_last` of the first two stay. `trainable` names the weights
+// that training changes. INVALID_ARGUMENT where a pattern matches no weight that makes channels,
+// the sparsity is out of range, or no group would be pruned: the message says why of each, and what
+// to change. Other errors as InferShapes().
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target);

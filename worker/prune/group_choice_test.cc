@@ -187,5 +187,69 @@ TEST(ChooseGroups, ChannelsOfASumAndOfGroupsGoTogether) {
   EXPECT_EQ(ElementsOf(groups[1].group->coupled()[1], 1), 3 * 3 * 3 * 3);
 }
 
+// Three blocks x + w (v x).
+Graph Residual() {
+  GraphBuilder builder;
+  builder.Input("x0", {kBatch, 4}).Weight("head", Shape({4, 2}));
+  std::string x = "x0";
+  for (const std::string i : {"1", "2", "3"}) {
+    builder.Weight("v" + i, Shape({4, 5}))
+        .Weight("w" + i, Shape({5, 4}))
+        .Weight("b" + i, Shape({4}))
+        .Node("Gemm", {x, "v" + i}, {"h" + i}, {}, "in" + i)
+        .Node("Gemm", {"h" + i, "w" + i, "b" + i}, {"f" + i}, {}, "out" + i)
+        .Node("Add", {x, "f" + i}, {"x" + i});
+    x = "x" + i;
+  }
+  return builder.Node("Gemm", {x, "head"}, {"y"}).Output("y").Build();
+}
+
+TEST(ChooseGroups, BranchesAreOneGroupOfWhichTheEndsStay) {
+  PruningTarget target = Target(Structure::kBranches);
+  target.min_candidates = 1;
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(Residual(), target));
+  ASSERT_EQ(groups.size(), 3u);
+  EXPECT_EQ(groups[0].name, "branches");
+  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w2"));
+  EXPECT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("b2", "w2"));
+  EXPECT_THAT(WeightsOf(groups[0].group->coupled()), ElementsAre("v2", "w2"));
+  EXPECT_FALSE(groups[0].group->scaled()[0].counted);
+  EXPECT_TRUE(groups[0].group->scaled()[1].counted);
+  EXPECT_EQ(groups[1].name, "w1");
+  EXPECT_THAT(groups[1].dense_reason, HasSubstr("protect_first"));
+  EXPECT_EQ(groups[2].name, "w3");
+  EXPECT_THAT(groups[2].dense_reason, HasSubstr("protect_last"));
+}
+
+TEST(ChooseGroups, PatternsChooseSingleBranches) {
+  PruningTarget target = Target(Structure::kBranches);
+  target.protect_first = target.protect_last = 0;
+  target.exclude_layers = {"in2"};
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(Residual(), target));
+  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w1", "w3"));
+  EXPECT_EQ(groups[1].dense_reason, "excluded by name");
+}
+
+TEST(ChooseGroups, ATransformerLayerHasAttention) {
+  EXPECT_THAT(Choose(Residual(), Target(Structure::kTransformerLayers)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("the model has no transformer_layers")));
+}
+
+TEST(ChooseGroups, TablesAndRows) {
+  PruningTarget target = Target(Structure::kEmbeddingTables);
+  target.min_candidates = 1;
+  ASSERT_OK_AND_ASSIGN(const auto tables, Choose(ClickModel(), target));
+  ASSERT_EQ(tables.size(), 1u);
+  EXPECT_EQ(tables[0].group->count(), 1);
+  EXPECT_EQ(ElementsOf(tables[0].group->coupled()[0], 0), 15);
+  EXPECT_EQ(ElementsOf(tables[0].group->scaled()[0], 0), 6 * 8);
+  ASSERT_OK_AND_ASSIGN(const auto rows, Choose(ClickModel(), Target(Structure::kEmbeddingRows)));
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].group->count(), 5);
+  EXPECT_EQ(ElementsOf(rows[0].group->scaled()[0], 4), 3);
+  EXPECT_THAT(rows[0].group->coupled(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace topiary

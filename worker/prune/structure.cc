@@ -10,8 +10,16 @@ absl::string_view StructureName(Structure structure) {
       return "neurons";
     case Structure::kHeads:
       return "heads";
+    case Structure::kBranches:
+      return "branches";
+    case Structure::kTransformerLayers:
+      return "transformer_layers";
     case Structure::kEmbeddingDimensions:
       return "embedding_dimensions";
+    case Structure::kEmbeddingRows:
+      return "embedding_rows";
+    case Structure::kEmbeddingTables:
+      return "embedding_tables";
   }
   return "unknown";
 }

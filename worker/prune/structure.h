@@ -12,7 +12,11 @@ enum class Structure {
   kChannels,             // Of convolutions.
   kNeurons,              // Of linear layers, as the hidden units of a feed-forward network.
   kHeads,                // Of attention; those that share keys and values are one candidate.
+  kBranches,             // Of residual sums.
+  kTransformerLayers,    // An attention branch with the feed-forward branch after it.
   kEmbeddingDimensions,  // Columns of embedding tables.
+  kEmbeddingRows,        // Rows of embedding tables: what ids stand for.
+  kEmbeddingTables,      // Whole.
 };
 
 // "channels", "neurons", ...: the words of reports.

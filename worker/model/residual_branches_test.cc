@@ -1,0 +1,151 @@
+#include "worker/model/residual_branches.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/status_matchers.h"
+#include "worker/model/testing/graph_builder.h"
+
+namespace topiary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr int64_t kBatch = GraphBuilder::kBatch;
+
+std::vector<ResidualBranch> Find(const Graph& graph) {
+  const auto shapes = InputShapesForBatch(graph, 2);
+  EXPECT_OK(shapes.status());
+  const auto inferred = InferShapes(graph, *shapes);
+  EXPECT_OK(inferred.status());
+  return inferred.ok() ? FindResidualBranches(graph, *inferred) : std::vector<ResidualBranch>();
+}
+
+// A stem, then x + b with b = w2 relu(w1 x), which `ending` may add to. The branch ends at "b".
+GraphBuilder Block() {
+  GraphBuilder builder;
+  builder.Input("in", {kBatch, 3})
+      .Weight("stem", Shape({3, 4}))
+      .Weight("w1", Shape({4, 6}))
+      .Weight("w2", Shape({6, 4}))
+      .Weight("b2", Shape({4}))
+      .Node("Gemm", {"in", "stem"}, {"x"})
+      .Node("Gemm", {"x", "w1"}, {"h"})
+      .Node("Relu", {"h"}, {"a"});
+  return builder;
+}
+
+TEST(FindResidualBranches, EndWithAWeightAndItsBias) {
+  const auto branches = Find(Block()
+                                 .Node("Gemm", {"a", "w2", "b2"}, {"b"})
+                                 .Node("Add", {"x", "b"}, {"y"})
+                                 .Output("y")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_EQ(branches[0].sum, 4);
+  EXPECT_EQ(branches[0].skipped, "x");
+  EXPECT_EQ(branches[0].output, "b");
+  EXPECT_THAT(branches[0].nodes, ElementsAre(1, 2, 3));
+  EXPECT_THAT(branches[0].last, ElementsAre("b2", "w2"));
+  EXPECT_THAT(branches[0].reason, IsEmpty());
+  EXPECT_FALSE(branches[0].attends);
+}
+
+// As exporters write it: a bias that is added, Dropout, and a factor for each channel.
+TEST(FindResidualBranches, ScalesPassThroughWhatFollowsTheWeight) {
+  const auto branches = Find(Block()
+                                 .Node("MatMul", {"a", "w2"}, {"p"})
+                                 .Node("Add", {"b2", "p"}, {"q"})
+                                 .Node("Dropout", {"q"}, {"d"})
+                                 .Node("Relu", {"d"}, {"b"})
+                                 .Node("Add", {"b", "x"}, {"y"})
+                                 .Output("y")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_THAT(branches[0].last, ElementsAre("b2", "w2"));
+}
+
+TEST(FindResidualBranches, OneFactorIsEnough) {
+  const auto branches = Find(Block()
+                                 .Weight("gamma", Shape({4}))
+                                 .Node("Gemm", {"a", "w2", "b2"}, {"p"})
+                                 .Node("Mul", {"gamma", "p"}, {"b"})
+                                 .Node("Add", {"x", "b"}, {"y"})
+                                 .Output("y")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_THAT(branches[0].last, ElementsAre("gamma"));
+}
+
+TEST(FindResidualBranches, NormalizationIsWhatABranchEndsWith) {
+  const auto branches = Find(Block()
+                                 .Weight("scale", Shape({4}))
+                                 .Weight("shift", Shape({4}))
+                                 .Node("Gemm", {"a", "w2"}, {"p"})
+                                 .Node("LayerNormalization", {"p", "scale", "shift"}, {"b"})
+                                 .Node("Add", {"x", "b"}, {"y"})
+                                 .Output("y")
+                                 .Opset(17)
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_THAT(branches[0].last, ElementsAre("scale", "shift"));
+}
+
+TEST(FindResidualBranches, SaysWhyABranchCannotBeScaled) {
+  const auto curved = Find(Block()
+                               .Node("Gemm", {"a", "w2"}, {"p"})
+                               .Node("Sigmoid", {"p"}, {"b"})
+                               .Node("Add", {"x", "b"}, {"y"})
+                               .Output("y")
+                               .Build());
+  ASSERT_THAT(curved, SizeIs(1));
+  EXPECT_THAT(curved[0].last, IsEmpty());
+  EXPECT_THAT(curved[0].reason, HasSubstr("ends with a Sigmoid"));
+  // Two blocks with the same weights.
+  const auto shared = Find(Block()
+                               .Node("Gemm", {"a", "w2"}, {"b"})
+                               .Node("Add", {"x", "b"}, {"y"})
+                               .Node("Gemm", {"y", "w1"}, {"h2"})
+                               .Node("Gemm", {"h2", "w2"}, {"c"})
+                               .Node("Add", {"y", "c"}, {"z"})
+                               .Output("z")
+                               .Build());
+  ASSERT_THAT(shared, SizeIs(2));
+  EXPECT_EQ(shared[0].reason, "'w2' has other uses");
+}
+
+TEST(FindResidualBranches, OtherSumsAreNone) {
+  // A projection in place of the skipped value, and a branch that something else reads.
+  const auto branches = Find(Block()
+                                 .Weight("skip", Shape({4, 4}))
+                                 .Weight("w3", Shape({4, 4}))
+                                 .Node("Gemm", {"a", "w2"}, {"b"})
+                                 .Node("Gemm", {"x", "skip"}, {"s"})
+                                 .Node("Add", {"s", "b"}, {"y"})
+                                 .Node("Gemm", {"y", "w3"}, {"c"})
+                                 .Node("Add", {"c", "y"}, {"z"})
+                                 .Output("z")
+                                 .Output("c")
+                                 .Build());
+  EXPECT_THAT(branches, IsEmpty());
+}
+
+// A sum around the whole network, as those of pictures that are made sharper have.
+TEST(FindResidualBranches, TheInnerOnesCount) {
+  const auto branches = Find(Block()
+                                 .Weight("w3", Shape({4, 4}))
+                                 .Node("Gemm", {"a", "w2"}, {"b"})
+                                 .Node("Add", {"x", "b"}, {"y"})
+                                 .Node("Gemm", {"y", "w3"}, {"c"})
+                                 .Node("Add", {"x", "c"}, {"z"})
+                                 .Output("z")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_EQ(branches[0].output, "b");
+}
+
+}  // namespace
+}  // namespace topiary
