@@ -119,6 +119,30 @@ class ExportedModels : public testing::TestWithParam<BackendFactory> {
     EXPECT_EQ(SerializeOnnx(sparse.graph).value(), SerializeOnnx(graph).value());
   }
 
+  // The narrower model of `spec`, which prunes a structure: it measures as the pruned one does.
+  Graph Narrowed(JobSpec spec) {
+    spec.outputs.block_sparse = false;
+    const auto outcome = Run(spec);
+    EXPECT_OK(outcome.status());
+    if (!outcome.ok()) return Graph();
+    JobSpec again = spec;
+    again.model_path = PathOf(*outcome, JobFile::Kind::kShrunkOnnx);
+    again.method = EvaluateSpec();
+    again.target.reset();
+    const auto measured = Run(again);
+    EXPECT_OK(measured.status());
+    if (!measured.ok()) return Graph();
+    for (const auto& [name, value] : outcome->pruned_metrics) {
+      EXPECT_NEAR(measured->given_metrics.at(name), value, 1e-5) << name;
+    }
+    return ImportOnnx(again.model_path).value();
+  }
+
+  static Shape ShapeOf(const Graph& graph, const std::string& weight) {
+    const Initializer* initializer = graph.FindInitializer(weight);
+    return initializer == nullptr ? Shape() : initializer->value.shape();
+  }
+
   FixedLayerCosts costs_;
   FakeClock clock_;
   const std::string folder_ = NewTestFolder();
@@ -154,6 +178,27 @@ TEST_P(ExportedModels, ADecoderLosesTheHeadThatPruningEmptied) {
   EXPECT_EQ(graph.FindInitializer("block.o.weight")->value.shape(), Shape({8, 4}));
 }
 
+// Half of the two heads, the hidden units, the two branches: the narrower model measures the same.
+TEST_P(ExportedModels, ADecoderLosesHeadsNeuronsAndBranches) {
+  const auto narrow = [&](Structure structure) {
+    JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);
+    spec.target->structure = structure;
+    spec.target->protect_first = spec.target->protect_last = 0;
+    return Narrowed(spec);
+  };
+  const Graph heads = narrow(Structure::kHeads);
+  for (const std::string part : {"q", "k", "v"}) {
+    EXPECT_EQ(ShapeOf(heads, "block." + part + ".weight"), Shape({4, 8})) << part;
+  }
+  EXPECT_EQ(ShapeOf(heads, "block.o.weight"), Shape({8, 4}));
+  const Graph neurons = narrow(Structure::kNeurons);
+  EXPECT_EQ(ShapeOf(neurons, "block.up.weight"), Shape({6, 8}));
+  EXPECT_EQ(ShapeOf(neurons, "block.down.weight"), Shape({8, 6}));
+  const Graph branches = narrow(Structure::kBranches);
+  const bool attends = branches.FindInitializer("block.o.weight") != nullptr;
+  EXPECT_NE(attends, branches.FindInitializer("block.down.weight") != nullptr);
+}
+
 // Rows of the last batch that are only padding count nowhere.
 TEST_P(ExportedModels, TheSizeOfABatchDoesNotChangeWhatIsMeasured) {
   JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);
@@ -182,6 +227,22 @@ TEST_P(ExportedModels, AClickModelIsTrainedPrunedAndExported) {
   EXPECT_GT(outcome.pruned_metrics.at("auc"), 0.8);
   EXPECT_GT(*outcome.sparsity_reached, 0.4);
   ExpectWhole(spec, outcome);
+}
+
+TEST_P(ExportedModels, AClickModelLosesPartsOfItsTables) {
+  const auto narrow = [&](Structure structure) {
+    JobSpec spec = Job("small_click_model", ClickData(), LossSpec::kBinaryCrossEntropy);
+    spec.target->structure = structure;
+    return Narrowed(spec);
+  };
+  const Graph dimensions = narrow(Structure::kEmbeddingDimensions);
+  EXPECT_EQ(ShapeOf(dimensions, "tables.0.weight"), Shape({5, 2}));
+  EXPECT_EQ(ShapeOf(dimensions, "tables.1.weight"), Shape({7, 2}));
+  EXPECT_EQ(ShapeOf(dimensions, "hidden.weight"), Shape({6, 7}));
+  const Graph tables = narrow(Structure::kEmbeddingTables);
+  EXPECT_NE(tables.FindInitializer("tables.0.weight") == nullptr,
+            tables.FindInitializer("tables.1.weight") == nullptr);
+  EXPECT_EQ(ShapeOf(tables, "hidden.weight"), Shape({6, 7}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, ExportedModels,
