@@ -276,6 +276,29 @@ TEST(ShrinkAfterPruning, ABranchOfConvolutions) {
   EXPECT_EQ(ShapeOf(kept, "v2.n.constant"), Shape({6, 1, 1}));
 }
 
+// One Gather fetches the rows of three fields; the rest of a Reshape is written or left open.
+TEST(ShrinkAfterPruning, DimensionsOfRowsBesideOneAnother) {
+  for (const std::vector<int64_t>& target :
+       {std::vector<int64_t>{-1, 12}, std::vector<int64_t>{0, -1}}) {
+    GradientGraph graph;
+    graph.Input("ids", {kBatch, 3}, DType::kInt64)
+        .Weight("table", Shape({9, 4}))
+        .Weight("w1", Shape({5, 12}))
+        .Weight("w2", Shape({1, 5}))
+        .Ints("flat", target)
+        .Node("Gather", {"table", "ids"}, "rows")
+        .Node("Reshape", {"rows", "flat"}, "all")
+        .Node("Gemm", {"all", "w1"}, "h", {Int("transB", 1)})
+        .Node("Relu", {"h"}, "a")
+        .Node("Gemm", {"a", "w2"}, "y", {Int("transB", 1)})
+        .Output("y");
+    const Graph model = graph.Finish("e", LossKind::kNone, 2).graph;
+    const ShrunkModel shrunk = PrunedAndShrunk(model, Structure::kEmbeddingDimensions);
+    EXPECT_EQ(ShapeOf(shrunk, "table"), Shape({9, 2}));
+    EXPECT_EQ(ShapeOf(shrunk, "w1"), Shape({5, 6}));
+  }
+}
+
 Graph Recommender() {
   GradientGraph graph;
   graph.Input("user", {kBatch}, DType::kInt64)

@@ -72,6 +72,9 @@ bool ChannelWalk::Reshape(const Node& node) {
   const ChannelRange in = src->range;
   const int src_axis = src->axis;
   const ChannelRange out = Make(node, place->axis);
+  for (int64_t copy = 1; copy < place->copies; ++copy) {
+    sets_.Join({out.first, in.extent}, {out.first + copy * in.extent, in.extent});
+  }
   for (int64_t i = 0; i < in.extent; ++i) {
     for (int64_t k = 0; k < place->dst_per_src; ++k) {
       const int64_t at = (i * place->dst_per_src + k) / place->src_per_dst % out.extent;

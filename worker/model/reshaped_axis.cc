@@ -45,8 +45,15 @@ absl::optional<ReshapedBlock> FindReshapedBlock(const Shape& src, int begin, int
 absl::optional<ReshapedAxis> FindReshapedAxis(const Shape& src, int axis, const Shape& dst,
                                               int skipped) {
   const absl::optional<ReshapedBlock> block = FindReshapedBlock(src, axis, axis + 1, dst);
-  if (!block.has_value() || block->src_begin != axis) return absl::nullopt;
+  if (!block.has_value()) return absl::nullopt;
   ReshapedAxis result;
+  if (block->src_begin != axis) {
+    const bool is_last = block->src_end == axis + 1 && block->dst_end == block->dst_begin + 1;
+    if (!is_last || skipped > 0) return absl::nullopt;
+    result.axis = block->dst_begin;
+    result.copies = Product(src, block->src_begin, axis);
+    return result;
+  }
   result.axis = block->dst_begin + skipped;
   if (result.axis >= block->dst_end) return absl::nullopt;
   result.repeats = Product(dst, block->dst_begin, result.axis);

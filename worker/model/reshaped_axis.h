@@ -26,15 +26,19 @@ absl::optional<ReshapedBlock> FindReshapedBlock(const Shape& src, int begin, int
 // An axis whose every index holds what some indices of another axis held: as many indices become
 // one (`src_per_dst` > 1) or one becomes as many (`dst_per_src` > 1), and where `repeats` > 1 the
 // indices of dst are run through as often: dst index of src index s = s / src_per_dst % extent.
+// Where `copies` > 1 axes before the axis were joined with it, and src index s is at the dst
+// indices s, s + src extent, s + 2 * src extent, ..., as many.
 struct ReshapedAxis {
   int axis = 0;  // Of dst.
   int64_t src_per_dst = 1;
   int64_t dst_per_src = 1;
   int64_t repeats = 1;
+  int64_t copies = 1;
 };
 
 // Where `axis` of `src` is in `dst`: the first axis of what it is split into after `skipped` ones,
-// or the one that it is the first part of. nullopt where there is none.
+// or the one that it is the first or, where nothing is skipped, the last part of. nullopt where
+// there is none.
 absl::optional<ReshapedAxis> FindReshapedAxis(const Shape& src, int axis, const Shape& dst,
                                               int skipped);
 

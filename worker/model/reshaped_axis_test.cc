@@ -43,7 +43,7 @@ TEST(ReshapedAxis, AxesOfOneCountAsBefore) {
 
 TEST(ReshapedAxis, WhatIsTornApartIsNowhere) {
   EXPECT_FALSE(FindReshapedAxis({2, 6}, 1, {4, 3}, 0).has_value());
-  EXPECT_FALSE(FindReshapedAxis({2, 3, 4}, 2, {2, 12}, 0).has_value());
+  EXPECT_FALSE(FindReshapedAxis({2, 3, 4, 2}, 2, {2, 24}, 0).has_value());
   EXPECT_FALSE(FindReshapedAxis({2, 6, 2}, 1, {2, 4, 3}, 0).has_value());
   EXPECT_FALSE(FindReshapedAxis({0, 6}, 1, {0, 3, 2}, 0).has_value());
 }
@@ -56,6 +56,17 @@ TEST(ReshapedAxis, ABlockGrowsUntilBothSidesMatch) {
   EXPECT_EQ(block->dst_begin, 1);
   EXPECT_EQ(block->dst_end, 3);
   EXPECT_FALSE(FindReshapedBlock({2, 3}, 1, 2, {2, 4}).has_value());
+}
+
+// As the rows of a table for several fields, laid beside one another.
+TEST(FindReshapedAxis, TheLastPartOfAnAxisComesSeveralTimes) {
+  const auto place = FindReshapedAxis({2, 3, 4}, 2, {2, 12}, 0);
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->axis, 1);
+  EXPECT_EQ(place->copies, 3);
+  EXPECT_EQ(place->src_per_dst, 1);
+  EXPECT_EQ(place->dst_per_src, 1);
+  EXPECT_FALSE(FindReshapedAxis({2, 3, 4}, 2, {2, 12}, 1).has_value());
 }
 
 }  // namespace

@@ -11,6 +11,9 @@
 namespace topiary {
 namespace {
 
+// Between a branch's last weight and its sum, at most: a file may have any number.
+constexpr int kMostNodes = 64;
+
 // What multiplies its result by a >= 0 where its first operand is multiplied by it.
 bool PassesScalesOn(const std::string& op_type) {
   static const auto* const kOperators = new std::set<std::string>{
@@ -96,7 +99,7 @@ class Finder {
       branch.attends = branch.attends || graph_.nodes[index].op_type == "Softmax";
     }
     std::set<std::string> last;
-    branch.reason = FindLast(branch.output, &last);
+    branch.reason = FindLast(branch.output, kMostNodes, &last);
     if (branch.reason.empty()) branch.last.assign(last.begin(), last.end());
     return branch;
   }
@@ -125,7 +128,9 @@ class Finder {
   }
 
   // Adds what must be multiplied for `value` to be; returns why that cannot be done, or nothing.
-  std::string FindLast(const std::string& value, std::set<std::string>* last) const {
+  // Goes back over at most `nodes`.
+  std::string FindLast(const std::string& value, int nodes, std::set<std::string>* last) const {
+    if (nodes == 0) return "too many nodes follow its last weight";
     const auto maker = makers_.find(value);
     if (maker == makers_.end()) return absl::StrCat("'", value, "' is no result of a weight");
     const Node& node = graph_.nodes[maker->second];
@@ -135,34 +140,34 @@ class Finder {
     if (const auto operand = operands_.Of(node)) {
       std::string reason = Take(operand->weight, last);
       const bool biased = node.op_type != "MatMul" && !node.input(2).empty();
-      return reason.empty() && biased ? FindAddend(node.input(2), last) : reason;
+      return reason.empty() && biased ? FindAddend(node.input(2), nodes - 1, last) : reason;
     }
-    if (PassesScalesOn(node.op_type)) return FindLast(node.input(0), last);
+    if (PassesScalesOn(node.op_type)) return FindLast(node.input(0), nodes - 1, last);
     if (node.op_type == "BatchNormalization" || node.op_type == "LayerNormalization") {
       std::string reason = Take(node.input(1), last);
       return reason.empty() && !node.input(2).empty() ? Take(node.input(2), last) : reason;
     }
     if (node.op_type == "Add" || node.op_type == "Sub") {
-      std::string reason = FindAddend(node.input(0), last);
-      return reason.empty() ? FindAddend(node.input(1), last) : reason;
+      std::string reason = FindAddend(node.input(0), nodes - 1, last);
+      return reason.empty() ? FindAddend(node.input(1), nodes - 1, last) : reason;
     }
     if (node.op_type == "Mul" || node.op_type == "Div" || node.op_type == "MatMul") {
-      return FindFactor(node, last);
+      return FindFactor(node, nodes - 1, last);
     }
     return absl::StrCat("it ends with a ", node.op_type, ", which does not pass a scale on");
   }
 
-  std::string FindAddend(const std::string& value, std::set<std::string>* last) const {
-    return makers_.count(value) > 0 ? FindLast(value, last) : Take(value, last);
+  std::string FindAddend(const std::string& value, int nodes, std::set<std::string>* last) const {
+    return makers_.count(value) > 0 ? FindLast(value, nodes, last) : Take(value, last);
   }
 
   // Of a product one factor is enough; not the divisor. What may fail is tried on a copy.
-  std::string FindFactor(const Node& node, std::set<std::string>* last) const {
+  std::string FindFactor(const Node& node, int nodes, std::set<std::string>* last) const {
     std::string reason;
     for (const size_t operand : {0, 1}) {
       if (node.op_type == "Div" && operand == 1) break;
       std::set<std::string> tried = *last;
-      reason = FindAddend(node.input(operand), &tried);
+      reason = FindAddend(node.input(operand), nodes, &tried);
       if (!reason.empty()) continue;
       *last = std::move(tried);
       return "";

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_matchers.h"
 #include "worker/model/testing/graph_builder.h"
 
@@ -104,6 +105,14 @@ TEST(FindResidualBranches, SaysWhyABranchCannotBeScaled) {
   ASSERT_THAT(curved, SizeIs(1));
   EXPECT_THAT(curved[0].last, IsEmpty());
   EXPECT_THAT(curved[0].reason, HasSubstr("ends with a Sigmoid"));
+  GraphBuilder chain = Block();
+  chain.Node("Gemm", {"a", "w2"}, {"r0"});
+  for (int i = 0; i < 100000; ++i) {
+    chain.Node("Relu", {absl::StrCat("r", i)}, {absl::StrCat("r", i + 1)});
+  }
+  const auto endless = Find(chain.Node("Add", {"x", "r100000"}, {"y"}).Output("y").Build());
+  ASSERT_THAT(endless, SizeIs(1));
+  EXPECT_THAT(endless[0].reason, HasSubstr("too many nodes"));
   // Two blocks with the same weights.
   const auto shared = Find(Block()
                                .Node("Gemm", {"a", "w2"}, {"b"})
