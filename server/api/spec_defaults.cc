@@ -141,6 +141,13 @@ void FillCalibration(Method* method) {
   SET_IF_ZERO(method, calibration_examples, 1024);
 }
 
+// Of those that invert the moments.
+template <typename Method>
+void FillQuadratic(Method* method) {
+  FillCalibration(method);
+  SET_IF_ABSENT(method, dampening, 0.01);
+}
+
 void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlusMethod* method) {
   using Method = v1::SequentialAttentionPlusPlusMethod;
   if (method->plan_case() != Method::kPhases) SET_IF_ZERO(method, preset, Method::SINGLE);
@@ -225,6 +232,11 @@ void FillMethod(v1::CompressionSpec* spec) {
     FillCalibration(spec->mutable_wanda());
     SET_IF_ZERO(spec->mutable_wanda(), comparison, v1::WandaMethod::OUTPUT);
   }
+  if (spec->has_sparsegpt()) {
+    FillQuadratic(spec->mutable_sparsegpt());
+    SET_IF_ZERO(spec->mutable_sparsegpt(), chunk_inputs, 128);
+  }
+  if (spec->has_group_obs()) FillQuadratic(spec->mutable_group_obs());
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);
   if (spec->has_sequential_attention_pp()) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),
@@ -262,7 +274,9 @@ bool Prunes(const v1::CompressionSpec& spec) {
   return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
 }
 
-bool PrunesByCalibration(const v1::CompressionSpec& spec) { return spec.has_wanda(); }
+bool PrunesByCalibration(const v1::CompressionSpec& spec) {
+  return spec.has_wanda() || spec.has_sparsegpt() || spec.has_group_obs();
+}
 
 bool Trains(const v1::CompressionSpec& spec) {
   if (spec.has_evaluate() || spec.has_benchmark()) return false;

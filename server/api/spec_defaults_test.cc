@@ -147,6 +147,10 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"Wanda", "target { sparsity: 0.5 } wanda {} task { steps: 5 }",
                      "wanda { calibration_examples: 1024 comparison: OUTPUT } "
                      "task { optimizer { sgd { momentum: 0.9 } } }"},
+        DefaultsCase{"SparseGpt", "target { sparsity: 0.5 } sparsegpt {}",
+                     "sparsegpt { calibration_examples: 1024 dampening: 0.01 chunk_inputs: 128 }"},
+        DefaultsCase{"GroupObs", "target { sparsity: 0.5 } group_obs { dampening: 0.1 }",
+                     "group_obs { calibration_examples: 1024 dampening: 0.1 }"},
         DefaultsCase{"SmallBatch", "dense {} task { batch_size: 8 }",
                      "dense {} outputs { latency: true latency_batch_sizes: [1, 8] }"},
         DefaultsCase{"NoLatency", "dense {} outputs { latency: false }",

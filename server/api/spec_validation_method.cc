@@ -113,6 +113,13 @@ void ValidateCalibration(const Method& method, absl::string_view path,
   check.ZeroOrInRange(method.calibration_examples(), 1, kMaxExamples, "calibration_examples");
 }
 
+template <typename Method>
+void ValidateQuadratic(const Method& method, absl::string_view path, FieldViolations* violations) {
+  ValidateCalibration(method, path, violations);
+  FieldChecks check(path, violations);
+  if (method.has_dampening()) check.InLeftOpen(method.dampening(), 0, 1, "dampening");
+}
+
 void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -410,6 +417,14 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                                 check.PathOf("sequential_attention_pp"), violations);
   }
   if (spec.has_wanda()) ValidateCalibration(spec.wanda(), check.PathOf("wanda"), violations);
+  if (spec.has_sparsegpt()) {
+    ValidateQuadratic(spec.sparsegpt(), check.PathOf("sparsegpt"), violations);
+    FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);
+    sparsegpt.ZeroOrInRange(spec.sparsegpt().chunk_inputs(), 1, 65536, "chunk_inputs");
+  }
+  if (spec.has_group_obs()) {
+    ValidateQuadratic(spec.group_obs(), check.PathOf("group_obs"), violations);
+  }
   check.That(!PrunesByCalibration(spec) || spec.target().budget() != v1::PruningTarget::GLOBAL,
              "target.budget",
              "must be UNIFORM: the method prunes one layer after another, so they cannot compete");

@@ -71,6 +71,13 @@ absl::StatusOr<WandaOptions> ConvertWanda(const v1::WandaMethod& method) {
   }
 }
 
+// What sparsegpt and group_obs have in common.
+template <typename Method>
+void ConvertQuadratic(const Method& method, QuadraticOptions* out) {
+  if (method.calibration_examples() > 0) out->examples = method.calibration_examples();
+  if (method.has_dampening()) out->dampening = method.dampening();
+}
+
 RigLOptions ConvertRigL(const v1::RigLMethod& method, uint64_t seed) {
   RigLOptions out;
   if (method.has_drop_fraction()) out.drop_fraction = method.drop_fraction();
@@ -221,6 +228,18 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       ASSIGN_OR_RETURN(SequentialAttentionPlusPlusOptions method,
                        ConvertSequentialAttention(spec.sequential_attention_pp()));
       return MethodSpec(std::move(method));
+    }
+    case v1::CompressionSpec::kGroupObs: {
+      GroupObsOptions method;
+      ConvertQuadratic(spec.group_obs(), &method);
+      return MethodSpec(method);
+    }
+    case v1::CompressionSpec::kSparsegpt: {
+      SparseGptOptions method;
+      ConvertQuadratic(spec.sparsegpt(), &method);
+      if (spec.sparsegpt().chunk_inputs() > 0)
+        method.chunk_inputs = spec.sparsegpt().chunk_inputs();
+      return MethodSpec(method);
     }
     case v1::CompressionSpec::kWanda: {
       ASSIGN_OR_RETURN(const WandaOptions method, ConvertWanda(spec.wanda()));

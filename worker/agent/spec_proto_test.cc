@@ -285,6 +285,17 @@ TEST(ConvertSpec, SnipMeasuresOverItsBatches) {
   EXPECT_EQ(MethodOf<SnipOptions>(job).batches, 7);
 }
 
+TEST(ConvertSpec, SparseGptAndObsHaveTheirDampening) {
+  ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(Complete("sparsegpt { calibration_examples: 7 "
+                                                     "dampening: 0.5 chunk_inputs: 64 }")));
+  EXPECT_EQ(MethodOf<SparseGptOptions>(job).examples, 7);
+  EXPECT_EQ(MethodOf<SparseGptOptions>(job).dampening, 0.5);
+  EXPECT_EQ(MethodOf<SparseGptOptions>(job).chunk_inputs, 64);
+  ASSERT_OK_AND_ASSIGN(job, Convert(Complete("group_obs { dampening: 0.25 }")));
+  EXPECT_EQ(MethodOf<GroupObsOptions>(job).examples, 1024);
+  EXPECT_EQ(MethodOf<GroupObsOptions>(job).dampening, 0.25);
+}
+
 TEST(ConvertSpec, WandaTrainsOnlyWhereItIsTold) {
   v1::CompressionSpec spec = Complete("wanda { calibration_examples: 7 comparison: LAYER }");
   ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(spec));

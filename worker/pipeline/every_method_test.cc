@@ -69,6 +69,8 @@ std::vector<MethodCase> PruningMethods() {
           {"sequential_attention_pp_cycles", Cycles()},
           {"sequential_attention_pp_global", GlobalSoftmax()},
           {"snip", SnipOptions{7}},
+          {"group_obs", GroupObsOptions()},
+          {"sparsegpt", SparseGptOptions()},
           {"wanda", WandaOptions()}};
 }
 

@@ -102,7 +102,7 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
     pruned.push_back(choice.layer);
   }
   if (const auto* method = std::get_if<MethodOptions>(&spec.method)) {
-    needs.calibration_bytes = CalibrationBytes(*method, pruned);
+    needs.calibration_bytes = CalibrationBytes(*method, pruned, spec.threads);
   }
   for (const GroupChoice& choice : job->groups) {
     if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);

@@ -26,8 +26,9 @@ MomentKind MomentsFor(const MethodOptions& method);
 absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const CalibratedLayer& layer);
 
 // About how many bytes the largest of `layers` takes, beside weights and activations, to be
-// measured and pruned; 0 for a method without CalibrationOptionsOf().
-int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const PrunableLayer> layers);
+// measured and pruned on so many threads; 0 for a method without CalibrationOptionsOf().
+int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const PrunableLayer> layers,
+                         int threads);
 
 }  // namespace topiary
 

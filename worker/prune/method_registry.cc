@@ -30,6 +30,7 @@ constexpr std::tuple kMethods = {
     RegisteredMethod<DenseOptions>{"dense", false, NewDense},
     RegisteredMethod<AcDcOptions>{"ac_dc", true, NewAcDc},
     RegisteredMethod<GroupLassoOptions>{"group_lasso", false, NewGroupLasso},
+    RegisteredMethod<GroupObsOptions>{"group_obs", false, NewGroupObs},
     RegisteredMethod<IhtOptions>{"iht", false, NewIht},
     RegisteredMethod<MagnitudeOptions>{"magnitude", true, NewMagnitudeMethod},
     RegisteredMethod<MovementOptions>{"movement", true, NewMovement},
@@ -39,6 +40,7 @@ constexpr std::tuple kMethods = {
     RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp", true,
                                                          NewSequentialAttentionPlusPlus},
     RegisteredMethod<SnipOptions>{"snip", true, NewSnip},
+    RegisteredMethod<SparseGptOptions>{"sparsegpt", false, NewSparseGpt},
     RegisteredMethod<WandaOptions>{"wanda", false, NewWanda},
 };
 

@@ -14,6 +14,7 @@
 #include "worker/prune/budget.h"
 #include "worker/prune/dense_method.h"
 #include "worker/prune/group_lasso.h"
+#include "worker/prune/group_obs.h"
 #include "worker/prune/iht.h"
 #include "worker/prune/magnitude.h"
 #include "worker/prune/method.h"
@@ -23,6 +24,7 @@
 #include "worker/prune/rigl.h"
 #include "worker/prune/sequential_attention_pp.h"
 #include "worker/prune/snip.h"
+#include "worker/prune/sparsegpt.h"
 #include "worker/prune/wanda.h"
 
 namespace topiary {
@@ -31,7 +33,8 @@ namespace topiary {
 using MethodOptions =
     std::variant<DenseOptions, AcDcOptions, GroupLassoOptions, IhtOptions, MagnitudeOptions,
                  MovementOptions, PowerPropagationOptions, RandomPruningOptions, RigLOptions,
-                 SequentialAttentionPlusPlusOptions, SnipOptions, WandaOptions>;
+                 SequentialAttentionPlusPlusOptions, SnipOptions, GroupObsOptions, SparseGptOptions,
+                 WandaOptions>;
 
 // The name of its field in the spec, such as "magnitude", which is Method::name() too.
 absl::string_view RegisteredName(const MethodOptions& options);
