@@ -19,9 +19,9 @@ absl::Status CheckCover(const BlockRuns& runs, int64_t size, absl::string_view n
   std::vector<bool> covered(size, false);
   int64_t count = 0;
   for (const BlockRun& run : runs.runs) {
-    const int64_t end = run.offset + (int64_t{run.length} - 1) * run.stride;
+    const int64_t end = run.At(int64_t{run.length} - 1);
     if (run.offset < 0 || run.length < 1 || run.stride < 1 || end >= size || run.block < 0 ||
-        run.block >= runs.block_count) {
+        run.block_step < 0 || run.BlockOf(int64_t{run.length} - 1) >= runs.block_count) {
       return absl::InvalidArgumentError(
           absl::StrCat("blocks of '", std::string(name), "': a run leaves the tensor"));
     }

@@ -97,11 +97,11 @@ absl::Status CheckNothingIsLost(const BlockPartition& partition, const Support& 
                                 const Tensor& weight) {
   const float* values = weight.data<float>();
   for (const BlockRun& run : partition.runs()->runs) {
-    if (support[run.block] != 0) continue;
+    if (run.block_step == 0 && support[run.block] != 0) continue;
     for (int32_t i = 0; i < run.length; ++i) {
-      if (!IsPlusZero(values[run.offset + int64_t{i} * run.stride])) {
+      if (support[run.BlockOf(i)] == 0 && !IsPlusZero(values[run.At(i)])) {
         return absl::InternalError(absl::StrCat("weight '", partition.layer().weight, "': block ",
-                                                run.block, " is pruned but not zero"));
+                                                run.BlockOf(i), " is pruned but not zero"));
       }
     }
   }

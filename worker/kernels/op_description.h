@@ -332,13 +332,17 @@ struct LossParameters {
   float temperature = 1;  // kDistillation.
 };
 
-// `length` elements of a plain tensor at offset, offset + stride, ..., all of
-// them in block `block`.
+// `length` elements of a plain tensor at offset, offset + stride, ..., all of them in block
+// `block`; or each in a block of its own, block, block + block_step, ...
 struct BlockRun {
   int64_t offset = 0;
   int32_t length = 0;
   int32_t stride = 1;
   int32_t block = 0;
+  int32_t block_step = 0;
+
+  int64_t At(int64_t i) const { return offset + i * stride; }
+  int64_t BlockOf(int64_t i) const { return block + i * block_step; }
 };
 
 // Which block each element of a tensor belongs to. The runs are sorted by

@@ -59,6 +59,36 @@ class RunWriter {
   std::vector<BlockRun>* const runs_;
 };
 
+// Runs over blocks of which each has one element of them: along K where a row of blocks is one
+// input and inputs lie next to one another, along the outputs where the same holds for these. Whole
+// blocks would be as many runs as elements. False, and nothing is added, for other blocks.
+bool AddSteppedRuns(const PrunableLayer& layer, const BlockShape& block, int64_t block_rows,
+                    int64_t block_cols, std::vector<BlockRun>* runs) {
+  const bool along_rows = layer.in_stride <= layer.col_stride;
+  if (along_rows ? block.rows != 1 : block.cols != 1) return false;
+  const auto block_at = [&](int64_t group, int64_t row, int64_t col) {
+    return static_cast<int32_t>((group * block_rows + row / block.rows) * block_cols +
+                                col / block.cols);
+  };
+  for (int64_t group = 0; group < layer.groups; ++group) {
+    if (!along_rows) {
+      for (int64_t row = 0; row < layer.rows; ++row) {
+        runs->push_back({layer.Offset(group, row, 0), static_cast<int32_t>(layer.cols),
+                         static_cast<int32_t>(layer.col_stride), block_at(group, row, 0), 1});
+      }
+      continue;
+    }
+    for (int64_t col = 0; col < layer.cols; ++col) {
+      for (int64_t row = 0; row < layer.rows; row += layer.in_extent) {
+        runs->push_back({layer.Offset(group, row, col), static_cast<int32_t>(layer.in_extent),
+                         static_cast<int32_t>(layer.in_stride), block_at(group, row, col),
+                         static_cast<int32_t>(block_cols)});
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> BlockPartition::CountBlocks(const PrunableLayer& layer,
@@ -97,8 +127,11 @@ absl::StatusOr<BlockPartition> BlockPartition::Create(const PrunableLayer& layer
   runs->block_count = count;
   partition.runs_ = runs;
   RunWriter writer(layer, &runs->runs);
-  for (int64_t i = 0; i < count; ++i) {
-    writer.Add(partition.Position(i), static_cast<int32_t>(i));
+  if (!AddSteppedRuns(layer, partition.block_, partition.block_rows_, partition.block_cols_,
+                      &runs->runs)) {
+    for (int64_t i = 0; i < count; ++i) {
+      writer.Add(partition.Position(i), static_cast<int32_t>(i));
+    }
   }
   SortAndJoin(&runs->runs);
   return partition;
@@ -128,8 +161,10 @@ void BlockPartition::ZeroPruned(absl::Span<const uint8_t> kept, absl::Span<float
   CHECK_EQ(static_cast<int64_t>(kept.size()), block_count());
   CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
   for (const BlockRun& run : runs_->runs) {
-    if (kept[run.block] != 0) continue;
-    for (int32_t i = 0; i < run.length; ++i) weight[run.offset + int64_t{i} * run.stride] = 0.0F;
+    if (run.block_step == 0 && kept[run.block] != 0) continue;
+    for (int32_t i = 0; i < run.length; ++i) {
+      if (kept[run.BlockOf(i)] == 0) weight[run.At(i)] = 0.0F;
+    }
   }
 }
 
@@ -137,9 +172,9 @@ void BlockPartition::ScaleBlocks(absl::Span<const float> factors, absl::Span<flo
   CHECK_EQ(static_cast<int64_t>(factors.size()), block_count());
   CHECK_EQ(static_cast<int64_t>(weight.size()), layer_.element_count());
   for (const BlockRun& run : runs_->runs) {
-    const float factor = factors[run.block];
     for (int32_t i = 0; i < run.length; ++i) {
-      float& value = weight[run.offset + int64_t{i} * run.stride];
+      const float factor = factors[run.BlockOf(i)];
+      float& value = weight[run.At(i)];
       value = factor == 0 ? 0.0F : factor * value;
     }
   }
@@ -151,8 +186,12 @@ std::vector<double> BlockPartition::SumsOfSquares(absl::Span<const float> weight
   for (const BlockRun& run : runs_->runs) {
     double sum = 0;
     for (int32_t i = 0; i < run.length; ++i) {
-      const double value = weight[run.offset + int64_t{i} * run.stride];
-      sum += value * value;
+      const double value = weight[run.At(i)];
+      if (run.block_step == 0) {
+        sum += value * value;
+      } else {
+        sums[run.BlockOf(i)] += value * value;
+      }
     }
     sums[run.block] += sum;
   }

@@ -50,9 +50,9 @@ std::vector<int> BlockOfElements(const BlockPartition& partition) {
   std::vector<int> blocks(partition.layer().element_count(), -1);
   for (const BlockRun& run : partition.runs()->runs) {
     for (int i = 0; i < run.length; ++i) {
-      int& block = blocks.at(run.offset + int64_t{i} * run.stride);
+      int& block = blocks.at(run.At(i));
       EXPECT_EQ(block, -1) << "covered twice";
-      block = run.block;
+      block = static_cast<int>(run.BlockOf(i));
     }
   }
   return blocks;
@@ -109,6 +109,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"single_rows", Matrix(6, 9, true), {1, 8}, 12},
                     Case{"single_cols", Matrix(9, 6, false), {8, 1}, 12},
                     Case{"entries", Matrix(3, 5, false), {1, 1}, 15},
+                    Case{"entries_transposed", Matrix(3, 5, true), {1, 1}, 15},
+                    Case{"conv_entries", Conv(4, 6, 3, 2, 2), {1, 1}, 72},
+                    Case{"pairs_along_inputs", Matrix(7, 5, false), {2, 1}, 20},
+                    Case{"pairs_along_outputs", Matrix(5, 7, true), {1, 2}, 20},
                     Case{"conv_3x3", Conv(8, 8, 3, 3, 1), {4, 4}, 36},
                     Case{"conv_block_crosses_positions", Conv(5, 6, 3, 2, 1), {8, 2}, 15},
                     Case{"conv_1x1", Conv(8, 4, 1, 1, 1), {4, 4}, 2},
@@ -138,6 +142,33 @@ TEST(BlockPartition, UsesFarFewerRunsThanElements) {
   ASSERT_OK_AND_ASSIGN(const BlockPartition conv,
                        BlockPartition::Create(Conv(32, 16, 3, 3, 1), {16, 16}));
   EXPECT_EQ(conv.runs()->runs.size(), 32u * 9);
+}
+
+// However small the blocks.
+TEST(BlockPartition, HasARunForARowOfSingleElements) {
+  for (const bool transposed : {false, true}) {
+    ASSERT_OK_AND_ASSIGN(const BlockPartition entries,
+                         BlockPartition::Create(Matrix(64, 64, transposed), {1, 1}));
+    EXPECT_EQ(entries.runs()->runs.size(), 64u);
+  }
+  ASSERT_OK_AND_ASSIGN(const BlockPartition lines,
+                       BlockPartition::Create(Matrix(64, 64, true), {1, 8}));
+  EXPECT_EQ(lines.runs()->runs.size(), 64u);
+  ASSERT_OK_AND_ASSIGN(const BlockPartition conv,
+                       BlockPartition::Create(Conv(32, 16, 3, 3, 1), {1, 1}));
+  EXPECT_EQ(conv.runs()->runs.size(), 32u * 9);
+}
+
+TEST(BlockPartition, SumsScalesAndZeroesSingleElements) {
+  ASSERT_OK_AND_ASSIGN(const BlockPartition partition,
+                       BlockPartition::Create(Matrix(2, 3, true), {1, 1}));
+  std::vector<float> weight = {1, 2, 3, 4, -5, 6};  // Columns (1, 2), (3, 4), (-5, 6).
+  EXPECT_THAT(partition.SumsOfSquares(weight), testing::ElementsAre(1, 9, 25, 4, 16, 36));
+  partition.ScaleBlocks({2, 3, 0, 1, 1, 1}, absl::MakeSpan(weight));
+  EXPECT_THAT(weight, testing::ElementsAre(2, 2, 9, 4, 0, 6));
+  EXPECT_FALSE(std::signbit(weight[4]));
+  partition.ZeroPruned({1, 1, 1, 0, 1, 1}, absl::MakeSpan(weight));
+  EXPECT_THAT(weight, testing::ElementsAre(2, 0, 9, 4, 0, 6));
 }
 
 TEST(BlockPartition, JoinsRunsThatFollowOneAnother) {

@@ -52,7 +52,8 @@ void SortAndJoin(std::vector<BlockRun>* runs) {
   for (size_t i = 1; i < runs->size(); ++i) {
     BlockRun& left = (*runs)[last];
     const BlockRun& right = (*runs)[i];
-    const bool goes_on = left.block == right.block && left.stride == right.stride &&
+    const bool goes_on = left.block_step == 0 && right.block_step == 0 &&
+                         left.block == right.block && left.stride == right.stride &&
                          left.offset + int64_t{left.length} * left.stride == right.offset &&
                          int64_t{left.length} + right.length <= kLongestRun;
     if (goes_on) {

@@ -13,8 +13,7 @@ template <typename Visit>
 void ForEachElement(const BlockPartition& partition, Visit visit) {
   for (const BlockRun& run : partition.runs()->runs) {
     for (int32_t i = 0; i < run.length; ++i) {
-      visit(static_cast<size_t>(run.offset + int64_t{i} * run.stride),
-            static_cast<size_t>(run.block));
+      visit(static_cast<size_t>(run.At(i)), static_cast<size_t>(run.BlockOf(i)));
     }
   }
 }

@@ -35,6 +35,31 @@ std::shared_ptr<const BlockRuns> StridedBlocks(int64_t outputs) {
   return blocks;
 }
 
+// Columns of single elements over a row-major [height, width] matrix: blocks are numbered column by
+// column, so that a row steps over them.
+std::shared_ptr<const BlockRuns> SteppedBlocks(int64_t height, int64_t width) {
+  auto blocks = std::make_shared<BlockRuns>();
+  for (int64_t r = 0; r < height; ++r) {
+    blocks->runs.push_back({r * width, static_cast<int32_t>(width), 1, static_cast<int32_t>(r),
+                            static_cast<int32_t>(height)});
+  }
+  blocks->block_count = height * width;
+  return blocks;
+}
+
+// The same of two rows in turns, as two places of a kernel are, in blocks of two rows.
+std::shared_ptr<const BlockRuns> StridedSteps(int64_t height, int64_t width) {
+  auto blocks = std::make_shared<BlockRuns>();
+  for (int64_t r = 0; r < height; ++r) {
+    for (int64_t place = 0; place < 2; ++place) {
+      blocks->runs.push_back({2 * r * width + place, static_cast<int32_t>(width), 2,
+                              static_cast<int32_t>(r / 2 * 2 * width + place * width), 1});
+    }
+  }
+  blocks->block_count = (height + 1) / 2 * 2 * width;
+  return blocks;
+}
+
 void PruneEverySecond(Tensor* scale) {
   for (int64_t i = 0; i < scale->element_count(); i += 2) scale->data<float>()[i] = 0;
 }
@@ -99,6 +124,8 @@ void AddParameterCases(ConformanceCases* cases) {
   const std::shared_ptr<const BlockRuns> ragged = MatrixBlocks(21, 37, 8, 16);
   AddBlockCases("Ragged", ragged, 21 * 37, cases);
   AddBlockCases("SingleElements", MatrixBlocks(5, 7, 1, 1), 35, cases);
+  AddBlockCases("Stepped", SteppedBlocks(70, 53), 70 * 53, cases);
+  AddBlockCases("StridedSteps", StridedSteps(7, 31), 2 * 7 * 31, cases);
   AddBlockCases("WholeTensor", MatrixBlocks(6, 6, 6, 6), 36, cases);
   AddBlockCases("Strided", StridedBlocks(10), 720, cases);
   const std::pair<const char*, OptimizerParameters> optimizers[] = {
@@ -114,10 +141,13 @@ void AddParameterCases(ConformanceCases* cases) {
     AddOptimizer(name, parameters, 21 * 37, nullptr, cases);
     AddOptimizer(name, parameters, 21 * 37, ragged, cases);
     AddOptimizer(absl::StrCat(name, "Strided"), parameters, 720, StridedBlocks(10), cases);
+    AddOptimizer(absl::StrCat(name, "Stepped"), parameters, 70 * 53, SteppedBlocks(70, 53), cases);
     AddOptimizer(absl::StrCat(name, "Long"), parameters, 50000, nullptr, cases);
     OptimizerParameters with_products = parameters;
     with_products.inner_products = true;
     AddOptimizer(absl::StrCat(name, "Products"), with_products, 21 * 37, ragged, cases);
+    AddOptimizer(absl::StrCat(name, "ProductsStepped"), with_products, 70 * 53,
+                 SteppedBlocks(70, 53), cases);
     AddOptimizer(absl::StrCat(name, "ProductsStrided"), with_products, 720, StridedBlocks(10),
                  cases);
   }

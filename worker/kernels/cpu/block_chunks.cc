@@ -37,7 +37,7 @@ bool Alike(const std::vector<BlockRun>& runs, const BlockChunk& a, const BlockCh
   for (int64_t i = 0; i < a.last_run - a.first_run; ++i) {
     const BlockRun &x = runs[a.first_run + i], &y = runs[b.first_run + i];
     if (x.offset - a.begin != y.offset - b.begin || x.length != y.length || x.stride != y.stride ||
-        x.block != y.block) {
+        x.block != y.block || x.block_step != y.block_step) {
       return false;
     }
   }

@@ -329,17 +329,19 @@ TEST_P(SimdKernelsTest, SgdWithoutRunsIsPyTorchsFormula) {
   }
 }
 
-// Runs of every shape over 200 elements: long, short, single, strided; blocks that occur again.
+// Runs of every shape over 200 elements: long, short, single, strided, over several blocks; blocks
+// that occur again.
 std::vector<BlockRun> SomeRuns() {
-  return {{0, 37, 1, 0},  {37, 1, 1, 1},  {38, 16, 1, 2},  {54, 10, 3, 3},
-          {55, 10, 3, 0}, {56, 10, 3, 4}, {84, 100, 1, 1}, {184, 16, 1, 4}};
+  return {{0, 37, 1, 0},  {37, 1, 1, 1},   {38, 16, 1, 2},    {54, 10, 3, 3},    {55, 10, 3, 0},
+          {56, 10, 3, 4}, {84, 100, 1, 1}, {184, 5, 1, 0, 1}, {189, 2, 3, 1, 2}, {190, 3, 3, 0, 2},
+          {191, 3, 3, 4}, {195, 1, 1, 2},  {198, 2, 1, 4}};
 }
 constexpr int64_t kRunElements = 200;
 
 std::vector<int> BlockOfElement() {
   std::vector<int> block(kRunElements, -1);
   for (const BlockRun& run : SomeRuns()) {
-    for (int i = 0; i < run.length; ++i) block[run.offset + i * run.stride] = run.block;
+    for (int i = 0; i < run.length; ++i) block[run.At(i)] = static_cast<int>(run.BlockOf(i));
   }
   return block;
 }
@@ -380,7 +382,7 @@ TEST_P(SimdKernelsTest, ScalesReachEveryElementOfTheirRuns) {
   const std::vector<int> block = BlockOfElement();
   const GuardedFloats scale(5, 1);
   // All runs, among them strided ones, and the first three, which are dense.
-  for (const auto& [count, elements] : {std::pair<int64_t, int64_t>{8, 200}, {3, 54}}) {
+  for (const auto& [count, elements] : {std::pair<int64_t, int64_t>{13, 200}, {3, 54}}) {
     const GuardedFloats dst(elements + kExpandSlack);
     EXPECT_FALSE(simd_.expand_scales(runs.data(), count, scale.data(), 0, dst.data()));
     for (int64_t i = 0; i < elements; ++i) EXPECT_EQ(dst[i], scale[block[i]]) << i;

@@ -13,7 +13,7 @@ namespace {
 template <typename Visit>
 void ForEachElementOfBlocks(const BlockRuns& runs, Visit visit) {
   for (const BlockRun& run : runs.runs) {
-    for (int64_t i = 0; i < run.length; ++i) visit(run.offset + i * run.stride, run.block);
+    for (int64_t i = 0; i < run.length; ++i) visit(run.At(i), run.BlockOf(i));
   }
 }
 
@@ -21,7 +21,7 @@ void ForEachElementOfBlocks(const BlockRuns& runs, Visit visit) {
 void SumProducts(const BlockRuns& runs, const float* a, const float* b, float* dst) {
   std::vector<double> sums(runs.block_count);
   ForEachElementOfBlocks(runs,
-                         [&](int64_t i, int32_t block) { sums[block] += double{a[i]} * b[i]; });
+                         [&](int64_t i, int64_t block) { sums[block] += double{a[i]} * b[i]; });
   for (size_t block = 0; block < sums.size(); ++block) dst[block] = static_cast<float>(sums[block]);
 }
 
@@ -83,7 +83,7 @@ void SumOfSquares(const OpDescription& op, Buffers buffers) {
 
 void ScaleBlocks(const OpDescription& op, Buffers buffers) {
   const auto& p = std::get<BlockParameters>(op.parameters);
-  ForEachElementOfBlocks(*p.runs, [&](int64_t i, int32_t block) {
+  ForEachElementOfBlocks(*p.runs, [&](int64_t i, int64_t block) {
     F32(buffers, 2)[i] = F32(buffers, 1)[block] * F32(buffers, 0)[i];
   });
 }
@@ -106,7 +106,7 @@ void OptimizerUpdate(const OpDescription& op, Buffers buffers) {
   if (p.inner_products) {
     SumProducts(*p.runs, F32(buffers, 1), F32(buffers, 0), F32(buffers, block_scale + 1));
   }
-  ForEachElementOfBlocks(*p.runs, [&](int64_t i, int32_t block) {
+  ForEachElementOfBlocks(*p.runs, [&](int64_t i, int64_t block) {
     if (scale[block] != 0) update.Element(i, scale[block]);
   });
 }
