@@ -45,9 +45,9 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command
       ->add_option(
           "--method", flags->method,
-          "ac_dc, benchmark, dense, evaluate, group_lasso, iht, magnitude, magnitude_iterative, "
-          "magnitude_one_shot, movement, power_propagation, random, rigl, "
-          "sequential_attention_pp, snip [sequential_attention_pp]")
+          "ac_dc, benchmark, dense, evaluate, group_lasso, group_obs, iht, magnitude, "
+          "magnitude_iterative, magnitude_one_shot, movement, power_propagation, random, rigl, "
+          "sequential_attention_pp, snip, sparsegpt, wanda [sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
       ->group(group);
@@ -68,6 +68,11 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
                      "much of those of the dense model")
         ->group(group);
   }
+  command
+      ->add_option("--n-of-m", flags->n_of_m,
+                   "Instead of a sparsity: N:M, such as 2:4, keeps N of each M weights along the "
+                   "inputs")
+      ->group(group);
   command->add_option("--block", flags->block, "ROWSxCOLS of a block [16x16]")->group(group);
   command
       ->add_option("--budget", flags->budget,

@@ -36,6 +36,7 @@ struct JobFlags {
   std::optional<double> parameters;  // Instead of the sparsity: a ratio below 1, or a count.
   std::optional<double> bytes;
   std::optional<double> flops;
+  std::string n_of_m;                         // N:M, instead of the sparsity.
   std::string block;                          // ROWSxCOLS
   std::string budget;                         // uniform, global, erk, sensitivity
   std::vector<std::string> layer_sparsities;  // PATTERN=SPARSITY or PATTERN=MIN:MAX

@@ -42,6 +42,19 @@ absl::StatusOr<Enum> Choose(absl::string_view flag, absl::string_view word,
   return UnknownWord(flag, word, known);
 }
 
+// Two numbers above 0 with one of `separators` between them.
+absl::StatusOr<std::pair<int, int>> ParsePair(absl::string_view text, absl::string_view separators,
+                                              absl::string_view usage) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::ByAnyChar(separators));
+  int first = 0;
+  int second = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &first) ||
+      !absl::SimpleAtoi(parts[1], &second) || first < 1 || second < 1) {
+    return UsageError(absl::StrCat(usage, ", not \"", text, "\""));
+  }
+  return std::make_pair(first, second);
+}
+
 absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
   IfGiven(flags.validation_fraction, [&](double x) { data->set_validation_fraction(x); });
   IfGiven(flags.divide_by, [&](double x) { data->set_divide_by(x); });
@@ -134,10 +147,12 @@ void SetSize(double value, v1::SizeBudget* budget) {
 
 absl::Status ApplyAmount(const JobFlags& flags, v1::CompressionSpec* spec) {
   const int given = (flags.sparsity ? 1 : 0) + (flags.latency_ratio ? 1 : 0) +
-                    (flags.parameters ? 1 : 0) + (flags.bytes ? 1 : 0) + (flags.flops ? 1 : 0);
+                    (flags.parameters ? 1 : 0) + (flags.bytes ? 1 : 0) + (flags.flops ? 1 : 0) +
+                    (flags.n_of_m.empty() ? 0 : 1);
   if (given > 1) {
     return UsageError(
-        "--sparsity, --latency-ratio, --parameters, --bytes and --flops exclude one another");
+        "--sparsity, --latency-ratio, --parameters, --bytes, --flops and --n-of-m exclude one "
+        "another");
   }
   if (given == 0) return absl::OkStatus();
   v1::PruningTarget* target = spec->mutable_target();
@@ -146,6 +161,11 @@ absl::Status ApplyAmount(const JobFlags& flags, v1::CompressionSpec* spec) {
   IfGiven(flags.parameters, [&](double x) { SetSize(x, target->mutable_parameters()); });
   IfGiven(flags.bytes, [&](double x) { SetSize(x, target->mutable_bytes()); });
   IfGiven(flags.flops, [&](double x) { SetSize(x, target->mutable_flops()); });
+  if (flags.n_of_m.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto n_of_m,
+                   ParsePair(flags.n_of_m, ":", "--n-of-m takes N:M, such as 2:4"));
+  target->mutable_n_of_m()->set_n(n_of_m.first);
+  target->mutable_n_of_m()->set_m(n_of_m.second);
   return absl::OkStatus();
 }
 
@@ -438,15 +458,7 @@ absl::StatusOr<v1::DataSource> MakeDataSource(const JobFlags& flags, const Local
 }
 
 absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view text) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::ByAnyChar("xX"));
-  int rows = 0;
-  int cols = 0;
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &rows) ||
-      !absl::SimpleAtoi(parts[1], &cols) || rows < 1 || cols < 1) {
-    return UsageError(
-        absl::StrCat("--block takes ROWSxCOLS, such as 16x16 or 1x8, not \"", text, "\""));
-  }
-  return std::make_pair(rows, cols);
+  return ParsePair(text, "xX", "--block takes ROWSxCOLS, such as 16x16 or 1x8");
 }
 
 }  // namespace topiary

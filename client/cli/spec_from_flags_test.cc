@@ -82,6 +82,8 @@ INSTANTIATE_TEST_SUITE_P(
                    f->min_candidates = 8;
                  },
                  "target { structure: EMBEDDING_DIMENSIONS min_candidates: 8 }"},
+        FlagCase{"NOfM", [](JobFlags* f) { f->n_of_m = "2:4"; }, "target { n_of_m { n: 2 m: 4 } }"},
+        FlagCase{"SparseGpt", [](JobFlags* f) { f->method = "sparsegpt"; }, "sparsegpt {}"},
         FlagCase{"LatencyBudget",
                  [](JobFlags* f) {
                    f->latency_ratio = 0.25;
@@ -221,6 +223,13 @@ INSTANTIATE_TEST_SUITE_P(
                     "--layer-sparsity"},
         MistakeCase{"LayerWithoutBounds", [](JobFlags* f) { f->layer_sparsities = {"fc1=:"}; },
                     "--layer-sparsity"},
+        MistakeCase{"SparsityOfRuns",
+                    [](JobFlags* f) {
+                      f->sparsity = 0.5;
+                      f->n_of_m = "2:4";
+                    },
+                    "exclude one another"},
+        MistakeCase{"RunsOfOneNumber", [](JobFlags* f) { f->n_of_m = "4"; }, "--n-of-m takes N:M"},
         MistakeCase{"BatchOfNoLatency", [](JobFlags* f) { f->latency_ratio_batch = 8; },
                     "--latency-ratio-batch"},
         MistakeCase{"MomentumOfAdam",

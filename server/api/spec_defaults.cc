@@ -172,8 +172,8 @@ void FillTarget(v1::PruningTarget* target) {
       SET_IF_ABSENT(target, protect_last, 1);
     }
   } else {
-    SET_IF_ZERO(target, block_rows, 16);
-    SET_IF_ZERO(target, block_cols, 16);
+    SET_IF_ZERO(target, block_rows, target->has_n_of_m() ? 1 : 16);
+    SET_IF_ZERO(target, block_cols, target->has_n_of_m() ? 1 : 16);
     SET_IF_ZERO(target, min_blocks, 100);
   }
   if (target->has_latency()) {

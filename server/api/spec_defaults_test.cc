@@ -151,6 +151,8 @@ INSTANTIATE_TEST_SUITE_P(
                      "sparsegpt { calibration_examples: 1024 dampening: 0.01 chunk_inputs: 128 }"},
         DefaultsCase{"GroupObs", "target { sparsity: 0.5 } group_obs { dampening: 0.1 }",
                      "group_obs { calibration_examples: 1024 dampening: 0.1 }"},
+        DefaultsCase{"NOfM", "target { n_of_m { n: 2 m: 4 } } sparsegpt {}",
+                     "target { block_rows: 1 block_cols: 1 budget: UNIFORM min_blocks: 100 }"},
         DefaultsCase{"SmallBatch", "dense {} task { batch_size: 8 }",
                      "dense {} outputs { latency: true latency_batch_sizes: [1, 8] }"},
         DefaultsCase{"NoLatency", "dense {} outputs { latency: false }",

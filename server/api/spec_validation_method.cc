@@ -13,7 +13,6 @@ constexpr int kMaxPhases = 1000;
 constexpr int kMaxRounds = 1000;
 constexpr int kMaxBatches = 100000;
 constexpr int kMaxPatterns = 1000;
-constexpr int kMaxExamples = 1000000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxLatencyBatchSizes = 16;
 constexpr int kMaxCurvePoints = 100;
@@ -105,21 +104,6 @@ void ValidateSnip(const v1::CompressionSpec& spec, absl::string_view path,
              "must be fewer than task.steps");
 }
 
-// Of the methods that prune by calibration.
-template <typename Method>
-void ValidateCalibration(const Method& method, absl::string_view path,
-                         FieldViolations* violations) {
-  FieldChecks check(path, violations);
-  check.ZeroOrInRange(method.calibration_examples(), 1, kMaxExamples, "calibration_examples");
-}
-
-template <typename Method>
-void ValidateQuadratic(const Method& method, absl::string_view path, FieldViolations* violations) {
-  ValidateCalibration(method, path, violations);
-  FieldChecks check(path, violations);
-  if (method.has_dampening()) check.InLeftOpen(method.dampening(), 0, 1, "dampening");
-}
-
 void ValidatePhases(const v1::PhasePlan& plan, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -201,6 +185,7 @@ void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
   using Target = v1::PruningTarget;
   constexpr absl::string_view kOfBlocks = "must be left out with a structure";
   check->That(!target.has_latency(), "latency", kOfBlocks);
+  check->That(!target.has_n_of_m(), "n_of_m", kOfBlocks);
   check->That(!target.has_parameters(), "parameters", kOfBlocks);
   check->That(!target.has_bytes(), "bytes", kOfBlocks);
   check->That(!target.has_flops(), "flops", kOfBlocks);
@@ -227,6 +212,23 @@ bool PrunesStructures(const v1::CompressionSpec& spec) {
   return spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET ||
          spec.has_sequential_attention_pp() || spec.has_magnitude() || spec.has_movement() ||
          spec.has_snip() || spec.has_ac_dc() || spec.has_random();
+}
+
+void ValidateNOfM(const v1::PruningTarget& target, FieldChecks* check,
+                  FieldViolations* violations) {
+  FieldChecks n_of_m(check->PathOf("n_of_m"), violations);
+  n_of_m.InRange(target.n_of_m().m(), 2, 1024, "m");
+  n_of_m.That(target.n_of_m().n() >= 1 && target.n_of_m().n() < target.n_of_m().m(), "n",
+              "must be at least 1, and less than m");
+  constexpr absl::string_view kSingle =
+      "must be 1 with n_of_m, which prunes single weights: leave it out";
+  check->That(target.block_rows() <= 1, "block_rows", kSingle);
+  check->That(target.block_cols() <= 1, "block_cols", kSingle);
+  check->That(target.budget() == v1::PruningTarget::BUDGET_UNSPECIFIED ||
+                  target.budget() == v1::PruningTarget::UNIFORM,
+              "budget", "must be UNIFORM with n_of_m, which keeps as much of each layer");
+  check->That(target.layer_targets().empty(), "layer_targets",
+              "must be left out with n_of_m, which keeps as much of each layer");
 }
 
 void ValidateSizeBudget(const v1::SizeBudget& budget, absl::string_view path,
@@ -268,9 +270,14 @@ void ValidateAmount(const v1::PruningTarget& target, FieldChecks* check,
                   "must be another than GLOBAL with flops: how many operations a block takes "
                   "depends on its layer, and which layers keep how many is not known before");
       return;
+    case Target::kNOfM:
+      ValidateNOfM(target, check, violations);
+      return;
     case Target::AMOUNT_NOT_SET:
-      check->That(false, "sparsity",
-                  "must lie in (0, 1), or give a budget of latency, parameters, bytes or flops");
+      check->That(
+          false, "sparsity",
+          "must lie in (0, 1), or give n_of_m, or a budget of latency, parameters, bytes or "
+          "flops");
   }
 }
 
@@ -376,9 +383,6 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
              "the method writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",
              "needs a method that prunes");
-  check.That(!outputs.train_dense_comparison() || !PrunesByCalibration(spec) || Trains(spec),
-             "train_dense_comparison",
-             "needs task.epochs or task.steps with this method, which trains nothing by itself");
   const bool off = outputs.has_latency() && !outputs.latency();
   check.That(!off || !spec.has_benchmark(), "latency", "is all that method benchmark does");
   check.That(!off || !spec.target().has_latency(), "latency",
@@ -416,20 +420,11 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateSequentialAttention(spec.sequential_attention_pp(),
                                 check.PathOf("sequential_attention_pp"), violations);
   }
-  if (spec.has_wanda()) ValidateCalibration(spec.wanda(), check.PathOf("wanda"), violations);
-  if (spec.has_sparsegpt()) {
-    ValidateQuadratic(spec.sparsegpt(), check.PathOf("sparsegpt"), violations);
-    FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);
-    sparsegpt.ZeroOrInRange(spec.sparsegpt().chunk_inputs(), 1, 65536, "chunk_inputs");
-  }
-  if (spec.has_group_obs()) {
-    ValidateQuadratic(spec.group_obs(), check.PathOf("group_obs"), violations);
-  }
-  check.That(!PrunesByCalibration(spec) || spec.target().budget() != v1::PruningTarget::GLOBAL,
-             "target.budget",
-             "must be UNIFORM: the method prunes one layer after another, so they cannot compete");
-  check.That(!PrunesByCalibration(spec) || !spec.target().has_rewind(), "target.rewind",
-             "must be left out: the method prunes before the first step");
+  ValidateCalibration(spec, path, violations);
+  check.That(
+      !spec.target().has_n_of_m() || (!spec.has_rigl() && !spec.has_group_obs()), "target.n_of_m",
+      "this method does not choose within runs of inputs: give a sparsity, or take magnitude, "
+      "sparsegpt, wanda or sequential_attention_pp");
   if (Prunes(spec)) {
     ValidateTarget(spec.target(), check.PathOf("target"), violations);
     check.That(spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED ||

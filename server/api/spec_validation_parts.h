@@ -22,6 +22,9 @@ void ValidateTask(const v1::CompressionSpec& spec, absl::string_view path,
 // Method, target and outputs.
 void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                     FieldViolations* violations);
+// What is asked of methods that prune by calibration, and only of those.
+void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path,
+                         FieldViolations* violations);
 // Placement, retry policy, deadline, priority and labels.
 void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
                        FieldViolations* violations);

@@ -321,6 +321,8 @@ const RefusedCase kMethodCases[] = {
      "spec.target.min_blocks"},
     {"LatencyOfAStructure", "target { structure: NEURONS latency { ratio: 0.5 } }",
      "spec.target.latency"},
+    {"RunsOfAStructure", "target { structure: NEURONS n_of_m { n: 2 m: 4 } }",
+     "spec.target.n_of_m"},
     {"UnknownStructure", "target { structure: 99 }", "spec.target.structure"},
     {"NegativeMinCandidates", "target { structure: NEURONS min_candidates: -1 }",
      "spec.target.min_candidates"},
@@ -358,6 +360,14 @@ const RefusedCase kMethodCases[] = {
     {"LatencyOfManySizes",
      "outputs { latency_batch_sizes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] }",
      "spec.outputs.latency_batch_sizes"},
+    {"MoreThanAllOfARun", "target { n_of_m { n: 4 m: 4 } }", "spec.target.n_of_m.n"},
+    {"NothingOfARun", "target { n_of_m { m: 4 } }", "spec.target.n_of_m.n"},
+    {"RunsOfOne", "target { n_of_m { n: 1 m: 1 } }", "spec.target.n_of_m.m"},
+    {"RunsOfBlocks", "target { n_of_m { n: 2 m: 4 } block_rows: 4 }", "spec.target.block_rows"},
+    {"RunsOfLayersThatCompete", "target { n_of_m { n: 2 m: 4 } budget: GLOBAL }",
+     "spec.target.budget"},
+    {"RunsThatGrow", "rigl {} target { n_of_m { n: 2 m: 4 } }", "spec.target.n_of_m"},
+    {"RunsOfObs", "group_obs {} target { n_of_m { n: 2 m: 4 } }", "spec.target.n_of_m"},
     {"EmptyPattern", "target { include_layers: '' }", "spec.target.include_layers[0]"},
 };
 

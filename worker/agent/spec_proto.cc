@@ -353,6 +353,11 @@ absl::Status ConvertAmount(const v1::PruningTarget& target, PruningTargetSpec* o
     case v1::PruningTarget::kFlops:
       out->size = ConvertSizeBudget(Amount::kFlops, target.flops());
       return absl::OkStatus();
+    case v1::PruningTarget::kNOfM:
+      out->n_of_m = NOfM{target.n_of_m().n(), target.n_of_m().m()};
+      out->sparsity = out->n_of_m->sparsity();
+      out->block_rows = out->block_cols = 1;
+      return absl::OkStatus();
     case v1::PruningTarget::AMOUNT_NOT_SET:
       break;
   }

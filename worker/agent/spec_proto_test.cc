@@ -296,6 +296,17 @@ TEST(ConvertSpec, SparseGptAndObsHaveTheirDampening) {
   EXPECT_EQ(MethodOf<GroupObsOptions>(job).dampening, 0.25);
 }
 
+TEST(ConvertSpec, NOfMIsASparsityOfSingleWeights) {
+  ASSERT_OK_AND_ASSIGN(
+      const JobSpec job,
+      Convert(Complete("magnitude { one_shot {} } target { n_of_m { n: 1 m: 4 } }")));
+  EXPECT_EQ(job.target->n_of_m->n, 1);
+  EXPECT_EQ(job.target->n_of_m->m, 4);
+  EXPECT_EQ(job.target->sparsity, 0.75);
+  EXPECT_EQ(job.target->block_rows, 1);
+  EXPECT_EQ(job.target->block_cols, 1);
+}
+
 TEST(ConvertSpec, WandaTrainsOnlyWhereItIsTold) {
   v1::CompressionSpec spec = Complete("wanda { calibration_examples: 7 comparison: LAYER }");
   ASSERT_OK_AND_ASSIGN(JobSpec job, Convert(spec));

@@ -18,6 +18,8 @@
 #include "worker/engine/program.h"
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
+#include "worker/pipeline/task.h"
+#include "worker/prune/budget.h"
 #include "worker/prune/calibration.h"
 
 namespace topiary {
@@ -110,7 +112,7 @@ class Calibrator {
   Calibrator(const JobSpec& spec, const LoadedJob& job, Backend* backend,
              const std::function<absl::Status()>& check)
       : method_(MethodOf(spec)),
-        sparsity_(spec.target->sparsity),
+        target_(PruningTargetOf(*spec.target)),
         backend_(backend),
         check_(check),
         job_(job),
@@ -161,7 +163,8 @@ class Calibrator {
     const Parameter* parameter = store_->Find(name);
     CalibratedLayer layer;
     layer.partition = choice.partition;
-    layer.sparsity = choice.sparsity.value_or(sparsity_);
+    layer.sparsity = choice.sparsity.value_or(target_.sparsity.value_or(0));
+    layer.n_of_m = target_.n_of_m;
     bool finite = true;
     layer.moments = [&](int64_t group) {
       std::vector<double> mean = moments_->Mean(group);
@@ -184,7 +187,7 @@ class Calibrator {
   }
 
   const MethodOptions& method_;
-  const double sparsity_;
+  const PruningTarget target_;
   Backend* const backend_;
   const std::function<absl::Status()>& check_;
   const LoadedJob& job_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/status_matchers.h"
+#include "worker/model/onnx_import.h"
 #include "worker/pipeline/running_jobs_test_util.h"
 
 namespace topiary {
@@ -98,6 +99,47 @@ TEST_P(EveryPruningMethod, ReachesTheSparsityAskedFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, EveryPruningMethod, testing::ValuesIn(PruningMethods()), NameOf);
+
+// fc1 has 8 inputs, fc2 32, head 24: whole runs.
+class EveryMethodOfRuns : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
+
+TEST_P(EveryMethodOfRuns, KeepsOneOfFour) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  spec.method = GetParam().method;
+  spec.target->n_of_m = NOfM{1, 4};
+  spec.target->sparsity = 0.75;
+  spec.target->block_rows = spec.target->block_cols = 1;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_EQ(ReportOf(outcome)["sparsity"]["budget"], "1:4");
+  EXPECT_EQ(*outcome.sparsity_reached, 0.75);
+  ASSERT_OK_AND_ASSIGN(const Graph pruned, ImportOnnx(Find(outcome, JobFile::Kind::kOnnx)->path));
+  for (const std::string& layer : {"fc1.weight", "fc2.weight", "head.weight"}) {
+    const absl::Span<const float> weight = pruned.FindInitializer(layer)->value.span<float>();
+    for (size_t run = 0; run < weight.size(); run += 4) {
+      int kept = 0;
+      for (size_t i = run; i < run + 4; ++i) kept += weight[i] != 0 ? 1 : 0;
+      EXPECT_LE(kept, 1) << layer << " from " << run;
+    }
+  }
+}
+
+std::vector<MethodCase> MethodsOfRuns() {
+  std::vector<MethodCase> methods;
+  for (const MethodCase& method : PruningMethods()) {
+    if (method.name != "rigl" && method.name != "group_obs") methods.push_back(method);
+  }
+  return methods;
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethodOfRuns, testing::ValuesIn(MethodsOfRuns()), NameOf);
+
+TEST_P(EveryPruningMethod, PrunesSingleWeights) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  spec.method = GetParam().method;
+  spec.target->block_rows = spec.target->block_cols = 1;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  EXPECT_NEAR(*outcome.sparsity_reached, 0.75, 0.003);
+}
 
 class EveryMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
 

@@ -12,6 +12,7 @@
 
 #include "worker/prune/budget.h"
 #include "worker/prune/method_registry.h"
+#include "worker/prune/n_of_m.h"
 #include "worker/prune/structure.h"
 
 namespace topiary {
@@ -163,6 +164,8 @@ struct PruningTargetSpec {
   double sparsity = 0;  // (0, 1); not read where there is one of the next two.
   std::optional<LatencyBudgetSpec> latency;
   std::optional<SizeBudgetSpec> size;
+  // `sparsity` is then what that comes to, and blocks are 1 x 1.
+  std::optional<NOfM> n_of_m;
   int64_t block_rows = 16;
   int64_t block_cols = 16;
   BudgetKind budget = BudgetKind::kUniform;

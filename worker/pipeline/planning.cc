@@ -17,6 +17,7 @@
 #include "worker/pipeline/latency.h"
 #include "worker/pipeline/sensitivity.h"
 #include "worker/prune/latency_budget.h"
+#include "worker/prune/n_of_m.h"
 #include "worker/prune/support.h"
 
 namespace topiary {
@@ -42,6 +43,19 @@ Support DrawSupport(int64_t blocks, double sparsity) {
   Support support(blocks, 0);
   for (int64_t i = 0; i < KeptBlocks(sparsity, blocks); ++i) support[order[i]] = 1;
   return support;
+}
+
+std::vector<PrunedWeight> DrawRuns(const LoadedJob& job, const NOfM& n_of_m) {
+  std::vector<PrunedWeight> drawn;
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition == nullptr) continue;
+    Random random(0, kStreamLayerCosts, 0);
+    std::vector<float> scores(choice.partition->block_count());
+    for (float& score : scores) score = static_cast<float>(random.Uniform());
+    drawn.push_back({choice.partition, SelectNOfM(*choice.partition, n_of_m, scores, {},
+                                                  KeptElements(*choice.partition, n_of_m))});
+  }
+  return drawn;
 }
 
 std::vector<PrunedWeight> Draw(const LoadedJob& job,
@@ -197,6 +211,7 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
 }
 
 std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job) {
+  if (spec.target->n_of_m.has_value()) return DrawRuns(job, *spec.target->n_of_m);
   std::map<std::string, double> sparsities;
   for (const LayerChoice& choice : job.choices) {
     if (choice.partition == nullptr) continue;

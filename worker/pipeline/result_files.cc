@@ -81,6 +81,7 @@ void DescribeTask(const ReportInput& input, JobReport* report) {
 
 std::string BudgetName(const PruningTargetSpec& target) {
   if (target.latency.has_value()) return "latency";
+  if (target.n_of_m.has_value()) return absl::StrCat(target.n_of_m->n, ":", target.n_of_m->m);
   switch (target.budget) {
     case BudgetKind::kUniform:
       return "uniform";

@@ -154,6 +154,7 @@ PruningTarget PruningTargetOf(const PruningTargetSpec& target) {
   out.sparsity = target.sparsity;
   if (target.latency.has_value() || target.size.has_value()) out.sparsity.reset();
   out.block = {target.block_rows, target.block_cols};
+  out.n_of_m = target.n_of_m;
   out.budget = target.budget;
   out.include_layers = target.include_layers;
   out.exclude_layers = target.exclude_layers;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/n_of_m.h"
 #include "worker/prune/structure.h"
 
 namespace topiary {
@@ -40,6 +41,9 @@ struct PruningTarget {
   // (0, 1). None: each layer has its own (LayerChoice, MethodLayer).
   std::optional<double> sparsity = 0.9;
   BlockShape block;
+  // Instead of choosing blocks freely: `sparsity` is then n_of_m->sparsity(), blocks are single
+  // elements, and the budget is uniform.
+  std::optional<NOfM> n_of_m = std::nullopt;
   BudgetKind budget = BudgetKind::kUniform;
   // Patterns (glob.h) on names of nodes or weights. Empty `include_layers`: all. `exclude_layers`
   // wins.

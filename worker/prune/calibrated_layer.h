@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "absl/types/span.h"
 #include "worker/kernels/backend.h"
 #include "worker/prune/block_partition.h"
+#include "worker/prune/n_of_m.h"
 #include "worker/prune/support.h"
 
 namespace topiary {
@@ -26,7 +28,8 @@ struct CalibrationOptions {
 // All of it outlives the call that it is given to.
 struct CalibratedLayer {
   std::shared_ptr<const BlockPartition> partition;
-  double sparsity = 0;  // Part of its blocks to be pruned, in [0, 1).
+  double sparsity = 0;                        // Part of its blocks to be pruned, in [0, 1).
+  std::optional<NOfM> n_of_m = std::nullopt;  // As PruningTarget::n_of_m.
   // The mean over samples of x x^T, x the inputs of matrix `group`: K x K, symmetric; or, for a
   // method that needs no more, of each x_k^2: K numbers.
   std::function<std::vector<double>(int64_t group)> moments;
@@ -38,7 +41,10 @@ struct CalibratedLayer {
   std::function<absl::Status()> check = [] { return absl::OkStatus(); };
 
   const PrunableLayer& layer() const { return partition->layer(); }
-  int64_t kept_blocks() const { return KeptBlocks(sparsity, partition->block_count()); }
+  int64_t kept_blocks() const {
+    return n_of_m.has_value() ? KeptElements(*partition, *n_of_m)
+                              : KeptBlocks(sparsity, partition->block_count());
+  }
 };
 
 // Matrix `group` of a weight as [outputs][K], in double: a row for each output.

@@ -7,9 +7,8 @@
 #include <vector>
 
 #include "common/random.h"
-#include "common/status_matchers.h"
-#include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/kernels/reference/reference_backend.h"
+#include "worker/prune/two_threads_test_util.h"
 
 namespace topiary {
 namespace {
@@ -92,19 +91,17 @@ TEST_P(Factors, SolveEquations) {
 
 TEST_P(Factors, AreTheSameBitsOnTwoThreads) {
   const int64_t n = GetParam();
-  CpuBackendOptions options;
-  options.threads = 2;
-  ASSERT_OK_AND_ASSIGN(const auto two, CpuBackend::Create(options));
+  TwoThreadsBackend two;
   Matrix one_thread = PositiveDefinite(n);
   Matrix two_threads = one_thread;
   ASSERT_TRUE(FactorCholesky(n, &backend_, &one_thread));
-  ASSERT_TRUE(FactorCholesky(n, two.get(), &two_threads));
+  ASSERT_TRUE(FactorCholesky(n, &two, &two_threads));
   EXPECT_EQ(one_thread, two_threads);
   InvertLowerTriangular(n, &backend_, &one_thread);
-  InvertLowerTriangular(n, two.get(), &two_threads);
+  InvertLowerTriangular(n, &two, &two_threads);
   EXPECT_EQ(one_thread, two_threads);
   EXPECT_EQ(TransposedTimesItself(n, &backend_, one_thread),
-            TransposedTimesItself(n, two.get(), two_threads));
+            TransposedTimesItself(n, &two, two_threads));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Factors, testing::Values(1, 2, 7, 63, 64, 65, 130, 300));

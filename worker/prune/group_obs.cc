@@ -199,6 +199,9 @@ absl::StatusOr<std::unique_ptr<Method>> NewGroupObs(const GroupObsOptions&,
                                                     const PruningTarget& target,
                                                     std::vector<MethodLayer> layers,
                                                     int64_t total_steps) {
+  if (target.n_of_m.has_value()) {
+    return absl::InvalidArgumentError("target.n_of_m: group_obs removes blocks in any order");
+  }
   return NewCalibratedMethod("group_obs", target, std::move(layers), total_steps);
 }
 

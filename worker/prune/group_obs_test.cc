@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "common/status_matchers.h"
-#include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/prune/block_scores.h"
 #include "worker/prune/calibration_test_util.h"
 #include "worker/prune/obs_column.h"
 #include "worker/prune/sparsegpt.h"
+#include "worker/prune/two_threads_test_util.h"
 
 namespace topiary {
 namespace {
@@ -185,12 +185,10 @@ TEST(GroupObs, FailsWhereTheInputsLeaveTheWeightsOpen) {
 }
 
 TEST(GroupObs, GivesTheSameBitsOnTwoThreads) {
-  CpuBackendOptions options;
-  options.threads = 2;
-  ASSERT_OK_AND_ASSIGN(const auto two, CpuBackend::Create(options));
+  TwoThreadsBackend two;
   TestLayer by_one(96, 50, {4, 2}, 0.7);
   TestLayer by_two(96, 50, {4, 2}, 0.7);
-  by_two.layer.backend = two.get();
+  by_two.layer.backend = &two;
   ASSERT_OK(PruneCalibrated(GroupObsOptions(), by_one.layer).status());
   ASSERT_OK(PruneCalibrated(GroupObsOptions(), by_two.layer).status());
   EXPECT_EQ(by_one.weights, by_two.weights);

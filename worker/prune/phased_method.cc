@@ -12,6 +12,7 @@ PhasedOptions PhasedOptions::For(const PruningTarget& target) {
   PhasedOptions options;
   options.budget = target.budget;
   options.sparsity = target.sparsity.value_or(0);  // 0 where each layer has its own.
+  options.n_of_m = target.n_of_m;
   return options;
 }
 
@@ -96,8 +97,7 @@ int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
     }
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
-      const auto count = static_cast<int64_t>(supports_[i].size());
-      keep.push_back(KeptBlocks(SparsityAt(TargetOf(i), t), count));
+      keep.push_back(KeptAt(t, i));
       any_goes = any_goes || keep[i] < LiveBlocks(supports_[i]);
     }
   }
@@ -110,7 +110,10 @@ int64_t PhasedMethod::Select(double t, bool from_all, LayerTensors& tensors) {
     selected = SelectTopBlocksGlobally(scores, candidates, keep[0], ranges);
   } else {
     for (size_t i = 0; i < layers_.size(); ++i) {
-      selected.push_back(SelectTopBlocks(scores[i], candidates[i], keep[i]));
+      selected.push_back(options_.n_of_m.has_value()
+                             ? SelectNOfM(*layers_[i].partition, *options_.n_of_m, scores[i],
+                                          candidates[i], keep[i])
+                             : SelectTopBlocks(scores[i], candidates[i], keep[i]));
     }
   }
   std::swap(supports_, selected);
@@ -130,6 +133,14 @@ KeptRange PhasedMethod::RangeAt(size_t index, double t) const {
   return {KeptBlocks(layer.max_sparsity, count),
           std::max(KeptBlocks(SparsityAt(layer.min_sparsity, t), count),
                    KeptBlocks(layer.min_sparsity, count))};
+}
+
+int64_t PhasedMethod::KeptAt(double t, size_t index) const {
+  const int64_t blocks =
+      KeptBlocks(SparsityAt(TargetOf(index), t), static_cast<int64_t>(supports_[index].size()));
+  if (!options_.n_of_m.has_value()) return blocks;
+  const int64_t in_the_end = KeptElements(*layers_[index].partition, *options_.n_of_m);
+  return t < 1 ? std::max(blocks, in_the_end) : in_the_end;
 }
 
 int64_t PhasedMethod::ReviveAll(LayerTensors& tensors) {

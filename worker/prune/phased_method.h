@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/method.h"
+#include "worker/prune/n_of_m.h"
 #include "worker/prune/phases.h"
 #include "worker/prune/support.h"
 
@@ -19,6 +20,9 @@ namespace topiary {
 struct PhasedOptions {
   BudgetKind budget = BudgetKind::kUniform;
   double sparsity = 0.9;  // In [0, 1); of layers that have none of their own.
+  // As PruningTarget::n_of_m: the best of each run are kept at any sparsity, and in the end no
+  // others.
+  std::optional<NOfM> n_of_m = std::nullopt;
   // Steps between two choices of the support in a sparsify phase; 0: max(1, 1 % of the phase).
   int64_t refresh_steps = 0;
   bool reset_optimizer_at_phases = false;
@@ -29,7 +33,7 @@ struct PhasedOptions {
   // A block that a dense phase revives starts at 0, and not at the values that it was pruned with.
   bool restart_at_zero = false;
 
-  // Budget and sparsity of `target`.
+  // Budget, sparsity and N:M of `target`.
   static PhasedOptions For(const PruningTarget& target);
 };
 
@@ -97,6 +101,7 @@ class PhasedMethod : public Method {
 
  private:
   int64_t ReviveAll(LayerTensors& tensors);
+  int64_t KeptAt(double t, size_t index) const;  // Blocks of a layer.
   // StepActions::settled_until of step `step`, in which `changed` blocks went.
   std::optional<int64_t> SettledUntil(const PhasePosition& at, int64_t step, int64_t changed) const;
   // Of layer `index` at progress t, where layers compete.

@@ -91,6 +91,9 @@ absl::StatusOr<std::unique_ptr<Method>> NewRigL(const RigLOptions& options,
                                                 std::vector<MethodLayer> layers,
                                                 int64_t total_steps) {
   RETURN_IF_ERROR(CheckOptions(options));
+  if (target.n_of_m.has_value()) {
+    return absl::InvalidArgumentError("target.n_of_m: rigl grows blocks wherever they help");
+  }
   ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares,
                    GradualPhases(0, options.end_fraction, "rigl"));
   ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));

@@ -30,7 +30,7 @@ class MatrixPruner {
 
   // Inputs [begin, end), whole rows of blocks, of which `keep` are kept.
   void PruneChunk(int64_t begin, int64_t end, int64_t keep) {
-    Choose(begin, end, keep);
+    if (!layer_.n_of_m.has_value()) Choose(begin, end, keep);
     errors_.assign(outputs_ * (end - begin), 0);
     const int64_t parts = (outputs_ + kOutputsAtOnce - 1) / kOutputsAtOnce;
     ForEachInParallel(layer_.backend, parts, [&](int64_t part) {
@@ -63,6 +63,19 @@ class MatrixPruner {
     std::copy(kept.begin(), kept.end(), support_->begin() + FirstBlock(begin));
   }
 
+  // N of the run of M that begins with input `begin`.
+  void ChooseInRun(int64_t output, int64_t begin) {
+    const int64_t size = std::min(layer_.n_of_m->m, inputs_ - begin);
+    std::vector<float> scores(size);
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t j = begin + i;
+      const double over_pivot = weights_[output * inputs_ + j] / upper_[j * inputs_ + j];
+      scores[i] = static_cast<float>(over_pivot * over_pivot);
+    }
+    const Support kept = SelectTopBlocks(scores, {}, layer_.n_of_m->n);
+    for (int64_t i = 0; i < size; ++i) (*support_)[FirstBlock(begin + i) + output] = kept[i];
+  }
+
   // The number of the first block of the row of blocks in which input `input` lies.
   int64_t FirstBlock(int64_t input) const {
     return (group_ * layer_.partition->block_rows() + input / block_.rows) *
@@ -74,6 +87,7 @@ class MatrixPruner {
     double* const w = weights_.data() + output * inputs_;
     double* const errors = errors_.data() + output * (end - begin);
     for (int64_t j = begin; j < end; ++j) {
+      if (layer_.n_of_m.has_value() && j % layer_.n_of_m->m == 0) ChooseInRun(output, j);
       if ((*support_)[FirstBlock(j) + output / block_.cols] != 0) continue;
       const double* const u = upper_.data() + j * inputs_;
       const double error = w[j] / u[j];
@@ -107,8 +121,9 @@ absl::StatusOr<Support> PruneCalibrated(const SparseGptOptions& options,
                                         const CalibratedLayer& layer) {
   const BlockPartition& partition = *layer.partition;
   const int64_t inputs = layer.layer().rows;
-  const int64_t step =
-      std::max<int64_t>(1, options.chunk_inputs / partition.block().rows) * partition.block().rows;
+  // No run or block is cut.
+  const int64_t unit = layer.n_of_m.has_value() ? layer.n_of_m->m : partition.block().rows;
+  const int64_t step = std::max<int64_t>(1, options.chunk_inputs / unit) * unit;
   Support support(partition.block_count(), 0);
   int64_t seen = 0;  // Blocks.
   for (int64_t group = 0; group < layer.layer().groups; ++group) {

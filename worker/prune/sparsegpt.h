@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewSparseGpt(const SparseGptOptions& opt
 // With U^T U the inverse of H, input j after input j - 1 (algorithm 1 of the paper): pruned weights
 // q = 0, others q = w; the error e = (w - q) / U_jj; then w_k -= e U_jk for all inputs k >= j. A
 // chunk prunes the blocks of least sum of w^2 / U_jj^2, so many that the layer keeps
-// layer.kept_blocks() in all. Moments are full; errors as UpperFactorOfInverse().
+// layer.kept_blocks() in all; with N:M, each output those of least w^2 / U_jj^2 in a run of M when
+// it gets there. Moments are full; errors as UpperFactorOfInverse().
 absl::StatusOr<Support> PruneCalibrated(const SparseGptOptions& options,
                                         const CalibratedLayer& layer);
 

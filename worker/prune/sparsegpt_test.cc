@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "common/status_matchers.h"
-#include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/prune/block_scores.h"
 #include "worker/prune/calibration_test_util.h"
+#include "worker/prune/two_threads_test_util.h"
 #include "worker/prune/wanda.h"
 
 namespace topiary {
@@ -142,6 +142,39 @@ TEST(SparseGpt, DoesTheSameWithBlocks) {
   ExpectNear(test.weights, Straightforward(test, 8, 4, 2, {4, 4, 4}));
 }
 
+// 2:4 as it is written: input 4, 8, .. chooses for itself and the three after it, of weights that
+// have made up for all pruned before.
+TEST(SparseGpt, ChoosesTwoOfFourWhenItGetsThere) {
+  TestLayer test(22, 6, {1, 1}, 0.5);
+  test.layer.n_of_m = NOfM{2, 4};
+  SparseGptOptions options;
+  options.chunk_inputs = 9;  // Two runs.
+  ASSERT_OK(PruneCalibrated(options, test.layer).status());
+  const Matrix u = UpperFactor(Inverse(DampenedMoments(test, 0.01)));
+  std::vector<float> expected;
+  for (int64_t o = 0; o < 6; ++o) {
+    std::vector<double> w(test.given.begin() + o * 22, test.given.begin() + (o + 1) * 22);
+    for (int64_t begin = 0; begin < 22; begin += 4) {
+      const int64_t end = std::min<int64_t>(22, begin + 4);
+      std::vector<std::pair<double, int64_t>> scores;
+      for (int64_t j = begin; j < end; ++j) {
+        scores.emplace_back(w[j] * w[j] / (u[j][j] * u[j][j]), j);
+      }
+      std::sort(scores.begin(), scores.end());
+      std::vector<bool> pruned(22, false);
+      for (int64_t i = 0; i < end - begin - 2; ++i) pruned[scores[i].second] = true;
+      for (int64_t j = begin; j < end; ++j) {
+        if (!pruned[j]) continue;
+        const double error = w[j] / u[j][j];
+        for (int64_t k = j; k < 22; ++k) w[k] -= error * u[j][k];
+        w[j] = 0;
+      }
+    }
+    expected.insert(expected.end(), w.begin(), w.end());
+  }
+  ExpectNear(test.weights, expected);
+}
+
 // However the inputs are cut, updates within and after chunks are the same sums: with one chunk
 // the choice is one as well.
 TEST(SparseGpt, ErrsLessThanWandaAndMagnitudeOnCorrelatedInputs) {
@@ -187,12 +220,10 @@ TEST(SparseGpt, FailsWhereTheInputsLeaveTheWeightsOpen) {
 }
 
 TEST(SparseGpt, GivesTheSameBitsOnTwoThreads) {
-  CpuBackendOptions options;
-  options.threads = 2;
-  ASSERT_OK_AND_ASSIGN(const auto two, CpuBackend::Create(options));
+  TwoThreadsBackend two;
   TestLayer by_one(96, 150, {2, 2}, 0.7);
   TestLayer by_two(96, 150, {2, 2}, 0.7);
-  by_two.layer.backend = two.get();
+  by_two.layer.backend = &two;
   ASSERT_OK(PruneCalibrated(SparseGptOptions(), by_one.layer).status());
   ASSERT_OK(PruneCalibrated(SparseGptOptions(), by_two.layer).status());
   EXPECT_EQ(by_one.weights, by_two.weights);

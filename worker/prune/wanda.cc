@@ -32,6 +32,17 @@ std::vector<float> Scores(const CalibratedLayer& calibrated) {
   return scores;
 }
 
+Support Choose(const WandaOptions& options, const CalibratedLayer& layer,
+               const std::vector<float>& scores) {
+  const int64_t keep = layer.kept_blocks();
+  if (layer.n_of_m.has_value()) {
+    return SelectNOfM(*layer.partition, *layer.n_of_m, scores, {}, keep);
+  }
+  return options.comparison == WandaOptions::Comparison::kOutput
+             ? SelectWithinOutputs(*layer.partition, scores, keep)
+             : SelectTopBlocks(scores, {}, keep);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Method>> NewWanda(const WandaOptions&, const PruningTarget& target,
@@ -43,9 +54,7 @@ absl::StatusOr<std::unique_ptr<Method>> NewWanda(const WandaOptions&, const Prun
 absl::StatusOr<Support> PruneCalibrated(const WandaOptions& options, const CalibratedLayer& layer) {
   RETURN_IF_ERROR(layer.check());
   const std::vector<float> scores = Scores(layer);
-  Support support = options.comparison == WandaOptions::Comparison::kOutput
-                        ? SelectWithinOutputs(*layer.partition, scores, layer.kept_blocks())
-                        : SelectTopBlocks(scores, {}, layer.kept_blocks());
+  Support support = Choose(options, layer, scores);
   layer.partition->ZeroPruned(support, layer.weight);
   return support;
 }

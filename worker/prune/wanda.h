@@ -17,8 +17,9 @@
 namespace topiary {
 
 struct WandaOptions : CalibrationOptions {
-  // What a weight must hold its own against: those of the same output (equation 1 of the paper and
-  // its default; of a block, those of the same outputs), or those of the whole layer.
+  // What a weight must hold its own against (with N:M, that is settled): those of the same output
+  // (equation 1 of the paper and its default; of a block, those of the same outputs), or those of
+  // the whole layer.
   enum class Comparison { kOutput, kLayer };
   Comparison comparison = Comparison::kOutput;
 };

@@ -94,5 +94,29 @@ TEST(Wanda, SpreadsWhatIsKeptEvenlyOverTheOutputs) {
   }
 }
 
+TEST(Wanda, KeepsTwoOfFour) {
+  TestLayer test(10, 6, {1, 1}, 0.5);
+  UseDiagonal(&test);
+  test.layer.n_of_m = NOfM{2, 4};
+  ASSERT_OK_AND_ASSIGN(const Support support, PruneCalibrated(WandaOptions(), test.layer));
+  const std::vector<double> squares = Diagonal(test.moments);
+  for (int64_t output = 0; output < 6; ++output) {
+    for (int64_t begin = 0; begin < 10; begin += 4) {
+      const int64_t end = std::min<int64_t>(10, begin + 4);
+      double least_kept = 1e30, most_pruned = 0;
+      int64_t live = 0;
+      for (int64_t i = begin; i < end; ++i) {
+        const double w = test.given[output * 10 + i];
+        const double score = w * w * squares[i];
+        live += support[i * 6 + output];
+        if (support[i * 6 + output] != 0) least_kept = std::min(least_kept, score);
+        if (support[i * 6 + output] == 0) most_pruned = std::max(most_pruned, score);
+      }
+      EXPECT_EQ(live, 2);
+      EXPECT_LE(most_pruned, least_kept);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace topiary
