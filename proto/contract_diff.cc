@@ -10,6 +10,7 @@
 #include "topiary/v1/jobs.pb.h"
 #include "topiary/v1/methods.pb.h"
 #include "topiary/v1/spec.pb.h"
+#include "topiary/v1/training.pb.h"
 #include "topiary/v1/workers.pb.h"
 
 namespace topiary {
@@ -43,7 +44,8 @@ FileDescriptorSet CompiledContract() {
        {v1::Worker::descriptor()->file(), v1::Artifact::descriptor()->file(),
         v1::LayerTarget::descriptor()->file(), v1::Data::descriptor()->file(),
         v1::Job::descriptor()->file(), v1::DenseMethod::descriptor()->file(),
-        v1::CompressionSpec::descriptor()->file(), v1::Lease::descriptor()->file()}) {
+        v1::CompressionSpec::descriptor()->file(), v1::Optimizer::descriptor()->file(),
+        v1::Lease::descriptor()->file()}) {
     file->CopyTo(set.add_file());
   }
   return set;

@@ -156,6 +156,42 @@ TEST_F(WorkerServiceTest, AFailureThatARetryCannotMendFailsTheJobWithItsError) {
   EXPECT_EQ(job.error().message(), "operator LSTM of node lstm_1 is not supported");
 }
 
+TEST_F(WorkerServiceTest, AnAccuracyBoundThatNothingMeetsFailsTheJobAndLeavesItsFiles) {
+  const v1::Lease lease = LeaseTo("w");
+  v1::SynchronizeRequest report = Finished("w", lease);
+  v1::Failure* failure = report.mutable_attempts(0)->mutable_outcome()->mutable_failed();
+  failure->mutable_error()->set_code(9);
+  failure->mutable_error()->set_message("no pruned model has an accuracy of at least 0.9");
+  failure->set_reason(v1::JOB_REASON_ACCURACY_BOUND);
+  v1::ResultFile* file = failure->mutable_result()->add_files();
+  file->set_kind(v1::ResultFile::CHECKPOINT);
+  file->set_filename("checkpoint");
+  file->set_digest(server_.Upload("state"));
+  file->set_size_bytes(5);
+  EXPECT_EQ(server_.Synchronize(report).orders(0).reason(), Order::RECORDED);
+  server_.Restart();
+  const v1::Job job = Get(lease.job());
+  EXPECT_EQ(job.state(), v1::JOB_STATE_FAILED);
+  EXPECT_EQ(job.reason(), v1::JOB_REASON_ACCURACY_BOUND);
+  EXPECT_EQ(job.error().code(), 9);
+  ASSERT_EQ(job.result().files_size(), 1);
+  EXPECT_EQ(job.result().files(0).kind(), v1::ResultFile::CHECKPOINT);
+}
+
+TEST_F(WorkerServiceTest, AReasonOfAFailureThatNoWorkerHasIsRefused) {
+  const v1::Lease lease = LeaseTo("w");
+  v1::SynchronizeRequest report = Finished("w", lease);
+  v1::Failure* failure = report.mutable_attempts(0)->mutable_outcome()->mutable_failed();
+  failure->mutable_error()->set_code(9);
+  v1::SynchronizeResponse response;
+  for (const v1::JobReason reason :
+       {v1::JOB_REASON_COMPLETED, v1::JOB_REASON_ACCURACY_BOUND /* without a result */}) {
+    failure->set_reason(reason);
+    EXPECT_EQ(server_.workers()->Synchronize(Context().get(), report, &response).error_code(),
+              StatusCode::INVALID_ARGUMENT);
+  }
+}
+
 TEST_F(WorkerServiceTest, AFailureThatMayPassIsTriedAgainAfterABackoff) {
   const v1::Lease lease = LeaseTo("w");
   v1::SynchronizeRequest report = Finished("w", lease);

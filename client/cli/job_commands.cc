@@ -26,7 +26,7 @@ absl::StatusOr<ExitCode> Watch(const WatchFlags& flags, Session* session) {
   const std::string name = JobName(session->project(), flags.job);
   RETURN_IF_ERROR(PrepareDownload(flags.download));
   ASSIGN_OR_RETURN(const v1::Job job, WatchToEnd(session, name, flags.after, true));
-  if (!flags.download.empty() && job.state() == v1::JOB_STATE_SUCCEEDED) {
+  if (!flags.download.empty() && job.has_result()) {
     RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
   }
   if (!session->terminal().json()) return ShowEndedJob(*session, job);
@@ -50,7 +50,7 @@ absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const v1::Job job, jobs.Get(JobName(session->project(), flags.job)));
   if (!flags.download.empty()) {
-    if (job.state() != v1::JOB_STATE_SUCCEEDED) {
+    if (!job.has_result()) {
       return absl::FailedPreconditionError(
           absl::StrCat("there is no result to download: the job is ", StateName(job.state())));
     }

@@ -80,6 +80,12 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
       ->group(group);
   command
       ->add_option(
+          "--bound", flags->bound,
+          "[METRIC=]VALUE, [METRIC=]given-DROP or [METRIC=]dense-DROP: how good the pruned "
+          "model must be, by itself or against the model as given or trained densely")
+      ->group(group);
+  command
+      ->add_option(
           "--layer-sparsity", flags->layer_sparsities,
           "PATTERN=SPARSITY or PATTERN=MIN:MAX, either of which may be left out: bounds of "
           "the layers that match")

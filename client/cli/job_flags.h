@@ -39,6 +39,7 @@ struct JobFlags {
   std::string n_of_m;                         // N:M, instead of the sparsity.
   std::string block;                          // ROWSxCOLS
   std::string budget;                         // uniform, global, erk, sensitivity
+  std::string bound;   // [METRIC=]VALUE, or [METRIC=]given-DROP, [METRIC=]dense-DROP
   std::vector<std::string> layer_sparsities;  // PATTERN=SPARSITY or PATTERN=MIN:MAX
   std::vector<std::string> include;
   std::vector<std::string> exclude;

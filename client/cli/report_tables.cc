@@ -144,6 +144,17 @@ std::string SizeText(const Json& size) {
   return absl::StrCat("\n", table.Render());
 }
 
+std::string BoundText(const Json& bound) {
+  if (!bound.is_object()) return "";
+  const bool most = Get(bound, "at_most").is_number();
+  const std::string met = Get(bound, "met") == Json(true)
+                              ? absl::StrCat("met by the model of step ", Count(Get(bound, "step")))
+                              : "met by no model";
+  return absl::StrCat("\nbound ", Text(Get(bound, "metric")), " of at ", most ? "most " : "least ",
+                      FormatNumber(Number(Get(bound, most ? "at_most" : "at_least"))), ": ", met,
+                      "\n");
+}
+
 std::string ShapeText(const Json& shape) {
   if (!shape.is_array()) return "";
   return absl::StrJoin(shape, "x",
@@ -344,9 +355,10 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   }
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
                       SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
-                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
-                      FilesText(Get(report, "files")), ShrunkText(Get(report, "shrunk")),
-                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
+                      BoundText(Get(report, "accuracy_bound")), LayersText(Get(report, "layers")),
+                      PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
+                      ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
+                      NodesText(Get(report, "latency")),
                       BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }

@@ -87,6 +87,16 @@ TEST(ReportText, ShowsABudgetOfBytes) {
                               "bytes       4,000      900      1,000\n"));
 }
 
+TEST(ReportText, ShowsAnAccuracyBound) {
+  const auto with_bound = [](const std::string& bound) {
+    return ReportText(R"({"method": "iht", "task": {}, "accuracy_bound": )" + bound + "}").value();
+  };
+  EXPECT_THAT(with_bound(R"({"metric": "log_loss", "at_most": 0.5, "met": true, "step": 1200})"),
+              HasSubstr("\nbound log_loss of at most 0.5: met by the model of step 1,200\n"));
+  EXPECT_THAT(with_bound(R"({"metric": "accuracy", "at_least": 0.75, "met": false, "step": 9})"),
+              HasSubstr("\nbound accuracy of at least 0.75: met by no model\n"));
+}
+
 TEST(ReportText, ShowsWhereTheTimeOfABenchmarkGoes) {
   ASSERT_OK_AND_ASSIGN(
       const std::string text,

@@ -51,7 +51,7 @@ class Watchdog {
   Periodic periodic_;
 };
 
-// What is done with a job that has succeeded, while its server is still there.
+// What is done with a job that has left something behind, while its server is still there.
 using WithResult = std::function<absl::Status(const v1::Job&)>;
 
 absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_result,
@@ -60,7 +60,7 @@ absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_res
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(v1::Job job, jobs.Submit(inputs->spec));
   ASSIGN_OR_RETURN(job, WatchToEnd(session, job.name(), 0, false));
-  if (job.state() == v1::JOB_STATE_SUCCEEDED) RETURN_IF_ERROR(with_result(job));
+  if (job.has_result()) RETURN_IF_ERROR(with_result(job));
   return job;
 }
 

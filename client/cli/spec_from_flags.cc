@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/exit_code.h"
 #include "common/status_macros.h"
 #include "google/protobuf/descriptor.h"
@@ -192,8 +193,49 @@ absl::Status AddLayerTarget(const std::string& text, v1::PruningTarget* target) 
   return absl::OkStatus();
 }
 
+const Words<v1::Task::Metric>& MetricWords() {
+  static const auto* const kWords =
+      new Words<v1::Task::Metric>{{"accuracy", v1::Task::ACCURACY},
+                                  {"top5_accuracy", v1::Task::TOP5_ACCURACY},
+                                  {"log_loss", v1::Task::LOG_LOSS},
+                                  {"auc", v1::Task::AUC},
+                                  {"mean_squared_error", v1::Task::MEAN_SQUARED_ERROR_METRIC},
+                                  {"r2", v1::Task::R2}};
+  return *kWords;
+}
+
+absl::Status ApplyBound(const std::string& text, v1::CompressionSpec* spec) {
+  if (text.empty()) return absl::OkStatus();
+  v1::AccuracyBound* bound = spec->mutable_target()->mutable_accuracy_bound();
+  bound->Clear();
+  absl::string_view limit = text;
+  if (const size_t equals = limit.find('='); equals != absl::string_view::npos) {
+    ASSIGN_OR_RETURN(const v1::Task::Metric metric,
+                     Choose<v1::Task::Metric>("--bound", limit.substr(0, equals), MetricWords()));
+    bound->set_metric(metric);
+    limit.remove_prefix(equals + 1);
+  }
+  double value = 0;
+  const bool given = absl::ConsumePrefix(&limit, "given-");
+  const bool dense = !given && absl::ConsumePrefix(&limit, "dense-");
+  if (!absl::SimpleAtod(limit, &value)) {
+    return UsageError(absl::StrCat(
+        "--bound takes [METRIC=]VALUE, [METRIC=]given-DROP or [METRIC=]dense-DROP, not \"", text,
+        "\""));
+  }
+  if (given) {
+    bound->set_max_drop_from_given(value);
+  } else if (dense) {
+    bound->set_max_drop_from_dense(value);
+  } else {
+    bound->set_value(value);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
   RETURN_IF_ERROR(ApplyAmount(flags, spec));
+  RETURN_IF_ERROR(ApplyBound(flags.bound, spec));
   if (flags.latency_ratio_batch.has_value()) {
     if (!spec->target().has_latency()) {
       return UsageError("--latency-ratio-batch goes with --latency-ratio only");
@@ -297,13 +339,7 @@ absl::Status ApplyLossAndMetrics(const JobFlags& flags, v1::Task* task) {
   if (!flags.metrics.empty()) task->clear_metrics();
   for (const std::string& word : flags.metrics) {
     ASSIGN_OR_RETURN(const Task::Metric metric,
-                     Choose<Task::Metric>("--metric", word,
-                                          {{"accuracy", Task::ACCURACY},
-                                           {"top5_accuracy", Task::TOP5_ACCURACY},
-                                           {"log_loss", Task::LOG_LOSS},
-                                           {"auc", Task::AUC},
-                                           {"mean_squared_error", Task::MEAN_SQUARED_ERROR_METRIC},
-                                           {"r2", Task::R2}}));
+                     Choose<Task::Metric>("--metric", word, MetricWords()));
     task->add_metrics(metric);
   }
   return absl::OkStatus();

@@ -101,6 +101,12 @@ INSTANTIATE_TEST_SUITE_P(
                  "layer_targets { pattern: 'fc1' min_sparsity: 0.1 } "
                  "layer_targets { pattern: '*' max_sparsity: 0.9 } "
                  "layer_targets { pattern: 'c' min_sparsity: 0.2 max_sparsity: 0.3 } }"},
+        FlagCase{"Bound", [](JobFlags* f) { f->bound = "0.95"; },
+                 "target { accuracy_bound { value: 0.95 } }"},
+        FlagCase{"BoundOnTheGivenModel", [](JobFlags* f) { f->bound = "log_loss=given-0.1"; },
+                 "target { accuracy_bound { metric: LOG_LOSS max_drop_from_given: 0.1 } }"},
+        FlagCase{"BoundOnTheDenseModel", [](JobFlags* f) { f->bound = "dense-0.01"; },
+                 "target { accuracy_bound { max_drop_from_dense: 0.01 } }"},
         FlagCase{"Parameters", [](JobFlags* f) { f->parameters = 1e6; },
                  "target { parameters { count: 1000000 } }"},
         FlagCase{"Flops", [](JobFlags* f) { f->flops = 0.5; }, "target { flops { ratio: 0.5 } }"},
@@ -219,6 +225,8 @@ INSTANTIATE_TEST_SUITE_P(
                       f->flops = 0.5;
                     },
                     "exclude one another"},
+        MistakeCase{"BoundOfNothing", [](JobFlags* f) { f->bound = "accuracy="; }, "--bound"},
+        MistakeCase{"BoundOnAnUnknownMetric", [](JobFlags* f) { f->bound = "f1=0.5"; }, "--bound"},
         MistakeCase{"LayerWithoutSparsity", [](JobFlags* f) { f->layer_sparsities = {"fc1"}; },
                     "--layer-sparsity"},
         MistakeCase{"LayerWithoutBounds", [](JobFlags* f) { f->layer_sparsities = {"fc1=:"}; },

@@ -36,6 +36,7 @@ static_assert(static_cast<int>(JobReason::kSubmitted) == v1::JOB_REASON_SUBMITTE
 static_assert(static_cast<int>(JobReason::kLeaseLost) == v1::JOB_REASON_LEASE_LOST);
 static_assert(static_cast<int>(JobReason::kCompleted) == v1::JOB_REASON_COMPLETED);
 static_assert(static_cast<int>(JobReason::kCancelRequested) == v1::JOB_REASON_CANCEL_REQUESTED);
+static_assert(static_cast<int>(JobReason::kAccuracyBound) == v1::JOB_REASON_ACCURACY_BOUND);
 
 v1::Attempt::State ToProto(AttemptState state) {
   switch (state) {
@@ -134,7 +135,7 @@ absl::StatusOr<v1::Job> ToProto(const Job& job, const std::vector<Attempt>& atte
     RETURN_IF_ERROR(Parse(job.progress, "progress", proto.mutable_progress()));
   }
   if (job.failure.failed()) *proto.mutable_error() = ToProto(job.failure);
-  if (job.state == JobState::kSucceeded) {
+  if (job.state == JobState::kSucceeded || !job.result.empty()) {
     RETURN_IF_ERROR(Parse(job.result, "result", proto.mutable_result()));
     proto.mutable_result()->set_bit_exact(proto.result().bit_exact() && job.bit_exact);
   }

@@ -64,18 +64,6 @@ void FillLearningRate(bool sgd, v1::LearningRate* rate) {
   if (rate->has_linear()) SET_IF_ABSENT(rate->mutable_linear(), final_fraction, 0.0);
 }
 
-void FillMetrics(v1::Task* task) {
-  if (task->metrics_size() > 0) return;
-  if (task->loss() == v1::Task::MEAN_SQUARED_ERROR) {
-    task->add_metrics(v1::Task::MEAN_SQUARED_ERROR_METRIC);
-    task->add_metrics(v1::Task::R2);
-    return;
-  }
-  task->add_metrics(v1::Task::ACCURACY);
-  task->add_metrics(v1::Task::LOG_LOSS);
-  if (task->loss() == v1::Task::BINARY_CROSS_ENTROPY) task->add_metrics(v1::Task::AUC);
-}
-
 void FillDistillation(v1::Task::Loss loss, v1::Distillation* distillation) {
   SET_IF_ABSENT(distillation, weight, 0.5);
   if (loss != v1::Task::MEAN_SQUARED_ERROR) SET_IF_ABSENT(distillation, temperature, 4.0);
@@ -244,6 +232,10 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   const bool prunes = Prunes(*spec);
   if (prunes) FillTarget(spec->mutable_target());
+  if (spec->target().has_accuracy_bound()) {
+    SET_IF_ZERO(spec->mutable_target()->mutable_accuracy_bound(), metric,
+                static_cast<v1::Task::Metric>(spec->task().metrics(0)));
+  }
   const bool trains = !spec->has_evaluate() && !spec->has_benchmark();
   SET_IF_ABSENT(spec->mutable_outputs(), onnx, trains);
   SET_IF_ABSENT(spec->mutable_outputs(), block_sparse, prunes && !HasStructure(spec->target()));
@@ -269,6 +261,18 @@ void FillRetry(v1::RetryPolicy* retry) {
 }
 
 }  // namespace
+
+void FillMetrics(v1::Task* task) {
+  if (task->metrics_size() > 0) return;
+  if (task->loss() == v1::Task::MEAN_SQUARED_ERROR) {
+    task->add_metrics(v1::Task::MEAN_SQUARED_ERROR_METRIC);
+    task->add_metrics(v1::Task::R2);
+    return;
+  }
+  task->add_metrics(v1::Task::ACCURACY);
+  task->add_metrics(v1::Task::LOG_LOSS);
+  if (task->loss() == v1::Task::BINARY_CROSS_ENTROPY) task->add_metrics(v1::Task::AUC);
+}
 
 bool Prunes(const v1::CompressionSpec& spec) {
   return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();

@@ -11,6 +11,9 @@ namespace topiary {
 // Applied twice, it changes nothing more.
 void FillDefaults(v1::CompressionSpec* spec);
 
+// The metrics of a task that names none.
+void FillMetrics(v1::Task* task);
+
 // Whether the method prunes, as the one does that is taken where none is named.
 bool Prunes(const v1::CompressionSpec& spec);
 

@@ -160,6 +160,11 @@ INSTANTIATE_TEST_SUITE_P(
         DefaultsCase{"LatencyBudget", "target { latency { ratio: 0.5 batch_size: 8 } }",
                      "target { latency { ratio: 0.5 batch_size: 8 } } "
                      "outputs { latency: true latency_batch_sizes: [1, 64, 8] }"},
+        DefaultsCase{"Bound",
+                     "task { metrics: LOG_LOSS metrics: ACCURACY } target { sparsity: 0.5 "
+                     "accuracy_bound { value: 1 } }",
+                     "task { metrics: LOG_LOSS metrics: ACCURACY } target { sparsity: 0.5 "
+                     "accuracy_bound { metric: LOG_LOSS value: 1 } }"},
         DefaultsCase{"Sensitivity", "target { sparsity: 0.5 budget: SENSITIVITY }",
                      "target { budget: SENSITIVITY sensitivity { examples: 1024 sparsities: "
                      "[0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98] } }"},

@@ -323,6 +323,35 @@ void ValidateSensitivity(const v1::PruningTarget& target, absl::string_view path
   }
 }
 
+void ValidateAccuracyBound(const v1::CompressionSpec& spec, absl::string_view path,
+                           FieldViolations* violations) {
+  using Bound = v1::AccuracyBound;
+  const Bound& bound = spec.target().accuracy_bound();
+  FieldChecks check(path, violations);
+  v1::Task task = spec.task();
+  FillMetrics(&task);
+  const auto& metrics = task.metrics();
+  check.That(bound.metric() == v1::Task::METRIC_UNSPECIFIED ||
+                 std::find(metrics.begin(), metrics.end(), bound.metric()) != metrics.end(),
+             "metric", "must be one of task.metrics");
+  constexpr double kLargest = 1e9;
+  switch (bound.limit_case()) {
+    case Bound::kValue:
+      check.InClosed(bound.value(), -kLargest, kLargest, "value");
+      return;
+    case Bound::kMaxDropFromGiven:
+      check.InClosed(bound.max_drop_from_given(), 0, kLargest, "max_drop_from_given");
+      return;
+    case Bound::kMaxDropFromDense:
+      check.InClosed(bound.max_drop_from_dense(), 0, kLargest, "max_drop_from_dense");
+      check.That(spec.outputs().train_dense_comparison(), "max_drop_from_dense",
+                 "needs outputs.train_dense_comparison");
+      return;
+    case Bound::LIMIT_NOT_SET:
+      check.That(false, "value", "must be given, or a drop");
+  }
+}
+
 void ValidateTarget(const v1::PruningTarget& target, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -432,6 +461,9 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                "target.structure",
                "the method prunes blocks only: use sequential_attention_pp, magnitude, movement, "
                "snip, ac_dc or random");
+    if (spec.target().has_accuracy_bound()) {
+      ValidateAccuracyBound(spec, check.PathOf("target.accuracy_bound"), violations);
+    }
   } else {
     check.That(!spec.has_target(), "target", "the method prunes nothing: leave target out");
   }

@@ -57,19 +57,26 @@ std::string RoleOf(v1::ResultFile::Kind kind) {
 
 AttemptOutcome FromProto(const v1::Outcome& proto) {
   AttemptOutcome outcome;
+  const auto take_result = [&outcome](const v1::JobResult& result) {
+    outcome.result = SerializeDeterministically(result);
+    for (const v1::ResultFile& file : result.files()) {
+      outcome.outputs.push_back({file.digest(), RoleOf(file.kind())});
+    }
+  };
   switch (proto.outcome_case()) {
     case v1::Outcome::kSucceeded:
       outcome.kind = AttemptOutcome::Kind::kSucceeded;
-      outcome.result = SerializeDeterministically(proto.succeeded());
-      for (const v1::ResultFile& file : proto.succeeded().files()) {
-        outcome.outputs.push_back({file.digest(), RoleOf(file.kind())});
-      }
+      take_result(proto.succeeded());
       break;
     case v1::Outcome::kFailed:
       outcome.kind = AttemptOutcome::Kind::kFailed;
       outcome.failure = {static_cast<absl::StatusCode>(proto.failed().error().code()),
                          Cut(proto.failed().error().message())};
       outcome.retryable = proto.failed().retryable();
+      if (proto.failed().reason() == v1::JOB_REASON_ACCURACY_BOUND) {
+        outcome.reason = JobReason::kAccuracyBound;
+        take_result(proto.failed().result());
+      }
       break;
     case v1::Outcome::kHandedBack:
       outcome.kind = AttemptOutcome::Kind::kHandedBack;

@@ -95,7 +95,16 @@ void CheckOutcome(const v1::Outcome& outcome, Checks check) {
              "set succeeded, failed, handed_back or stopped");
   if (outcome.has_succeeded()) CheckResult(outcome.succeeded(), check.Of("succeeded"));
   if (outcome.has_failed()) {
-    check.Between(outcome.failed().error().code(), 1, 16, "failed.error.code");
+    const v1::Failure& failed = outcome.failed();
+    check.Between(failed.error().code(), 1, 16, "failed.error.code");
+    const bool bound = failed.reason() == v1::JOB_REASON_ACCURACY_BOUND;
+    check.That(bound || failed.reason() == v1::JOB_REASON_UNSPECIFIED, "failed.reason",
+               "must be JOB_REASON_ACCURACY_BOUND, or left out");
+    check.That(!bound || !failed.retryable(), "failed.retryable",
+               "must be false with JOB_REASON_ACCURACY_BOUND: every attempt would end so");
+    check.That(bound == failed.has_result(), "failed.result",
+               "must be there with JOB_REASON_ACCURACY_BOUND, and only there");
+    if (failed.has_result()) CheckResult(failed.result(), check.Of("failed.result"));
   }
 }
 

@@ -58,6 +58,8 @@ absl::string_view JobReasonName(JobReason reason) {
       return "ATTEMPTS_EXHAUSTED";
     case JobReason::kDeadlineExceeded:
       return "DEADLINE_EXCEEDED";
+    case JobReason::kAccuracyBound:
+      return "ACCURACY_BOUND";
     case JobReason::kCancelRequested:
       return "CANCEL_REQUESTED";
   }

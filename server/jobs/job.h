@@ -143,6 +143,7 @@ enum class JobReason {
   kAttemptsExhausted = 8,  // FAILED: the last attempt allowed failed or was lost
   kDeadlineExceeded = 9,   // FAILED, or RUNNING and told to stop
   kCancelRequested = 10,   // CANCELLED, or RUNNING and told to stop
+  kAccuracyBound = 11,     // FAILED: no model of the training meets the bound of its spec
 };
 
 // "LEASE_LOST", ...; "UNSPECIFIED" for kNone.
@@ -172,10 +173,13 @@ struct Attempt {
 struct AttemptOutcome {
   enum class Kind { kSucceeded, kFailed, kCancelled, kHandedBack };
   Kind kind = Kind::kSucceeded;
-  std::string result;                      // kSucceeded: opaque result manifest
-  std::vector<ArtifactReference> outputs;  // kSucceeded: already stored in the job's project
-  Failure failure;                         // kFailed
-  bool retryable = true;                   // kFailed: false ends the job at once
+  // kSucceeded, and kFailed where the job leaves something behind all the same: opaque result
+  // manifest, and what it names, already stored in the job's project.
+  std::string result;
+  std::vector<ArtifactReference> outputs;
+  Failure failure;                            // kFailed
+  bool retryable = true;                      // kFailed: false ends the job at once,
+  JobReason reason = JobReason::kWorkFailed;  // for this reason
 };
 
 // The whole record of a job.
@@ -214,9 +218,9 @@ struct Job {
   bool bit_exact = true;  // every attempt had the same determinism key
 
   std::vector<ArtifactReference> inputs;
-  std::vector<ArtifactReference> outputs;  // once SUCCEEDED
+  std::vector<ArtifactReference> outputs;  // once SUCCEEDED, or FAILED with a result
   std::vector<Checkpoint> checkpoints;     // newest first, at most kCheckpointsKept
-  std::string result;                      // opaque, once SUCCEEDED
+  std::string result;                      // opaque, once SUCCEEDED, or FAILED with one
   std::string progress;                    // opaque, the latest reported
 
   int64_t last_sequence = 0;  // of its newest event; 0: none

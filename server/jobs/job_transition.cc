@@ -45,8 +45,8 @@ void FailPastDeadline(Job* job, absl::Time now) {
                                absl::FormatTime(job->deadline, absl::UTCTimeZone()))};
 }
 
-// What becomes of a job whose attempt ended without success.
-void AfterAttempt(Job* job, JobReason reason, bool retryable, absl::Time now) {
+// What becomes of a job whose attempt ended without success: queued again for `reason`, or failed.
+void AfterAttempt(Job* job, JobReason reason, absl::Time now) {
   if (job->stop == StopReason::kCancelled) {
     job->failure = {};
     Move(job, JobState::kCancelled, JobReason::kCancelRequested, now);
@@ -54,8 +54,6 @@ void AfterAttempt(Job* job, JobReason reason, bool retryable, absl::Time now) {
     FailPastDeadline(job, now);
   } else if (reason == JobReason::kHandedBack) {
     Requeue(job, reason, absl::ZeroDuration(), now);
-  } else if (!retryable) {
-    Move(job, JobState::kFailed, JobReason::kWorkFailed, now);
   } else if (job->attempts_spent >= job->retry.max_attempts) {
     Move(job, JobState::kFailed, JobReason::kAttemptsExhausted, now);
   } else {
@@ -66,6 +64,17 @@ void AfterAttempt(Job* job, JobReason reason, bool retryable, absl::Time now) {
 void Succeed(Job* job, const AttemptOutcome& outcome, absl::Time now) {
   Move(job, JobState::kSucceeded, JobReason::kCompleted, now);
   job->failure = {};
+  job->result = outcome.result;
+  job->outputs = outcome.outputs;
+}
+
+void Fail(Job* job, const AttemptOutcome& outcome, absl::Time now) {
+  // What was asked for before counts: a client's cancellation, or the deadline.
+  if (outcome.retryable || job->stop != StopReason::kNone) {
+    AfterAttempt(job, JobReason::kAttemptFailed, now);
+    return;
+  }
+  Move(job, JobState::kFailed, outcome.reason, now);
   job->result = outcome.result;
   job->outputs = outcome.outputs;
 }
@@ -205,7 +214,7 @@ JobEvent Finish(Job* job, Attempt* attempt, const AttemptOutcome& outcome, absl:
     case AttemptOutcome::Kind::kFailed:
       attempt->failure = job->failure = outcome.failure;
       ++job->attempts_spent;
-      AfterAttempt(job, JobReason::kAttemptFailed, outcome.retryable, now);
+      Fail(job, outcome, now);
       break;
     case AttemptOutcome::Kind::kCancelled:
       if (job->stop == StopReason::kNone) {
@@ -213,10 +222,10 @@ JobEvent Finish(Job* job, Attempt* attempt, const AttemptOutcome& outcome, absl:
         attempt->failure = job->failure = {absl::StatusCode::kInternal,
                                            "the worker stopped without having been told to"};
       }
-      AfterAttempt(job, JobReason::kAttemptFailed, true, now);
+      AfterAttempt(job, JobReason::kAttemptFailed, now);
       break;
     case AttemptOutcome::Kind::kHandedBack:
-      AfterAttempt(job, JobReason::kHandedBack, true, now);
+      AfterAttempt(job, JobReason::kHandedBack, now);
       break;
   }
   return EndEvent(job, *attempt, now);
@@ -229,7 +238,7 @@ JobEvent LoseLease(Job* job, Attempt* attempt, absl::Time now) {
       absl::StatusCode::kAborted,
       absl::StrCat("worker ", attempt->worker, " was not heard of for a lease length")};
   ++job->attempts_spent;
-  AfterAttempt(job, JobReason::kLeaseLost, true, now);
+  AfterAttempt(job, JobReason::kLeaseLost, now);
   return EndEvent(job, *attempt, now);
 }
 

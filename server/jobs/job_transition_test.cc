@@ -192,6 +192,26 @@ INSTANTIATE_TEST_SUITE_P(
                             JobState::kQueued, JobReason::kAttemptFailed, 1}),
     [](const auto& info) { return info.param.name; });
 
+TEST(JobTransition, AFailureMayHaveAReasonAndAResultOfItsOwn) {
+  Attempt attempt;
+  Job job = Running(&attempt);
+  AttemptOutcome outcome = Failed(false);
+  outcome.reason = JobReason::kAccuracyBound;
+  outcome.result = "report";
+  outcome.outputs = {{std::string(64, 'a'), "report"}};
+  const JobEvent event = Finish(&job, &attempt, outcome, kT0);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.reason, JobReason::kAccuracyBound);
+  EXPECT_EQ(event.reason, JobReason::kAccuracyBound);
+  EXPECT_EQ(job.result, "report");
+  EXPECT_EQ(job.outputs, outcome.outputs);
+  job = Running(&attempt);
+  job.stop = StopReason::kCancelled;
+  Finish(&job, &attempt, outcome, kT0);
+  EXPECT_EQ(job.state, JobState::kCancelled) << "what was asked for before counts";
+  EXPECT_EQ(job.result, "");
+}
+
 TEST(JobTransition, AHandBackIsEligibleAtOnceAFailureAfterItsBackoff) {
   Attempt attempt;
   Job job = Running(&attempt);

@@ -128,6 +128,27 @@ TEST_P(LeaseConformance, SuccessKeepsResultAndOutputs) {
   EXPECT_EQ(job.outputs, outcome.outputs);
 }
 
+TEST_P(LeaseConformance, AFailureForAReasonOfItsOwnKeepsResultAndOutputs) {
+  Insert("j");
+  AddArtifact("p", Digest(1), ArtifactKind::kCheckpoint);
+  AttemptOutcome outcome = Failed();
+  outcome.retryable = false;
+  outcome.reason = JobReason::kAccuracyBound;
+  outcome.result = "what is left";
+  outcome.outputs = {{Digest(1), "checkpoint"}};
+  const AttemptName attempt = Acquire("j");
+  ASSERT_OK(store_->RecordCheckpoint(attempt, {Digest(1), 1, 10, now()}, now()));
+  ASSERT_OK(store_->FinishAttempt(attempt, outcome, now()));
+  const Job job = Get("j");
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.reason, JobReason::kAccuracyBound);
+  EXPECT_EQ(job.result, outcome.result);
+  EXPECT_EQ(job.outputs, outcome.outputs);
+  // The job lets go of its checkpoints; this one is a result too.
+  EXPECT_THAT(job.checkpoints, testing::IsEmpty());
+  EXPECT_OK(store_->GetArtifact("p", Digest(1)));
+}
+
 TEST_P(LeaseConformance, AnOutputThatIsNotStoredIsRefusedAndTheAttemptGoesOn) {
   Insert("j");
   const AttemptName attempt = Acquire("j");

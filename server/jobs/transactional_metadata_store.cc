@@ -338,7 +338,9 @@ absl::StatusOr<Job> TransactionalMetadataStore::FinishAttempt(const AttemptName&
     RETURN_IF_ERROR(CheckArtifacts(tables, job.project, outcome.outputs));
     const JobEvent event = Finish(&job, &*record, outcome, now);
     RETURN_IF_ERROR(tables.PutAttempt(name, *record));
-    if (job.state == JobState::kSucceeded) RETURN_IF_ERROR(tables.PutResult(job));
+    if (!job.result.empty() || job.state == JobState::kSucceeded) {
+      RETURN_IF_ERROR(tables.PutResult(job));
+    }
     return Save(tables, &job, event, changes);
   }));
   return job;

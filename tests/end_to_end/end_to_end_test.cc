@@ -207,6 +207,25 @@ TEST_F(EndToEndTest, DataThatDoNotFitFailTheJobAtOnceWithAReason) {
       << "the client's file is to be named, as its uploader named it";
 }
 
+TEST_F(EndToEndTest, ABoundThatNoPrunedModelMeetsFailsTheJobAndLeavesItsCheckpoint) {
+  Start();
+  cluster_->StartWorker("worker");
+  v1::CompressionSpec spec = Pruning(80);
+  spec.mutable_target()->mutable_accuracy_bound()->set_value(1.5);
+  const v1::Job job = cluster_->WatchToTheEnd(Submit(spec));
+  EXPECT_EQ(job.state(), v1::JOB_STATE_FAILED) << job.ShortDebugString();
+  EXPECT_EQ(job.reason(), v1::JOB_REASON_ACCURACY_BOUND);
+  EXPECT_EQ(job.attempts_size(), 1);
+  EXPECT_THAT(job.error().message(), testing::HasSubstr("accuracy of at least 1.5"));
+  EXPECT_THAT(cluster_->Download(ResultDigest(job, v1::ResultFile::CHECKPOINT)),
+              testing::HasSubstr("topiary-checkpoint"));
+  EXPECT_THAT(cluster_->Download(ResultDigest(job, v1::ResultFile::REPORT)),
+              testing::HasSubstr("accuracy_bound"));
+  EXPECT_EQ(ResultDigest(job, v1::ResultFile::ONNX), "");
+  spec.mutable_target()->mutable_accuracy_bound()->set_value(0.3);
+  EXPECT_EQ(cluster_->WatchToTheEnd(Submit(spec)).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
 // Most of the process' memory that ever was resident.
 int64_t PeakResidentBytes(pid_t process) {
   std::ifstream status(absl::StrCat("/proc/", process, "/status"));

@@ -227,7 +227,7 @@ void Attempt::Run() {
   const ScopedLogFields scope(
       {{"job", lease_.job()}, {"attempt", lease_.attempt()}, {"worker", environment_.worker_id}});
   LogInfo("attempt started", {{"checkpoint", lease_.checkpoint_digest()}});
-  absl::StatusOr<v1::JobResult> result = absl::InternalError("the attempt did not run");
+  absl::StatusOr<Finished> result = absl::InternalError("the attempt did not run");
   // The libraries below may throw for lack of memory, and one job must not end its neighbours.
   try {
     result = Work();
@@ -243,7 +243,7 @@ void Attempt::Run() {
   Finish(OutcomeOf(result));
 }
 
-absl::StatusOr<v1::JobResult> Attempt::Work() {
+absl::StatusOr<Attempt::Finished> Attempt::Work() {
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
   std::vector<ArtifactCache::Pin> pins;
@@ -252,7 +252,10 @@ absl::StatusOr<v1::JobResult> Attempt::Work() {
   Observer observer(this);
   ASSIGN_OR_RETURN(const JobOutcome outcome, environment_.runner->Run(attempt, &observer));
   SetPhase(v1::AttemptReport::UPLOADING);
-  return UploadResults(outcome);
+  Finished finished;
+  ASSIGN_OR_RETURN(finished.result, UploadResults(outcome));
+  finished.bound_missed = outcome.bound_missed;
+  return finished;
 }
 
 absl::StatusOr<ArtifactCache::Pin> Attempt::Fetch(const std::string& digest) {
@@ -361,14 +364,22 @@ std::string Attempt::WithoutLocalPaths(absl::string_view message) {
   return absl::StrReplaceAll(message, replacements);
 }
 
-v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<v1::JobResult>& result) {
+v1::Outcome Attempt::OutcomeOf(const absl::StatusOr<Finished>& result) {
   v1::Outcome outcome;
+  if (result.ok() && !result->bound_missed.empty()) {
+    v1::Failure* failed = outcome.mutable_failed();
+    failed->mutable_error()->set_code(static_cast<int>(absl::StatusCode::kFailedPrecondition));
+    failed->mutable_error()->set_message(MessageText(result->bound_missed));
+    failed->set_reason(v1::JOB_REASON_ACCURACY_BOUND);
+    *failed->mutable_result() = result->result;
+    return outcome;
+  }
   // Asks the coordinator: not under the lock, which reports wait for.
   const std::string message =
       result.ok() ? "" : MessageText(WithoutLocalPaths(result.status().message()));
   MutexLock lock(&mutex_);
   if (result.ok()) {
-    *outcome.mutable_succeeded() = *result;
+    *outcome.mutable_succeeded() = result->result;
   } else if (control_ == JobControl::kStop) {
     outcome.mutable_stopped();
   } else if (control_ == JobControl::kHandBack && !IsFinal(result.status())) {

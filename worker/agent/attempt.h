@@ -68,13 +68,18 @@ class Attempt {
   class Observer;
 
   void Run();
-  absl::StatusOr<v1::JobResult> Work();
+  // What the runner came to, its files uploaded.
+  struct Finished {
+    v1::JobResult result;
+    std::string bound_missed;
+  };
+  absl::StatusOr<Finished> Work();
   absl::StatusOr<JobAttempt> Prepare(std::vector<ArtifactCache::Pin>* pins);
   absl::StatusOr<ArtifactCache::Pin> Fetch(const std::string& digest);
   absl::StatusOr<std::string> LayOutModel(std::vector<ArtifactCache::Pin>* pins);
   absl::StatusOr<v1::JobResult> UploadResults(const JobOutcome& outcome);
   std::string WithoutLocalPaths(absl::string_view message);
-  v1::Outcome OutcomeOf(const absl::StatusOr<v1::JobResult>& result);
+  v1::Outcome OutcomeOf(const absl::StatusOr<Finished>& result);
   void SetPhase(v1::AttemptReport::Phase phase);
   void Finish(v1::Outcome outcome);
 

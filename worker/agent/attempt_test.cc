@@ -35,6 +35,28 @@ TEST_F(AttemptTest, AFaultOfTheSpecIsNotWorthARetry) {
   EXPECT_THAT(failure.error().message(), HasSubstr("operator Foo of node \\xff\\xfe"));
 }
 
+TEST_F(AttemptTest, ABoundThatNothingMeetsIsAFailureWithFiles) {
+  OneJob job;
+  FakeCoordinator coordinator(
+      [&job](const auto& request, Cancellation*) { return job.Answer(request); });
+  job.lease = LeaseOf("j", &coordinator);
+  RunAgent(
+      &coordinator,
+      [](const JobAttempt& attempt, JobObserver* observer) -> absl::StatusOr<JobOutcome> {
+        absl::StatusOr<JobOutcome> outcome = WriteReport(attempt, observer);
+        outcome->bound_missed = "no pruned model is good enough";
+        return outcome;
+      },
+      1);
+  const v1::Failure& failure = job.last.outcome().failed();
+  EXPECT_FALSE(failure.retryable());
+  EXPECT_EQ(failure.reason(), v1::JOB_REASON_ACCURACY_BOUND);
+  EXPECT_EQ(failure.error().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(failure.error().message(), "no pruned model is good enough");
+  ASSERT_EQ(failure.result().files_size(), 1);
+  EXPECT_EQ(failure.result().files(0).kind(), v1::ResultFile::REPORT);
+}
+
 // Of an attempt that fails by what its files hold.
 absl::StatusOr<JobOutcome> FindFault(const JobAttempt& attempt, JobObserver*) {
   return absl::InvalidArgumentError(std::get<NpzSourceSpec>(attempt.spec.data.train).path +

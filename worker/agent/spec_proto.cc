@@ -214,25 +214,6 @@ absl::StatusOr<LearningRateSpec> ConvertLearningRate(const v1::LearningRate& rat
   return UnknownValue("spec.task.learning_rate");
 }
 
-absl::StatusOr<MetricSpec> ConvertMetric(int metric) {
-  switch (metric) {
-    case v1::Task::ACCURACY:
-      return MetricSpec::kAccuracy;
-    case v1::Task::TOP5_ACCURACY:
-      return MetricSpec::kTop5Accuracy;
-    case v1::Task::LOG_LOSS:
-      return MetricSpec::kLogLoss;
-    case v1::Task::AUC:
-      return MetricSpec::kAuc;
-    case v1::Task::MEAN_SQUARED_ERROR_METRIC:
-      return MetricSpec::kMeanSquaredError;
-    case v1::Task::R2:
-      return MetricSpec::kR2;
-    default:
-      return UnknownValue("spec.task.metrics");
-  }
-}
-
 absl::StatusOr<LossSpec> ConvertLoss(v1::Task::Loss loss) {
   switch (loss) {
     case v1::Task::CROSS_ENTROPY:
@@ -301,131 +282,6 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec, bool may_e
   return out;
 }
 
-absl::StatusOr<std::optional<Structure>> ConvertStructure(v1::PruningTarget::Structure structure) {
-  switch (structure) {
-    case v1::PruningTarget::STRUCTURE_UNSPECIFIED:
-      return std::nullopt;
-    case v1::PruningTarget::CHANNELS:
-      return Structure::kChannels;
-    case v1::PruningTarget::NEURONS:
-      return Structure::kNeurons;
-    case v1::PruningTarget::HEADS:
-      return Structure::kHeads;
-    case v1::PruningTarget::BRANCHES:
-      return Structure::kBranches;
-    case v1::PruningTarget::TRANSFORMER_LAYERS:
-      return Structure::kTransformerLayers;
-    case v1::PruningTarget::EMBEDDING_DIMENSIONS:
-      return Structure::kEmbeddingDimensions;
-    case v1::PruningTarget::EMBEDDING_ROWS:
-      return Structure::kEmbeddingRows;
-    case v1::PruningTarget::EMBEDDING_TABLES:
-      return Structure::kEmbeddingTables;
-    default:
-      return UnknownValue("spec.target.structure");
-  }
-}
-
-SizeBudgetSpec ConvertSizeBudget(SizeBudgetSpec::Amount amount, const v1::SizeBudget& budget) {
-  SizeBudgetSpec out;
-  out.amount = amount;
-  if (budget.has_ratio()) out.ratio = budget.ratio();
-  out.count = budget.count();
-  return out;
-}
-
-absl::Status ConvertAmount(const v1::PruningTarget& target, PruningTargetSpec* out) {
-  using Amount = SizeBudgetSpec::Amount;
-  switch (target.amount_case()) {
-    case v1::PruningTarget::kSparsity:
-      out->sparsity = target.sparsity();
-      return absl::OkStatus();
-    case v1::PruningTarget::kLatency:
-      out->latency = LatencyBudgetSpec{target.latency().ratio(),
-                                       std::max<int64_t>(1, target.latency().batch_size())};
-      return absl::OkStatus();
-    case v1::PruningTarget::kParameters:
-      out->size = ConvertSizeBudget(Amount::kParameters, target.parameters());
-      return absl::OkStatus();
-    case v1::PruningTarget::kBytes:
-      out->size = ConvertSizeBudget(Amount::kBytes, target.bytes());
-      return absl::OkStatus();
-    case v1::PruningTarget::kFlops:
-      out->size = ConvertSizeBudget(Amount::kFlops, target.flops());
-      return absl::OkStatus();
-    case v1::PruningTarget::kNOfM:
-      out->n_of_m = NOfM{target.n_of_m().n(), target.n_of_m().m()};
-      out->sparsity = out->n_of_m->sparsity();
-      out->block_rows = out->block_cols = 1;
-      return absl::OkStatus();
-    case v1::PruningTarget::AMOUNT_NOT_SET:
-      break;
-  }
-  return UnknownValue("spec.target.amount");
-}
-
-LayerTarget ConvertLayerTarget(const v1::LayerTarget& target) {
-  LayerTarget out;
-  out.pattern = target.pattern();
-  if (target.has_sparsity()) {
-    out.min_sparsity = out.max_sparsity = target.sparsity();
-    return out;
-  }
-  if (target.has_min_sparsity()) out.min_sparsity = target.min_sparsity();
-  if (target.has_max_sparsity()) out.max_sparsity = target.max_sparsity();
-  return out;
-}
-
-absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target) {
-  PruningTargetSpec out;
-  RETURN_IF_ERROR(ConvertAmount(target, &out));
-  if (target.block_rows() > 0) out.block_rows = target.block_rows();
-  if (target.block_cols() > 0) out.block_cols = target.block_cols();
-  switch (target.budget()) {
-    case v1::PruningTarget::BUDGET_UNSPECIFIED:
-    case v1::PruningTarget::UNIFORM:
-      out.budget = BudgetKind::kUniform;
-      break;
-    case v1::PruningTarget::GLOBAL:
-      out.budget = BudgetKind::kGlobal;
-      break;
-    case v1::PruningTarget::ERK:
-      out.budget = BudgetKind::kErk;
-      break;
-    case v1::PruningTarget::SENSITIVITY:
-      out.budget = BudgetKind::kSensitivity;
-      out.sensitivity.examples = target.sensitivity().examples();
-      out.sensitivity.sparsities.assign(target.sensitivity().sparsities().begin(),
-                                        target.sensitivity().sparsities().end());
-      break;
-    default:
-      return UnknownValue("spec.target.budget");
-  }
-  for (const v1::LayerTarget& layer : target.layer_targets()) {
-    out.layer_targets.push_back(ConvertLayerTarget(layer));
-  }
-  out.include_layers.assign(target.include_layers().begin(), target.include_layers().end());
-  out.exclude_layers.assign(target.exclude_layers().begin(), target.exclude_layers().end());
-  if (target.min_blocks() > 0) out.min_blocks = target.min_blocks();
-  if (target.has_rewind()) {
-    RewindSpec& rewind = out.rewind.emplace();
-    const v1::Rewind& given = target.rewind();
-    if (given.has_to_fraction()) rewind.to_fraction = given.to_fraction();
-    if (given.has_weights()) rewind.weights = given.weights();
-    if (given.has_learning_rate()) rewind.learning_rate = given.learning_rate();
-  }
-  ASSIGN_OR_RETURN(out.structure, ConvertStructure(target.structure()));
-  if (target.min_candidates() > 0) out.min_candidates = target.min_candidates();
-  if (target.has_protect_first()) out.protect_first = target.protect_first();
-  if (target.has_protect_last()) out.protect_last = target.protect_last();
-  if (target.has_batch_norm_batches()) out.batch_norm_batches = target.batch_norm_batches();
-  return out;
-}
-
-bool PrunesBlocks(const v1::CompressionSpec& spec) {
-  return spec.has_target() && spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED;
-}
-
 OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
   const v1::Outputs& outputs = spec.outputs();
   const bool trains = !spec.has_evaluate() && !spec.has_benchmark();
@@ -445,6 +301,25 @@ absl::Status UnknownValue(absl::string_view field) {
   return absl::InvalidArgumentError(
       absl::StrCat(field, " has a value that this worker does not know; it may be older than the ",
                    "coordinator: bring both to the same version"));
+}
+
+absl::StatusOr<MetricSpec> ConvertMetric(int metric) {
+  switch (metric) {
+    case v1::Task::ACCURACY:
+      return MetricSpec::kAccuracy;
+    case v1::Task::TOP5_ACCURACY:
+      return MetricSpec::kTop5Accuracy;
+    case v1::Task::LOG_LOSS:
+      return MetricSpec::kLogLoss;
+    case v1::Task::AUC:
+      return MetricSpec::kAuc;
+    case v1::Task::MEAN_SQUARED_ERROR_METRIC:
+      return MetricSpec::kMeanSquaredError;
+    case v1::Task::R2:
+      return MetricSpec::kR2;
+    default:
+      return UnknownValue("spec.task.metrics");
+  }
 }
 
 std::vector<std::string> DataDigests(const v1::CompressionSpec& spec) {

@@ -13,7 +13,11 @@ namespace topiary {
 // INVALID_ARGUMENT: `field` has a value of a later version.
 absl::Status UnknownValue(absl::string_view field);
 
+absl::StatusOr<MetricSpec> ConvertMetric(int metric);
+
 absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec);
+
+absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target);
 
 }  // namespace topiary
 

@@ -405,6 +405,16 @@ TEST(ConvertSpec, TakesOverBudgetsOfSizeAndBoundsOfLayers) {
   EXPECT_THAT(sensitive.target->sensitivity.sparsities, testing::ElementsAre(0.25, 0.5));
 }
 
+TEST(ConvertSpec, TakesOverAnAccuracyBound) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec job,
+                       Convert(Complete("iht {} target { sparsity: 0.5 accuracy_bound { metric: "
+                                        "LOG_LOSS max_drop_from_given: 0.25 } }")));
+  ASSERT_TRUE(job.target->accuracy_bound.has_value());
+  EXPECT_EQ(job.target->accuracy_bound->metric, MetricSpec::kLogLoss);
+  EXPECT_EQ(job.target->accuracy_bound->reference, AccuracyBoundSpec::Reference::kGiven);
+  EXPECT_EQ(job.target->accuracy_bound->limit, 0.25);
+}
+
 TEST(ConvertSpec, ABenchmarkHasNoData) {
   v1::CompressionSpec spec = Complete("benchmark {} outputs { latency_batch_sizes: [1, 8] }");
   spec.clear_data();

@@ -154,6 +154,22 @@ Json ToJson(const ShrunkReport& shrunk) {
   return json;
 }
 
+Json ToJson(const AccuracyBoundReport& bound) {
+  Json json = {{"metric", bound.metric}};
+  json[bound.less_is_better ? "at_most" : "at_least"] = bound.limit;
+  if (!bound.reference.empty()) {
+    json["reference"] = bound.reference;
+    json["max_drop"] = bound.max_drop;
+  }
+  json["met"] = bound.met;
+  json["step"] = bound.step;
+  if (bound.final_metrics.has_value()) {
+    json["final"] = {{"metrics", ToJson(*bound.final_metrics)},
+                     {"sparsity", bound.final_sparsity.value_or(0)}};
+  }
+  return json;
+}
+
 Json CostsJson(const CostReport& costs) {
   Json json = {{"steps", costs.steps},
                {"samples", costs.samples},
@@ -196,6 +212,7 @@ std::string ReportJson(const JobReport& report) {
   json["metrics"] = {{"given", ToJson(report.given_metrics)}};
   if (!report.dense_metrics.empty()) json["metrics"]["dense"] = ToJson(report.dense_metrics);
   if (!report.pruned_metrics.empty()) json["metrics"]["pruned"] = ToJson(report.pruned_metrics);
+  if (report.accuracy_bound.has_value()) json["accuracy_bound"] = ToJson(*report.accuracy_bound);
   json["sparsity"] = SparsityJson(report);
   for (const GroupReport& group : report.groups) json["groups"].push_back(ToJson(group));
   if (report.size.has_value()) json["size"] = ToJson(*report.size);

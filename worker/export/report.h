@@ -176,6 +176,20 @@ struct SizeReport {
   std::optional<double> requested_ratio;  // which was given as this part of the dense model.
 };
 
+// A bound on a metric, and which model of the training was exported for it.
+struct AccuracyBoundReport {
+  std::string metric;
+  double limit = 0;  // That it must be at least; at most, where less is better.
+  bool less_is_better = false;
+  std::string reference;  // Whose metric `max_drop` was taken off: "given", "dense"; empty: none.
+  double max_drop = 0;
+  bool met = false;
+  int64_t step = 0;  // Steps that the reported model had been trained for.
+  // Of the model that training ended with, where the one of an earlier step is reported.
+  std::optional<std::map<std::string, double>> final_metrics;
+  std::optional<double> final_sparsity;
+};
+
 struct JobReport {
   bool dry_run = false;  // Nothing was trained: which blocks are pruned was drawn by chance.
   std::string method;
@@ -207,6 +221,7 @@ struct JobReport {
   std::vector<FileReport> files;
   std::optional<ShrunkReport> shrunk;  // None where nothing could be taken away.
   std::vector<LatencyReport> latency;
+  std::optional<AccuracyBoundReport> accuracy_bound;
   bool bit_exact = true;
 
   CostReport costs;

@@ -119,6 +119,27 @@ TEST_P(SizeBudgets, AreMet) {
   EXPECT_EQ(report["size"]["parameters"]["reached"], parameters);
 }
 
+TEST_P(SizeBudgets, AreForetoldByADryRun) {
+  const BudgetCase& c = GetParam();
+  JobSpec spec = Job(SmallMlp(), c.budget, c.amount, c.ratio);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  spec.dry_run = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome foretold, Run(spec));
+  const json report = ReportOf(outcome), dry = ReportOf(foretold);
+  EXPECT_EQ(dry["size"][c.field]["requested"], report["size"][c.field]["requested"]);
+  EXPECT_EQ(dry["size"]["flops"]["dense"], report["size"]["flops"]["dense"]);
+  EXPECT_GT(dry["costs"]["memory_estimate_bytes"], 0);
+  EXPECT_TRUE(dry["costs"].contains("training_estimate_seconds"));
+  EXPECT_EQ(LayerOf(dry, "head.weight")["dense_reason"], "8 blocks, fewer than 10");
+  if (c.budget == BudgetKind::kGlobal) return;  // Layers compete: who wins is not known before.
+  EXPECT_EQ(dry["size"]["bytes"], report["size"]["bytes"]);
+  for (size_t i = 0; i < report["layers"].size(); ++i) {
+    for (const char* figure : {"pruned", "blocks_live", "blocks_total", "stored_bytes"}) {
+      EXPECT_EQ(dry["layers"][i][figure], report["layers"][i][figure]) << report["layers"][i];
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, SizeBudgets,
     testing::Values(

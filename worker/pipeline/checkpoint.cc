@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/model/safetensors.h"
@@ -17,6 +18,7 @@ using Json = nlohmann::ordered_json;
 constexpr char kFormat[] = "topiary-checkpoint";
 constexpr char kFormatVersion[] = "2";
 constexpr char kState[] = "topiary.checkpoint";
+constexpr char kKept[] = "kept/";  // Before the names of the tensors of a kept model.
 
 // JSON has no NaN: it is written as null.
 double Number(const Json& json) {
@@ -113,6 +115,11 @@ Json RecordJson(const JobRecord& record) {
       json["plan"]["global_sparsity"] = *record.plan->global_sparsity;
     }
   }
+  if (record.kept.has_value()) {
+    json["kept"] = {{"step", record.kept->step},
+                    {"sparsity", record.kept->sparsity},
+                    {"metrics", NumbersJson(record.kept->metrics)}};
+  }
   json["bit_exact"] = record.bit_exact;
   return json;
 }
@@ -140,6 +147,10 @@ JobRecord RecordOf(const Json& json) {
       record.plan->global_sparsity = Number(sparsity);
     }
   }
+  if (const Json& kept = Member(json, "kept"); kept.is_object()) {
+    record.kept = KeptModel{Integer(Member(kept, "step")), Number(Member(kept, "sparsity")),
+                            NumbersOf(Member(kept, "metrics")), nullptr};
+  }
   record.bit_exact =
       Member(json, "bit_exact").is_boolean() && Member(json, "bit_exact").get<bool>();
   return record;
@@ -164,6 +175,11 @@ absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path) {
   for (auto& [name, tensor] : checkpoint.training) {
     file.tensors.emplace_back(name, std::move(tensor));
   }
+  if (checkpoint.record.kept.has_value()) {
+    for (const auto& [name, tensor] : *checkpoint.record.kept->state) {
+      file.tensors.emplace_back(absl::StrCat(kKept, name), tensor.Clone());
+    }
+  }
   return WriteSafetensors(file, path);
 }
 
@@ -183,8 +199,16 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   checkpoint.step = Integer(state["step"]);
   checkpoint.plan_digest = state["plan_digest"].get<std::string>();
   checkpoint.record = RecordOf(Member(state, "record"));
+  MethodState kept;
   for (auto& [name, tensor] : file.tensors) {
-    checkpoint.training.emplace(name, std::move(tensor));
+    if (absl::StartsWith(name, kKept)) {
+      kept.emplace(name.substr(sizeof(kKept) - 1), std::move(tensor));
+    } else {
+      checkpoint.training.emplace(name, std::move(tensor));
+    }
+  }
+  if (checkpoint.record.kept.has_value()) {
+    checkpoint.record.kept->state = std::make_shared<const MethodState>(std::move(kept));
   }
   return checkpoint;
 }

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PIPELINE_CHECKPOINT_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,15 @@
 #include "worker/prune/method.h"
 
 namespace topiary {
+
+// The best model so far that meets the accuracy bound: as it was exported, had training ended then.
+struct KeptModel {
+  int64_t step = 0;
+  double sparsity = 0;  // Of all Gemm, MatMul and Conv weights.
+  MetricValues metrics;
+  // SaveExported(). Shared by copies of the record: it is as large as the model.
+  std::shared_ptr<const MethodState> state;
+};
 
 // What a job has found out so far and cannot compute again from its input alone.
 struct JobRecord {
@@ -32,6 +42,8 @@ struct JobRecord {
   int64_t samples = 0;
   // Absent where nothing is pruned.
   std::optional<KernelPlan> plan;
+  // Absent while there is none.
+  std::optional<KeptModel> kept;
   // False once any attempt ran with another determinism key than the first.
   bool bit_exact = true;
 };

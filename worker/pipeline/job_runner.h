@@ -80,6 +80,9 @@ struct JobOutcome {
   std::optional<double> sparsity_requested;
   std::optional<double> sparsity_reached;
   bool bit_exact = true;
+  // Not empty: no pruned model of the training meets the accuracy bound, and by how much; the job
+  // has failed, and leaves behind a report and its last checkpoint.
+  std::string bound_missed;
 };
 
 // One attempt: what to do, where, and from where to go on.

@@ -160,6 +160,18 @@ struct SensitivitySpec {
   std::vector<double> sparsities = {0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98};
 };
 
+// A bound on a metric of the exported model.
+struct AccuracyBoundSpec {
+  enum class Reference {
+    kNone,   // The metric is at least `limit` (or at most, where less is better).
+    kGiven,  // It is no worse than that of the model as given, or
+    kDense,  // of the dense comparison, by more than `limit`.
+  };
+  MetricSpec metric = MetricSpec::kAccuracy;  // One of the task's.
+  Reference reference = Reference::kNone;
+  double limit = 0;
+};
+
 struct PruningTargetSpec {
   double sparsity = 0;  // (0, 1); not read where there is one of the next two.
   std::optional<LatencyBudgetSpec> latency;
@@ -170,6 +182,7 @@ struct PruningTargetSpec {
   int64_t block_cols = 16;
   BudgetKind budget = BudgetKind::kUniform;
   SensitivitySpec sensitivity;
+  std::optional<AccuracyBoundSpec> accuracy_bound;
   std::vector<std::string> include_layers;  // "*" and "?" patterns.
   std::vector<std::string> exclude_layers;
   std::vector<LayerTarget> layer_targets;

@@ -95,6 +95,7 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   needs.prediction_bytes = prediction_bytes;
   needs.teacher = spec.task.distillation.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
+  needs.keeps_a_model = spec.target.has_value() && spec.target->accuracy_bound.has_value();
   std::vector<PrunableLayer> pruned;
   for (const LayerChoice& choice : job->choices) {
     if (choice.partition == nullptr) continue;

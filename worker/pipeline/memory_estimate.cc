@@ -66,6 +66,10 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
     estimate.weights += (1 + Moments(*needs.optimizer)) * given;
     estimate.checkpoint = (1 + Moments(*needs.optimizer)) * given;
     estimate.blocks = BlockBytes(needs);
+    if (needs.keeps_a_model) {
+      estimate.weights += given;
+      estimate.checkpoint += given;
+    }
   }
   if (needs.teacher) estimate.weights += 2 * given;  // Likewise.
   int64_t inference = 0;

@@ -41,6 +41,7 @@ struct MemoryNeeds {
   std::vector<std::shared_ptr<const CandidateGroup>> groups = {};  // To prune.
   bool teacher = false;           // The model as given runs beside the one that is trained.
   int64_t calibration_bytes = 0;  // CalibrationBytes().
+  bool keeps_a_model = false;     // That of an earlier step, for an accuracy bound.
 };
 
 // Errors as InferShapes().

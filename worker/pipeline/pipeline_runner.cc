@@ -10,12 +10,14 @@
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "worker/pipeline/accuracy_bound.h"
 #include "worker/pipeline/allotment.h"
 #include "worker/pipeline/benchmark_job.h"
 #include "worker/pipeline/calibration.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
 #include "worker/pipeline/evaluator.h"
+#include "worker/pipeline/exported_state.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/latency.h"
@@ -169,9 +171,12 @@ class JobRun {
                                 std::move(method), TrainingPlan().break_evens, rewind);
   }
 
-  // A training, run to its end and measured.
+  // A training, run to its end; the model it came to, which an accuracy bound may have taken from
+  // an earlier step, measured.
   struct Trained {
     std::unique_ptr<TrainingLoop> loop;
+    std::vector<PrunedWeight> pruned;
+    std::vector<PrunedGroup> pruned_groups;
     MetricValues metrics;
   };
   absl::StatusOr<Trained> Train(bool dense_comparison) {
@@ -211,6 +216,9 @@ class JobRun {
     const absl::Time began = clock_->Now();
     ASSIGN_OR_RETURN(trained.metrics, evaluator->Evaluate(reporter_.checker()));
     record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
+    trained.pruned = PrunedWeightsOf(loop.method());
+    trained.pruned_groups = PrunedGroupsOf(loop.method());
+    if (!dense_comparison && HasBound()) RETURN_IF_ERROR(KeepBound(evaluator.get(), &trained));
     reporter_.set_metrics(trained.metrics);
     return trained;
   }
@@ -226,6 +234,49 @@ class JobRun {
     return std::move(found.weights);
   }
 
+  bool HasBound() const {
+    return spec_.target.has_value() && spec_.target->accuracy_bound.has_value();
+  }
+
+  AccuracyBound Bound() const {
+    return AccuracyBound(*spec_.target->accuracy_bound, record_.given_metrics,
+                         record_.dense_metrics.value_or(MetricValues()));
+  }
+
+  // Where the model that training ended with does not meet the bound, the one kept takes its place.
+  absl::Status KeepBound(Evaluator* evaluator, Trained* trained) {
+    const AccuracyBound bound = Bound();
+    KeptModel last;
+    last.step = trained->loop->next_step();
+    last.sparsity = SparsityOf(trained->loop->method(), job_.all_elements);
+    last.metrics = trained->metrics;
+    bound_ = bound.Report();
+    bound_->step = last.step;
+    bound_->met = bound.Prefers(last, std::nullopt);
+    if (bound_->met) return absl::OkStatus();
+    if (!record_.kept.has_value()) {
+      bound_missed_ = absl::StrCat(
+          "spec.target.accuracy_bound: no pruned model of the training has an ", bound.Described(),
+          "; the last has ", last.metrics[bound_->metric], " at a sparsity of ", last.sparsity,
+          ": prune less, train longer, or allow more");
+      return absl::OkStatus();
+    }
+    bound_->met = true;
+    bound_->step = record_.kept->step;
+    bound_->final_metrics = last.metrics;
+    bound_->final_sparsity = last.sparsity;
+    RETURN_IF_ERROR(
+        LoadExported(*record_.kept->state, trained->loop->method(), trained->loop->store()));
+    for (PrunedWeight& weight : trained->pruned) {
+      weight.support = SupportIn(*record_.kept->state, weight.partition->layer().weight);
+    }
+    for (PrunedGroup& group : trained->pruned_groups) {
+      group.support = SupportIn(*record_.kept->state, group.group->name());
+    }
+    ASSIGN_OR_RETURN(trained->metrics, evaluator->Evaluate(reporter_.checker()));
+    return absl::OkStatus();
+  }
+
   TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
@@ -236,7 +287,12 @@ class JobRun {
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
-    options.keep_last_checkpoint = spec_.outputs.keep_checkpoint && !dense_comparison;
+    options.keep_last_checkpoint =
+        (spec_.outputs.keep_checkpoint || HasBound()) && !dense_comparison;
+    if (HasBound() && !dense_comparison) {
+      options.bound.emplace(Bound());
+      options.batch_norm_batches = spec_.target->batch_norm_batches;
+    }
     options.on_stored = [this] {
       plan_is_unstored_ = false;
       AnnounceKey();
@@ -257,13 +313,18 @@ class JobRun {
   absl::StatusOr<JobOutcome> TrainAndExport(ResultFiles* files) {
     ASSIGN_OR_RETURN(Trained trained, Train(/*dense_comparison=*/false));
     reporter_.EnterPhase("export");
-    const std::vector<PrunedWeight> pruned = PrunedWeightsOf(trained.loop->method());
-    pruned_groups_ = PrunedGroupsOf(trained.loop->method());
-    const SparseWeights kept = KeptBlocksOf(trained.loop->method());
+    const std::vector<PrunedWeight>& pruned = trained.pruned;
+    const SparseWeights kept = KeptBlocksOf(pruned);
+    pruned_groups_ = trained.pruned_groups;
     phases_ = trained.loop->method().plan().phases();
     ASSIGN_OR_RETURN(Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
     ZeroPrunedGroups(pruned_groups_, &model);
     trained.loop.reset();  // What comes needs its memory.
+    if (!bound_missed_.empty()) {
+      files->AddCheckpoint();
+      job_.graph = model.Clone();
+      return Finish(files, pruned, trained.metrics);
+    }
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
     const bool prunes = !pruned.empty() || !pruned_groups_.empty();
     if (spec_.outputs.onnx && prunes) RETURN_IF_ERROR(AddShrunk(model, files));
@@ -393,13 +454,16 @@ class JobRun {
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
     input.latency = latencies_;
+    input.accuracy_bound = bound_;
     input.shrunk = shrunk_;
     input.warnings = warnings_;
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
     input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
     input.training_estimate_seconds = training_estimate_seconds_;
-    return WriteReport(input, files);
+    ASSIGN_OR_RETURN(JobOutcome outcome, WriteReport(input, files));
+    outcome.bound_missed = bound_missed_;
+    return outcome;
   }
 
   const JobAttempt& attempt_;
@@ -423,6 +487,8 @@ class JobRun {
   std::vector<PrunedGroup> pruned_groups_;
   std::vector<Phase> phases_;
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
+  std::optional<AccuracyBoundReport> bound_;
+  std::string bound_missed_;  // Not empty: no model meets it.
   std::vector<LatencyReport> latencies_;
   std::optional<ShrunkReport> shrunk_;
   std::optional<Graph> shrunk_graph_;

@@ -165,6 +165,7 @@ void DescribeMetrics(const ReportInput& input, JobReport* report) {
     report->pruned_metrics = input.trained_metrics;
   }
   report->history = input.record->history;
+  report->accuracy_bound = input.accuracy_bound;
 }
 
 void DescribeRun(const ReportInput& input, JobReport* report) {

@@ -57,6 +57,7 @@ struct ReportInput {
   MetricValues trained_metrics;  // Of the trained model; empty where nothing was trained.
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;
+  std::optional<AccuracyBoundReport> accuracy_bound;
   std::optional<ShrunkReport> shrunk;  // Of the file that AddShrunkOnnx() wrote.
   std::vector<std::string> warnings;   // Besides those about the layers.
   BackendInfo backend;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/pipeline/exported_state.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/prune/phases.h"
 
@@ -101,7 +103,14 @@ absl::Status TrainingStage::Measure() {
   AccountTo(&record_->training_seconds);
   loop_->RefreshEffectiveWeights();
   HistoryEntry entry;
-  ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate(reporter_->checker()));
+  if (options_.bound.has_value()) {
+    const std::vector<std::vector<float>> statistics = SaveStatistics(*loop_->store());
+    absl::StatusOr<MetricValues> metrics = MeasureForBound();
+    LoadStatistics(statistics, loop_->store());
+    ASSIGN_OR_RETURN(entry.metrics, std::move(metrics));
+  } else {
+    ASSIGN_OR_RETURN(entry.metrics, evaluator_->Evaluate(reporter_->checker()));
+  }
   entry.step = loop_->next_step();
   entry.epoch = static_cast<double>(entry.step) / static_cast<double>(loop_->batches_per_epoch());
   entry.loss = record_->loss_sum / static_cast<double>(std::max<int64_t>(1, record_->loss_steps));
@@ -112,6 +121,21 @@ absl::Status TrainingStage::Measure() {
   record_->history.push_back(std::move(entry));
   AccountTo(&record_->evaluation_seconds);
   return absl::OkStatus();
+}
+
+absl::StatusOr<MetricValues> TrainingStage::MeasureForBound() {
+  RETURN_IF_ERROR(loop_->ReestimateBatchNorm(options_.batch_norm_batches, reporter_->checker()));
+  KeptModel model;
+  model.step = loop_->next_step();
+  model.sparsity = SparsityOf(loop_->method(), options_.all_elements);
+  ASSIGN_OR_RETURN(model.metrics, evaluator_->Evaluate(reporter_->checker()));
+  MetricValues metrics = model.metrics;
+  if (options_.bound->Prefers(model, record_->kept)) {
+    model.state =
+        std::make_shared<const MethodState>(SaveExported(*loop_->store(), loop_->method()));
+    record_->kept = std::move(model);
+  }
+  return metrics;
 }
 
 absl::Status TrainingStage::SaveCheckpoint() {

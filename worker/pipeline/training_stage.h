@@ -3,15 +3,19 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "worker/pipeline/accuracy_bound.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/evaluator.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/job_runner.h"
+#include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/prune/method.h"
 
@@ -38,6 +42,10 @@ class TrainingStage {
     int64_t all_elements = 0;  // Of Gemm, MatMul and Conv weights.
     absl::Duration checkpoint_interval = absl::Seconds(60);
     bool keep_last_checkpoint = false;  // Leaves LastCheckpointPath() behind.
+    // Where there is one: measures the model as it would be exported, BatchNormalization estimated
+    // anew over so many batches, and keeps the best that meets the bound in the record.
+    std::optional<AccuracyBound> bound;
+    int64_t batch_norm_batches = 0;
     // Whenever the observer has stored a checkpoint.
     std::function<void()> on_stored = [] {};
   };
@@ -60,6 +68,8 @@ class TrainingStage {
   // not there yet. ABORTED, with a checkpoint, where the observer wants the job back meanwhile.
   absl::Status MeasureIfDue();
   absl::Status Measure();
+  // The metrics of this moment's model, which it keeps where the bound prefers it.
+  absl::StatusOr<MetricValues> MeasureForBound();
   bool MeasuresAt(int64_t step) const;
   // Adds the time since the last call to `seconds`.
   void AccountTo(double* seconds);

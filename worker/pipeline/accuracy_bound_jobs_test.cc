@@ -1,0 +1,168 @@
+// Whole jobs with an accuracy bound: met, met by an earlier model alone, met by none.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/status_matchers.h"
+#include "worker/pipeline/checkpoint.h"
+#include "worker/pipeline/running_jobs_test_util.h"
+
+namespace topiary {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::SizeIs;
+using Reference = AccuracyBoundSpec::Reference;
+
+class BoundJobs : public RunningJobs, public testing::WithParamInterface<bool> {
+ protected:
+  // Prunes until little is left at the end, so that it is better before; log_loss tells apart what
+  // accuracy of 32 examples does not. Where the parameter is true, with BatchNormalization.
+  JobSpec Job(Reference reference, double limit) const {
+    JobSpec spec = SmallJob(folder_, GetParam() ? ConvGraph() : MlpGraph());
+    MagnitudeOptions magnitude;
+    magnitude.begin_fraction = 0.3;
+    magnitude.end_fraction = 1;
+    magnitude.refresh_steps = 1;
+    spec.method = magnitude;
+    spec.target->sparsity = 0.95;
+    spec.target->block_rows = 2;
+    spec.target->block_cols = 2;
+    spec.target->accuracy_bound = AccuracyBoundSpec{MetricSpec::kLogLoss, reference, limit};
+    spec.outputs.latency_batches.clear();
+    return spec;
+  }
+  JobSpec Job(double most_loss) const { return Job(Reference::kNone, most_loss); }
+
+  // A bound that the model of an earlier step alone meets, and this step, by what a job measures.
+  struct Earlier {
+    double limit = 0;
+    json entry;
+  };
+  Earlier FindEarlier() {
+    const absl::StatusOr<JobOutcome> outcome = Run(Job(1e6));
+    EXPECT_OK(outcome.status());
+    const json history = ReportOf(*outcome)["history"];
+    const double last = history.back()["metrics"]["log_loss"];
+    Earlier earlier;
+    for (const json& entry : history) {
+      if (entry["sparsity"] > 0 && entry["metrics"]["log_loss"] < last) {
+        earlier.limit = entry["metrics"]["log_loss"];
+      }
+    }
+    EXPECT_GT(earlier.limit, 0) << "the model must be better before: " << history;
+    // The sparsest that meets it.
+    for (const json& entry : history) {
+      const bool meets = entry["sparsity"] > 0 && entry["metrics"]["log_loss"] <= earlier.limit;
+      if (!meets || (!earlier.entry.is_null() && entry["sparsity"] <= earlier.entry["sparsity"])) {
+        continue;
+      }
+      earlier.entry = entry;
+    }
+    return earlier;
+  }
+};
+
+TEST_P(BoundJobs, AreNotDisturbedByABoundThatIsMet) {
+  JobSpec spec = Job(1e6);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome bounded, Run(spec));
+  const json report = ReportOf(bounded)["accuracy_bound"];
+  EXPECT_TRUE(report["met"]);
+  EXPECT_EQ(report["at_most"], 1e6);
+  EXPECT_EQ(report["step"], 30);
+  EXPECT_FALSE(report.contains("final"));
+  EXPECT_EQ(bounded.bound_missed, "");
+  spec.target->accuracy_bound.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome free, Run(spec));
+  EXPECT_EQ(DigestOf(bounded, JobFile::Kind::kOnnx), DigestOf(free, JobFile::Kind::kOnnx));
+  EXPECT_EQ(bounded.pruned_metrics, free.pruned_metrics);
+}
+
+TEST_P(BoundJobs, ExportTheSparsestModelThatMeetsTheBound) {
+  const Earlier earlier = FindEarlier();
+  const JobSpec spec = Job(earlier.limit);
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const json report = ReportOf(outcome);
+  EXPECT_TRUE(report["accuracy_bound"]["met"]);
+  EXPECT_EQ(report["accuracy_bound"]["step"], earlier.entry["step"]);
+  EXPECT_EQ(json(outcome.pruned_metrics), earlier.entry["metrics"]);
+  EXPECT_NEAR(*outcome.sparsity_reached, earlier.entry["sparsity"], 1e-12);
+  const json& last = report["accuracy_bound"]["final"];
+  EXPECT_EQ(last["metrics"], report["history"].back()["metrics"]);
+  EXPECT_GT(last["sparsity"], *outcome.sparsity_reached);
+  EXPECT_EQ(Find(outcome, JobFile::Kind::kCheckpoint), nullptr);
+  // The files have what the report says.
+  JobSpec evaluate = spec;
+  evaluate.model_path = Find(outcome, JobFile::Kind::kOnnx)->path;
+  evaluate.method = EvaluateSpec();
+  evaluate.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(evaluate));
+  EXPECT_EQ(measured.given_metrics, outcome.pruned_metrics);
+  EXPECT_EQ(*measured.sparsity_reached, *outcome.sparsity_reached);
+}
+
+TEST_P(BoundJobs, KeepTheSameModelWhenTheyAreKilledAndResumed) {
+  const Earlier earlier = FindEarlier();
+  const JobSpec spec = Job(earlier.limit);
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  const int64_t kept = earlier.entry["step"];
+  ASSERT_OK_AND_ASSIGN(const Checkpoint before, ReadCheckpoint(observer.CheckpointPath(kept - 1)));
+  ASSERT_OK_AND_ASSIGN(const Checkpoint after, ReadCheckpoint(observer.CheckpointPath(kept + 1)));
+  EXPECT_TRUE(!before.record.kept.has_value() || before.record.kept->step < kept);
+  ASSERT_TRUE(after.record.kept.has_value());
+  EXPECT_EQ(after.record.kept->step, kept);
+  for (const int64_t step : {int64_t{3}, kept - 1, kept, kept + 1, int64_t{30}}) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight)) << "from step " << step;
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
+  }
+}
+
+TEST_P(BoundJobs, LeaveAReportAndACheckpointWhereNothingMeetsIt) {
+  const JobSpec spec = Job(1e-9);
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
+  EXPECT_THAT(outcome.bound_missed, HasSubstr("log_loss of at most 1e-09"));
+  ASSERT_THAT(outcome.files, SizeIs(2));
+  ASSERT_NE(Find(outcome, JobFile::Kind::kCheckpoint), nullptr);
+  ASSERT_OK_AND_ASSIGN(const Checkpoint last,
+                       ReadCheckpoint(Find(outcome, JobFile::Kind::kCheckpoint)->path));
+  EXPECT_EQ(last.step, 30);
+  EXPECT_FALSE(last.record.kept.has_value());
+  const json report = ReportOf(outcome);
+  EXPECT_FALSE(report["accuracy_bound"]["met"]);
+  EXPECT_EQ(report["metrics"]["pruned"], report["history"].back()["metrics"]);
+  for (const int64_t step : {15, 30}) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    EXPECT_EQ(resumed.bound_missed, outcome.bound_missed);
+    EXPECT_NE(Find(resumed, JobFile::Kind::kCheckpoint), nullptr);
+    EXPECT_EQ(ComparableReport(resumed), ComparableReport(outcome));
+  }
+}
+
+TEST_P(BoundJobs, AreHeldAgainstTheDenseComparison) {
+  JobSpec spec = Job(Reference::kDense, 1e6);
+  spec.outputs.train_dense_comparison = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const json report = ReportOf(outcome)["accuracy_bound"];
+  EXPECT_TRUE(report["met"]);
+  EXPECT_EQ(report["reference"], "dense");
+  EXPECT_EQ(report["at_most"], outcome.dense_metrics.at("log_loss") + 1e6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, BoundJobs, testing::Bool(), [](const auto& info) {
+  return info.param ? "BatchNormalization" : "Linear";
+});
+
+}  // namespace
+}  // namespace topiary
