@@ -88,11 +88,11 @@ absl::StatusOr<std::vector<float*>> Optimizer::AllocateSlots(int64_t size) {
 }
 
 void Optimizer::AddSlots(const std::string& name, int64_t size, absl::Span<float* const> slots,
-                         int64_t offset) {
+                         int64_t offset, bool auxiliary) {
   static constexpr const char* kAdamNames[] = {"first_moment", "second_moment"};
   for (size_t i = 0; i < slots.size(); ++i) {
     const char* slot = slots.size() == 1 ? "momentum" : kAdamNames[i];
-    slots_.push_back({absl::StrCat(name, "/", slot), slots[i] + offset, size});
+    slots_.push_back({absl::StrCat(name, "/", slot), slots[i] + offset, size, auxiliary});
   }
 }
 
@@ -192,10 +192,17 @@ absl::Status Optimizer::PlanAuxiliary(const AuxiliaryParameter& parameter) {
   OptimizerParameters p = ParametersFor(true);
   p.weight_decay = parameter.weight_decay.value_or(options_.weight_decay);
   p.learning_rate_multiplier = parameter.learning_rate_multiplier;
+  p.scalars = &auxiliary_scalars_;
   RETURN_IF_ERROR(PlanUpdate(p, parameter.size, parameter.value, parameter.gradient, slots,
                              /*blocks=*/nullptr, &auxiliary_kernels_));
-  AddSlots(parameter.name, parameter.size, slots, 0);
+  AddSlots(parameter.name, parameter.size, slots, 0, /*auxiliary=*/true);
   return absl::OkStatus();
+}
+
+void Optimizer::SetBiasCorrections(int64_t steps, UpdateScalars* scalars) const {
+  const auto t = static_cast<double>(steps);
+  scalars->bias_correction_1 = static_cast<float>(1 - std::pow(double{options_.beta1}, t));
+  scalars->bias_correction_2 = static_cast<float>(1 - std::pow(double{options_.beta2}, t));
 }
 
 void Optimizer::Step(float learning_rate, float gradient_scale) {
@@ -207,9 +214,7 @@ void Optimizer::StepStore(float learning_rate, float gradient_scale) {
   ++steps_;
   scalars_.learning_rate = learning_rate;
   scalars_.gradient_scale = gradient_scale;
-  const double t = static_cast<double>(steps_);
-  scalars_.bias_correction_1 = static_cast<float>(1 - std::pow(double{options_.beta1}, t));
-  scalars_.bias_correction_2 = static_cast<float>(1 - std::pow(double{options_.beta2}, t));
+  SetBiasCorrections(steps_, &scalars_);
   for (const std::unique_ptr<Kernel>& kernel : store_kernels_) kernel->Run();
   if (!tables_.empty() && options_.momentum != 0) {
     missed_.Add(learning_rate);
@@ -229,18 +234,30 @@ void Optimizer::SettleRows() {
 }
 
 void Optimizer::StepAuxiliary() {
+  ++auxiliary_steps_;
+  auxiliary_scalars_ = scalars_;
+  SetBiasCorrections(auxiliary_steps_, &auxiliary_scalars_);
   for (const std::unique_ptr<Kernel>& kernel : auxiliary_kernels_) kernel->Run();
 }
 
 void Optimizer::Reset() {
   SettleRows();
   steps_ = 0;
+  auxiliary_steps_ = 0;
   for (const Slot& slot : slots_) std::fill_n(slot.data, slot.size, 0.0f);
+}
+
+void Optimizer::ResetAuxiliary() {
+  auxiliary_steps_ = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.auxiliary) std::fill_n(slot.data, slot.size, 0.0f);
+  }
 }
 
 OptimizerState Optimizer::Save() const {
   OptimizerState state;
   state.steps = steps_;
+  state.auxiliary_steps = auxiliary_steps_;
   for (const Slot& slot : slots_) {
     state.slots[slot.name].assign(slot.data, slot.data + slot.size);
   }
@@ -278,7 +295,7 @@ absl::Status Optimizer::CheckRows(const OptimizerState& state) const {
 
 absl::Status Optimizer::Load(const OptimizerState& state) {
   RETURN_IF_ERROR(CheckRows(state));
-  if (state.steps < 0 || state.slots.size() != slots_.size()) {
+  if (state.steps < 0 || state.auxiliary_steps < 0 || state.slots.size() != slots_.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("optimizer state has ", state.slots.size(), " slots after ", state.steps,
                      " steps; this optimizer has ", slots_.size(), " slots"));
@@ -295,6 +312,7 @@ absl::Status Optimizer::Load(const OptimizerState& state) {
     std::copy(values.begin(), values.end(), slot.data);
   }
   steps_ = state.steps;
+  auxiliary_steps_ = state.auxiliary_steps;
   missed_.Clear();
   for (const float rate : state.learning_rates) missed_.Add(rate);
   for (const auto& [name, table] : tables_) {

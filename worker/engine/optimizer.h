@@ -53,7 +53,8 @@ struct AuxiliaryParameter {
 
 // Everything an optimizer remembers between steps.
 struct OptimizerState {
-  int64_t steps = 0;  // Since the start or the last Reset().
+  int64_t steps = 0;            // Since the start or the last Reset().
+  int64_t auxiliary_steps = 0;  // Since the start or the last Reset() or ResetAuxiliary().
   // "<parameter>/momentum", or "<parameter>/first_moment" and "<parameter>/second_moment".
   std::map<std::string, std::vector<float>> slots;
   // Of each table of rows: how many of the last updates each row has not had yet.
@@ -89,6 +90,8 @@ class Optimizer {
 
   // Slots to 0 and the step count to 0, as a new optimizer.
   void Reset();
+  // The same for the auxiliary parameters alone.
+  void ResetAuxiliary();
 
   OptimizerState Save() const;
   // INVALID_ARGUMENT, naming the slot, where `state` has not exactly this optimizer's slots and
@@ -101,6 +104,7 @@ class Optimizer {
     std::string name;
     float* data;
     int64_t size;
+    bool auxiliary;
   };
 
   Optimizer(const OptimizerOptions& options, ParameterStore* store)
@@ -114,13 +118,16 @@ class Optimizer {
                           std::vector<std::unique_ptr<Kernel>>* kernels);
   absl::StatusOr<std::vector<float*>> AllocateSlots(int64_t size);
   void AddSlots(const std::string& name, int64_t size, absl::Span<float* const> slots,
-                int64_t offset);
+                int64_t offset, bool auxiliary = false);
   OptimizerParameters ParametersFor(bool decay) const;
+  void SetBiasCorrections(int64_t steps, UpdateScalars* scalars) const;
 
   OptimizerOptions options_;
   ParameterStore* store_;
   UpdateScalars scalars_;
+  UpdateScalars auxiliary_scalars_;
   int64_t steps_ = 0;
+  int64_t auxiliary_steps_ = 0;
   std::vector<std::unique_ptr<Kernel>> store_kernels_;
   std::vector<std::unique_ptr<Kernel>> auxiliary_kernels_;
   std::vector<Buffer> buffers_;

@@ -216,6 +216,37 @@ TEST_F(OptimizerTest, ResetForgetsMomentsAndSteps) {
   EXPECT_EQ(w(), after_first);
 }
 
+TEST_F(OptimizerTest, ResetAuxiliaryForgetsWhatWasOfAuxiliaryParametersAlone) {
+  float value = 1, gradient = 0.5F;
+  AuxiliaryParameter logits;
+  logits.name = "logits";
+  logits.size = 1;
+  logits.value = &value;
+  logits.gradient = &gradient;
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kAdam;
+  const auto optimizer = New(options, {logits});
+  const auto step = [&](float g) {
+    const float before = value;
+    gradient = g;
+    optimizer->Step(0.01F);
+    return value - before;
+  };
+  const float first = step(0.5F);
+  for (int i = 0; i < 5; ++i) step(-0.1F);
+  const float weight = w();
+  const OptimizerState remembered = optimizer->Save();
+  optimizer->ResetAuxiliary();
+  EXPECT_EQ(w(), weight);
+  const OptimizerState state = optimizer->Save();
+  EXPECT_EQ(state.slots.at("w/first_moment"), remembered.slots.at("w/first_moment"));
+  EXPECT_EQ(state.steps, 6);
+  EXPECT_EQ(state.auxiliary_steps, 0);
+  EXPECT_THAT(state.slots.at("logits/second_moment"), testing::ElementsAre(0));
+  value = 1;
+  EXPECT_EQ(step(0.5F), first) << "as the first step of a new optimizer";
+}
+
 TEST_F(OptimizerTest, ASavedStateGoesOnWithTheSameBits) {
   OptimizerOptions options;
   options.kind = OptimizerKind::kAdamW;

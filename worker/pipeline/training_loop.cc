@@ -211,6 +211,7 @@ absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
   CHECK_LT(next_step_, total_steps());
   const StepActions actions = method_->BeginStep(next_step_, *tensors_);
   if (actions.reset_optimizer) optimizer_->Reset();
+  if (actions.reset_trainable_state) optimizer_->ResetAuxiliary();
   RememberOrRewind(actions);
   ApplyScales();
   RETURN_IF_ERROR(FitProgram(actions));
@@ -395,12 +396,13 @@ MethodState TrainingLoop::Save() const {
     state.emplace("rewound",
                   Tensor::FromVector<int64_t>(Shape({2}), {rewound_at_, rewound_until_}));
   }
-  state.emplace("steps", Tensor::FromVector<int64_t>(Shape({2}), {next_step_, optimizer.steps}));
+  state.emplace("steps", Tensor::FromVector<int64_t>(
+                             Shape({3}), {next_step_, optimizer.steps, optimizer.auxiliary_steps}));
   return state;
 }
 
 absl::Status TrainingLoop::Load(const MethodState& state) {
-  ASSIGN_OR_RETURN(const Tensor* steps, FindState(state, "steps", DType::kInt64, 2));
+  ASSIGN_OR_RETURN(const Tensor* steps, FindState(state, "steps", DType::kInt64, 3));
   const int64_t step = steps->data<int64_t>()[0];
   if (step < 0 || step > total_steps()) {
     return absl::InvalidArgumentError(
@@ -408,6 +410,7 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
   }
   OptimizerState optimizer;
   optimizer.steps = steps->data<int64_t>()[1];
+  optimizer.auxiliary_steps = steps->data<int64_t>()[2];
   MethodState method;
   for (const auto& [key, tensor] : state) {
     constexpr absl::string_view kOptimizer = "optimizer/";

@@ -289,7 +289,7 @@ TEST_F(Training, RefusesAStepBeyondTheRun) {
   Use(MlpGraph());
   const auto loop = NewLoop(Attention());
   MethodState state = loop->Save();
-  state.find("steps")->second = Tensor::FromVector<int64_t>(Shape({2}), {kSteps + 1, 0});
+  state.find("steps")->second = Tensor::FromVector<int64_t>(Shape({3}), {kSteps + 1, 0, 0});
   EXPECT_THAT(loop->Load(state),
               StatusIs(absl::StatusCode::kInvalidArgument, testing::HasSubstr("step 31")));
 }

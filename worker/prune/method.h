@@ -71,8 +71,9 @@ class LayerTensors {
 
 // What the training loop must do before the step it asked about.
 struct StepActions {
-  bool phase_begins = false;     // The step is the first of a phase.
-  bool reset_optimizer = false;  // Forget momentum and moments first.
+  bool phase_begins = false;           // The step is the first of a phase.
+  bool reset_optimizer = false;        // Forget momentum and moments first,
+  bool reset_trainable_state = false;  // or those of the method's trainable state alone.
   // The step only measures: gradients are made and handed to EndStep(), and nothing is updated.
   bool hold_weights = false;
   int64_t changed_blocks = 0;  // Blocks that left or joined the support.
