@@ -20,9 +20,9 @@ inline constexpr uint64_t kStreamAugmentation = 6;
 inline constexpr uint64_t kStreamSyntheticData = 7;
 inline constexpr uint64_t kStreamPruning = 8;
 inline constexpr uint64_t kStreamLayerCosts = 9;
+inline constexpr uint64_t kStreamFeatures = 10;
 inline constexpr uint64_t kStreamSensitivity = 11;
 inline constexpr uint64_t kStreamCalibration = 12;
-inline constexpr uint64_t kStreamFeatures = 13;
 inline constexpr uint64_t kStreamTest = 1000;
 
 // The block function of Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,

@@ -151,6 +151,33 @@ bool HasStructure(const v1::PruningTarget& target) {
   return target.structure() != v1::PruningTarget::STRUCTURE_UNSPECIFIED;
 }
 
+void FillFeatureSelection(const v1::Task& task, v1::FeatureSelectionMethod* method) {
+  using Method = v1::FeatureSelectionMethod;
+  if (method->selector_case() == Method::SELECTOR_NOT_SET) method->mutable_sequential_attention();
+  if (method->has_sequential_attention()) {
+    v1::SequentialAttentionSelector* selector = method->mutable_sequential_attention();
+    SET_IF_ABSENT(selector, features_per_step, 1);
+    SET_IF_ABSENT(selector, warmup_fraction, 0.0);
+    SET_IF_ABSENT(selector, logits_learning_rate_multiplier, 10.0);
+  }
+  if (method->has_omp()) {
+    SET_IF_ABSENT(method->mutable_omp(), features_per_step, 1);
+    SET_IF_ABSENT(method->mutable_omp(), gradient_batches, 10);
+  }
+  if (method->has_sequential_lasso()) {
+    SET_IF_ABSENT(method->mutable_sequential_lasso(), features_per_step, 1);
+    SET_IF_ABSENT(method->mutable_sequential_lasso(), strength, 0.01);
+  }
+  if (method->has_group_lasso()) SET_IF_ABSENT(method->mutable_group_lasso(), strength, 0.01);
+  if (TrainsToSelect(*method) && method->length_case() == Method::LENGTH_NOT_SET) {
+    if (task.has_steps()) {
+      method->set_steps(task.steps());
+    } else {
+      method->set_epochs(task.epochs());
+    }
+  }
+}
+
 void FillTarget(v1::PruningTarget* target) {
   if (HasStructure(*target)) {
     SET_IF_ZERO(target, min_candidates, 2);
@@ -230,6 +257,9 @@ void FillMethod(v1::CompressionSpec* spec) {
     FillSequentialAttention(spec->task().optimizer().weight_decay(),
                             spec->mutable_sequential_attention_pp());
   }
+  if (spec->has_feature_selection()) {
+    FillFeatureSelection(spec->task(), spec->mutable_feature_selection());
+  }
   const bool prunes = Prunes(*spec);
   if (prunes) FillTarget(spec->mutable_target());
   if (spec->target().has_accuracy_bound()) {
@@ -275,7 +305,12 @@ void FillMetrics(v1::Task* task) {
 }
 
 bool Prunes(const v1::CompressionSpec& spec) {
-  return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark();
+  return !spec.has_dense() && !spec.has_evaluate() && !spec.has_benchmark() &&
+         !spec.has_feature_selection();
+}
+
+bool TrainsToSelect(const v1::FeatureSelectionMethod& method) {
+  return !method.has_random() && !method.has_omp_linear();
 }
 
 bool PrunesByCalibration(const v1::CompressionSpec& spec) {

@@ -23,6 +23,9 @@ bool PrunesByCalibration(const v1::CompressionSpec& spec);
 // Whether the job has steps of training: of a spec with or without its defaults.
 bool Trains(const v1::CompressionSpec& spec);
 
+// Whether the selector of features chooses while a network trains.
+bool TrainsToSelect(const v1::FeatureSelectionMethod& method);
+
 // Whether the plan of the method prunes step by step, which schedule_constant and
 // mask_refresh_steps are for.
 bool HasSparsificationPhase(const v1::SequentialAttentionPlusPlusMethod& method);

@@ -129,6 +129,21 @@ INSTANTIATE_TEST_SUITE_P(
                      "power_propagation { block {} one_shot { at_fraction: 0 } }"},
         DefaultsCase{"Random", "target { sparsity: 0.5 } random {}",
                      "random { at_fraction: 0 } outputs { block_sparse: true }"},
+        DefaultsCase{"FeatureSelection", "feature_selection { count: 5 }",
+                     "feature_selection { count: 5 epochs: 10 sequential_attention { "
+                     "features_per_step: 1 warmup_fraction: 0 "
+                     "logits_learning_rate_multiplier: 10 } } "
+                     "outputs { onnx: true block_sparse: false }"},
+        DefaultsCase{"FeatureSelectionAsLongAsTheTask",
+                     "feature_selection { count: 5 omp {} } task { steps: 70 }",
+                     "feature_selection { count: 5 steps: 70 omp { features_per_step: 1 "
+                     "gradient_batches: 10 } }"},
+        DefaultsCase{"SequentialLasso",
+                     "feature_selection { count: 5 sequential_lasso {} epochs: 3 }",
+                     "feature_selection { count: 5 epochs: 3 sequential_lasso { "
+                     "features_per_step: 1 strength: 0.01 } }"},
+        DefaultsCase{"GroupLassoOfFeatures", "feature_selection { count: 5 group_lasso {} }",
+                     "feature_selection { count: 5 epochs: 10 group_lasso { strength: 0.01 } }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},
         DefaultsCase{"Evaluate", "evaluate {}",
                      "evaluate {} outputs { onnx: false block_sparse: false } "

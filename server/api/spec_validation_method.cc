@@ -442,6 +442,9 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidatePowerPropagation(spec.power_propagation(), check.PathOf("power_propagation"),
                              violations);
   }
+  if (spec.has_feature_selection()) {
+    ValidateFeatureSelection(spec, check.PathOf("feature_selection"), violations);
+  }
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_rigl()) ValidateRigL(spec.rigl(), check.PathOf("rigl"), violations);
   if (spec.has_snip()) ValidateSnip(spec, check.PathOf("snip"), violations);

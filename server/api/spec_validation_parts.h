@@ -25,6 +25,8 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
 // What is asked of methods that prune by calibration, and only of those.
 void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path,
                          FieldViolations* violations);
+void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view path,
+                              FieldViolations* violations);
 // Placement, retry policy, deadline, priority and labels.
 void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
                        FieldViolations* violations);

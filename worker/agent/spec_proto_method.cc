@@ -245,6 +245,10 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       ASSIGN_OR_RETURN(const WandaOptions method, ConvertWanda(spec.wanda()));
       return MethodSpec(method);
     }
+    case v1::CompressionSpec::kFeatureSelection: {
+      ASSIGN_OR_RETURN(FeatureSelectionSpec method, ConvertFeatureSelection(spec));
+      return MethodSpec(std::move(method));
+    }
     case v1::CompressionSpec::kBenchmark:
       return MethodSpec(BenchmarkSpec());
     case v1::CompressionSpec::METHOD_NOT_SET:

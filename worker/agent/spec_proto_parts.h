@@ -16,6 +16,7 @@ absl::Status UnknownValue(absl::string_view field);
 absl::StatusOr<MetricSpec> ConvertMetric(int metric);
 
 absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec);
+absl::StatusOr<FeatureSelectionSpec> ConvertFeatureSelection(const v1::CompressionSpec& spec);
 
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target);
 

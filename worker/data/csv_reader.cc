@@ -239,6 +239,11 @@ class CsvReader {
     const Shape shape({rows_, static_cast<int64_t>(roles_.features.size())});
     dataset.inputs.push_back({source_.input, Tensor::FromVector(shape, values_),
                               "the table of feature columns of " + source_.path});
+    if (source_.has_header) {
+      for (const size_t column : roles_.features) {
+        dataset.feature_names.push_back(roles_.names[column]);
+      }
+    }
     if (roles_.label < 0) return dataset;
     dataset.labels.name = roles_.names[static_cast<size_t>(roles_.label)];
     dataset.labels.origin = absl::StrCat("column '", dataset.labels.name, "' of ", source_.path);

@@ -214,6 +214,7 @@ Dataset Dataset::Clone() const {
   }
   copy.labels = {labels.name, labels.values.Clone(), labels.origin};
   copy.class_names = class_names;
+  copy.feature_names = feature_names;
   return copy;
 }
 
@@ -227,6 +228,7 @@ Dataset SelectRows(const Dataset& dataset, absl::Span<const int64_t> rows) {
                        dataset.labels.origin};
   }
   selected.class_names = dataset.class_names;
+  selected.feature_names = dataset.feature_names;
   return selected;
 }
 

@@ -36,6 +36,8 @@ struct Dataset {
   DataArray labels;
   // Class names in the order of their indices, where the source gave names.
   std::vector<std::string> class_names;
+  // Of the elements of an example of the only input, where the source gave names.
+  std::vector<std::string> feature_names = {};
 
   int64_t size() const;
   bool has_labels() const { return !labels.name.empty(); }

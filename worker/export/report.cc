@@ -193,6 +193,36 @@ Json EnvironmentJson(const EnvironmentReport& environment) {
           {"plan_digest", environment.plan_digest}, {"versions", versions}};
 }
 
+Json ToJson(const std::vector<HistoryEntry>& history) {
+  Json json = Json::array();
+  for (const HistoryEntry& entry : history) {
+    json.push_back({{"step", entry.step},
+                    {"epoch", entry.epoch},
+                    {"loss", entry.loss},
+                    {"sparsity", entry.sparsity},
+                    {"metrics", ToJson(entry.metrics)}});
+  }
+  return json;
+}
+
+Json ToJson(const FeatureSelectionReport& selection) {
+  Json features = Json::array();
+  for (const SelectedFeatureReport& feature : selection.features) {
+    Json json = {{"input", feature.input}, {"columns", feature.columns}};
+    if (!feature.group.empty()) json["group"] = feature.group;
+    if (!feature.names.empty()) json["names"] = feature.names;
+    json["step"] = feature.step;
+    json["score"] = feature.score;
+    features.push_back(std::move(json));
+  }
+  return {{"selector", selection.selector},
+          {"candidates", selection.candidates},
+          {"steps", selection.steps},
+          {"features", std::move(features)},
+          {"metrics", ToJson(selection.metrics)},
+          {"history", ToJson(selection.history)}};
+}
+
 }  // namespace
 
 double SparsityReached(const std::vector<LayerReport>& layers) {
@@ -218,18 +248,14 @@ std::string ReportJson(const JobReport& report) {
   if (report.size.has_value()) json["size"] = ToJson(*report.size);
   json["layers"] = Json::array();
   for (const LayerReport& layer : report.layers) json["layers"].push_back(ToJson(layer));
+  if (report.feature_selection.has_value()) {
+    json["feature_selection"] = ToJson(*report.feature_selection);
+  }
   json["phases"] = Json::array();
   for (const PhaseReport& phase : report.phases) {
     json["phases"].push_back({{"kind", phase.kind}, {"begin", phase.begin}, {"end", phase.end}});
   }
-  json["history"] = Json::array();
-  for (const HistoryEntry& entry : report.history) {
-    json["history"].push_back({{"step", entry.step},
-                               {"epoch", entry.epoch},
-                               {"loss", entry.loss},
-                               {"sparsity", entry.sparsity},
-                               {"metrics", ToJson(entry.metrics)}});
-  }
+  json["history"] = ToJson(report.history);
   json["warnings"] = report.warnings;
   json["files"] = Json::array();
   for (const FileReport& file : report.files) {

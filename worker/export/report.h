@@ -190,6 +190,25 @@ struct AccuracyBoundReport {
   std::optional<double> final_sparsity;
 };
 
+// A feature that a job has chosen.
+struct SelectedFeatureReport {
+  std::string group;  // Empty: of none.
+  std::string input;  // Of the model.
+  std::vector<int64_t> columns;
+  std::vector<std::string> names;  // Of the columns, where the data has names.
+  int64_t step = 0;                // Steps of the selection done by then.
+  double score = 0;
+};
+
+struct FeatureSelectionReport {
+  std::string selector;
+  int64_t candidates = 0;
+  int64_t steps = 0;                            // Of the training that chose; 0: none did.
+  std::vector<SelectedFeatureReport> features;  // In the order of their choice.
+  std::map<std::string, double> metrics;        // Of that training, with the chosen ones alone.
+  std::vector<HistoryEntry> history;
+};
+
 struct JobReport {
   bool dry_run = false;  // Nothing was trained: which blocks are pruned was drawn by chance.
   std::string method;
@@ -215,6 +234,7 @@ struct JobReport {
   std::string structure;                        // Empty: blocks are pruned.
   std::vector<GroupReport> groups;              // Of a structure.
   std::vector<LayerReport> layers;
+  std::optional<FeatureSelectionReport> feature_selection;
   std::vector<PhaseReport> phases;
   std::vector<HistoryEntry> history;
   std::vector<std::string> warnings;

@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kFormat[] = "topiary-checkpoint";
-constexpr char kFormatVersion[] = "2";
+constexpr char kFormatVersion[] = "3";
 constexpr char kState[] = "topiary.checkpoint";
 constexpr char kKept[] = "kept/";  // Before the names of the tensors of a kept model.
 
@@ -96,9 +96,34 @@ SensitivityPlan SensitivityOf(const Json& json) {
   return plan;
 }
 
+Json SelectionJson(const SelectionRecord& selection) {
+  Json chosen = Json::array();
+  for (const ChosenFeature& choice : selection.chosen) {
+    chosen.push_back({{"feature", choice.feature}, {"step", choice.step}, {"score", choice.score}});
+  }
+  return {{"chosen", chosen},
+          {"metrics", NumbersJson(selection.metrics)},
+          {"history", HistoryJson(selection.history)}};
+}
+
+SelectionRecord SelectionOf(const Json& json) {
+  SelectionRecord selection;
+  if (const Json& chosen = Member(json, "chosen"); chosen.is_array()) {
+    for (const Json& choice : chosen) {
+      selection.chosen.push_back({Integer(Member(choice, "feature")),
+                                  Integer(Member(choice, "step")),
+                                  static_cast<float>(Number(Member(choice, "score")))});
+    }
+  }
+  selection.metrics = NumbersOf(Member(json, "metrics"));
+  selection.history = HistoryOf(Member(json, "history"));
+  return selection;
+}
+
 Json RecordJson(const JobRecord& record) {
   Json json = {{"given_metrics", NumbersJson(record.given_metrics)}};
   if (record.dense_metrics.has_value()) json["dense_metrics"] = NumbersJson(*record.dense_metrics);
+  if (record.selection.has_value()) json["selection"] = SelectionJson(*record.selection);
   json["history"] = HistoryJson(record.history);
   json["loss_sum"] = record.loss_sum;
   json["loss_steps"] = record.loss_steps;
@@ -129,6 +154,9 @@ JobRecord RecordOf(const Json& json) {
   record.given_metrics = NumbersOf(Member(json, "given_metrics"));
   if (Member(json, "dense_metrics").is_object()) {
     record.dense_metrics = NumbersOf(Member(json, "dense_metrics"));
+  }
+  if (Member(json, "selection").is_object()) {
+    record.selection = SelectionOf(Member(json, "selection"));
   }
   record.history = HistoryOf(Member(json, "history"));
   record.loss_sum = Number(Member(json, "loss_sum"));
@@ -164,7 +192,7 @@ absl::Status NotACheckpoint(const std::string& path, absl::string_view why) {
 
 absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path) {
   const Json state = {{"method", checkpoint.method},
-                      {"dense_comparison", checkpoint.dense_comparison},
+                      {"first_of_two", checkpoint.first_of_two},
                       {"step", checkpoint.step},
                       {"plan_digest", checkpoint.plan_digest},
                       {"record", RecordJson(checkpoint.record)}};
@@ -186,16 +214,16 @@ absl::Status WriteCheckpoint(Checkpoint checkpoint, const std::string& path) {
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   ASSIGN_OR_RETURN(SafetensorsFile file, ReadSafetensors(path));
   if (file.metadata["format"] != kFormat || file.metadata["format_version"] != kFormatVersion) {
-    return NotACheckpoint(path, "its format is not topiary-checkpoint 2");
+    return NotACheckpoint(path, "its format is not topiary-checkpoint 3");
   }
   const Json state = Json::parse(file.metadata[kState], nullptr, /*allow_exceptions=*/false);
   Checkpoint checkpoint;
   if (!Member(state, "method").is_string() || !Member(state, "plan_digest").is_string() ||
-      !Member(state, "dense_comparison").is_boolean() || Integer(Member(state, "step")) < 0) {
+      !Member(state, "first_of_two").is_boolean() || Integer(Member(state, "step")) < 0) {
     return NotACheckpoint(path, "its state is not the JSON expected");
   }
   checkpoint.method = state["method"].get<std::string>();
-  checkpoint.dense_comparison = state["dense_comparison"].get<bool>();
+  checkpoint.first_of_two = state["first_of_two"].get<bool>();
   checkpoint.step = Integer(state["step"]);
   checkpoint.plan_digest = state["plan_digest"].get<std::string>();
   checkpoint.record = RecordOf(Member(state, "record"));

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/export/report.h"
+#include "worker/features/feature_selector.h"
 #include "worker/pipeline/kernel_plan.h"
 #include "worker/pipeline/task.h"
 #include "worker/prune/method.h"
@@ -26,11 +27,22 @@ struct KeptModel {
   std::shared_ptr<const MethodState> state;
 };
 
+// The features that a job has chosen.
+struct SelectionRecord {
+  std::vector<ChosenFeature> chosen;
+  // Of the training that chose them, at its end with the chosen ones alone; empty where there was
+  // none.
+  MetricValues metrics;
+  std::vector<HistoryEntry> history;
+};
+
 // What a job has found out so far and cannot compute again from its input alone.
 struct JobRecord {
   MetricValues given_metrics;
   // Of the dense comparison; absent while it has not ended, or where there is none.
   std::optional<MetricValues> dense_metrics;
+  // Absent while the selection has not ended, or where there is none.
+  std::optional<SelectionRecord> selection = std::nullopt;
   // Of the training under way.
   std::vector<HistoryEntry> history;
   // Training loss since the last entry of the history.
@@ -48,11 +60,11 @@ struct JobRecord {
   bool bit_exact = true;
 };
 
-// A complete checkpoint. The training is that of the dense comparison while
-// `dense_comparison`, else that of the method itself.
+// A complete checkpoint. Where a job has two trainings the first, while `first_of_two`, is that of
+// the dense comparison or of the selection of features.
 struct Checkpoint {
   std::string method;
-  bool dense_comparison = false;
+  bool first_of_two = false;
   int64_t step = 0;  // Steps done of the training under way.
   JobRecord record;
   std::string plan_digest;

@@ -19,7 +19,7 @@ std::string TestPath() { return testing::TempDir() + "/checkpoint"; }
 Checkpoint Sample() {
   Checkpoint checkpoint;
   checkpoint.method = "magnitude";
-  checkpoint.dense_comparison = true;
+  checkpoint.first_of_two = true;
   checkpoint.step = 41;
   checkpoint.plan_digest = "abc";
   checkpoint.record.given_metrics = {{"accuracy", 0.1}, {"auc", std::nan("")}};
@@ -42,7 +42,7 @@ TEST(Checkpoint, ComesBackBitForBit) {
   ASSERT_OK_AND_ASSIGN(const Checkpoint read, ReadCheckpoint(TestPath()));
   const Checkpoint sample = Sample();
   EXPECT_EQ(read.method, "magnitude");
-  EXPECT_TRUE(read.dense_comparison);
+  EXPECT_TRUE(read.first_of_two);
   EXPECT_EQ(read.step, 41);
   EXPECT_EQ(read.plan_digest, "abc");
   EXPECT_EQ(read.record.dense_metrics, sample.record.dense_metrics);
@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Damage{"NegativeStep",
                            [](auto* f) {
                              f->metadata["topiary.checkpoint"] =
-                                 R"({"method": "dense", "dense_comparison": false, "step": -3,
+                                 R"({"method": "dense", "first_of_two": false, "step": -3,
                                      "plan_digest": ""})";
                            }}),
     [](const testing::TestParamInfo<Damage>& info) { return info.param.name; });

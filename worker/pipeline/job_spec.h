@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "worker/features/selector_registry.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/method_registry.h"
 #include "worker/prune/n_of_m.h"
@@ -130,7 +131,24 @@ struct EvaluateSpec {
 // Data and task are not read.
 struct BenchmarkSpec {};
 
-using MethodSpec = std::variant<MethodOptions, EvaluateSpec, BenchmarkSpec>;
+// Elements of one input of the model, counted in their order in memory, chosen together.
+struct FeatureGroupSpec {
+  std::string name;
+  std::string input;  // Empty: the only one.
+  std::vector<int64_t> columns;
+};
+
+// Chooses `count` features, then trains a fresh network on them.
+struct FeatureSelectionSpec {
+  int64_t count = 0;
+  SelectorOptions selector = SequentialAttentionOptions();
+  // Of the selection, where its selector trains; both 0: as long as the task.
+  int64_t epochs = 0;
+  int64_t steps = 0;
+  std::vector<FeatureGroupSpec> groups;  // Elements in none are features of their own.
+};
+
+using MethodSpec = std::variant<MethodOptions, EvaluateSpec, BenchmarkSpec, FeatureSelectionSpec>;
 
 // A forward pass of the pruned model takes `ratio` of the time that it takes dense.
 struct LatencyBudgetSpec {

@@ -9,9 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/export/npz_writer.h"
+#include "worker/features/feature_selector.h"
+#include "worker/features/selector_registry.h"
 #include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
 #include "worker/model/shape_inference.h"
+#include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/task.h"
@@ -42,7 +45,11 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
   }
   ASSIGN_OR_RETURN(job->graph, ImportOnnx(spec.model_path, limits));
   const std::vector<PrunableLayer> layers = FindPrunableLayers(job->graph);
-  for (const PrunableLayer& layer : layers) job->all_elements += layer.element_count();
+  job->all_elements = ElementsOfLayers(job->graph);
+  if (const auto* selection = std::get_if<FeatureSelectionSpec>(&spec.method)) {
+    ASSIGN_OR_RETURN(job->features, FindFeaturesFor(*selection, job->graph));
+    return absl::OkStatus();
+  }
   const auto* method = std::get_if<MethodOptions>(&spec.method);
   if (method == nullptr || !Prunes(*method)) return absl::OkStatus();
   if (!spec.target.has_value()) {
@@ -108,6 +115,10 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   for (const GroupChoice& choice : job->groups) {
     if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);
   }
+  if (job->features.has_value()) {
+    ASSIGN_OR_RETURN(const CandidateFeatures candidates, CandidatesOf(*job->features));
+    needs.partitions.push_back(candidates.partition);
+  }
   ASSIGN_OR_RETURN(job->memory, EstimateMemory(job->graph, needs));
   return CheckMemoryLimit(job->memory, spec.memory_limit_bytes);
 }
@@ -127,6 +138,10 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
   if (Trains(spec) && !HasNoSteps(spec)) {
     ASSIGN_OR_RETURN(job.total_steps, TotalSteps(spec.task, job.batches_per_epoch));
   }
+  const auto* selection = std::get_if<FeatureSelectionSpec>(&spec.method);
+  if (selection != nullptr && TrainsToSelect(selection->selector)) {
+    ASSIGN_OR_RETURN(job.selection_steps, TotalSteps(SelectionTask(spec), job.batches_per_epoch));
+  }
   ASSIGN_OR_RETURN(const int64_t prediction_bytes,
                    PredictionBytes(spec, requirements, job.data.evaluation.size()));
   RETURN_IF_ERROR(CheckMemory(spec, job.batch, job.data.bytes(), prediction_bytes, &job));
@@ -143,9 +158,15 @@ absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t
   return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
 }
 
+int64_t ElementsOfLayers(const Graph& graph) {
+  int64_t elements = 0;
+  for (const PrunableLayer& layer : FindPrunableLayers(graph)) elements += layer.element_count();
+  return elements;
+}
+
 absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,
                                                      bool dense_comparison) {
-  if (dense_comparison) return NewDenseMethod(job.total_steps);
+  if (dense_comparison || job.features.has_value()) return NewDenseMethod(job.total_steps);
   std::vector<MethodLayer> layers;
   for (const LayerChoice& choice : job.choices) {
     if (choice.partition == nullptr) continue;

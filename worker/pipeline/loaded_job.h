@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/features/feature_layer.h"
 #include "worker/model/graph.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/job_spec.h"
@@ -32,11 +33,14 @@ struct LoadedJob {
   int64_t batch = 0;  // Examples per step.
   int64_t batches_per_epoch = 0;
   int64_t total_steps = 0;
-  MemoryEstimate memory;  // Of the training, or the evaluation.
+  // Of a job that selects features; the layer is that of the model given.
+  std::optional<FeatureLayer> features = std::nullopt;
+  int64_t selection_steps = 0;  // 0 where the selector does not train.
+  MemoryEstimate memory;        // Of the training, or the evaluation.
 };
 
-// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), ChooseGroups(), PrepareData() and
-// CheckMemoryLimit().
+// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), ChooseGroups(), FindFeaturesFor(),
+// PrepareData() and CheckMemoryLimit().
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
 
 // RESOURCE_EXHAUSTED where `programs` of `graph` for inference, at `batch`, beside `data_bytes` of
@@ -44,7 +48,11 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
 absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t data_bytes,
                                 int64_t batch, int programs);
 
-// The method of `spec` over the layers chosen, or dense training. Not for EvaluateSpec.
+// Of the Gemm, MatMul and Conv weights of `graph`.
+int64_t ElementsOfLayers(const Graph& graph);
+
+// The method of `spec` over the layers chosen, or dense training, as for the network on chosen
+// features. Not for EvaluateSpec.
 absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const LoadedJob& job,
                                                      bool dense_comparison);
 

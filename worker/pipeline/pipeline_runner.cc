@@ -18,6 +18,7 @@
 #include "worker/pipeline/determinism.h"
 #include "worker/pipeline/evaluator.h"
 #include "worker/pipeline/exported_state.h"
+#include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/latency.h"
@@ -68,6 +69,10 @@ class JobRun {
       RETURN_IF_ERROR(MeasureLatencies({}));
       return Finish(&files, {}, {});
     }
+    if (job_.features.has_value()) {
+      RETURN_IF_ERROR(SettleFeatures());
+      return TrainAndExport(&files);
+    }
     if (spec_.outputs.train_dense_comparison && !record_.dense_metrics.has_value()) {
       RETURN_IF_ERROR(TrainDenseComparison());
     }
@@ -84,7 +89,12 @@ class JobRun {
           "the checkpoint is of method '", checkpoint->method, "', not of this job's"));
     }
     if (checkpoint.ok()) {
-      const absl::Status status = CheckPlanOf(checkpoint->record);
+      absl::Status status = CheckPlanOf(checkpoint->record);
+      if (status.ok() && checkpoint->record.selection.has_value()) {
+        status = job_.features.has_value()
+                     ? CheckChosen(checkpoint->record.selection->chosen, spec_, *job_.features)
+                     : absl::InvalidArgumentError("the checkpoint is of a selection of features");
+      }
       if (!status.ok()) checkpoint = status;
     }
     if (!checkpoint.ok()) {
@@ -160,13 +170,13 @@ class JobRun {
     if (!std::exchange(key_announced_, true)) observer_->OnDeterminismKey(*key_);
   }
 
-  // The dense comparison learns from labels alone.
-  absl::StatusOr<std::unique_ptr<TrainingLoop>> NewLoop(std::unique_ptr<Method> method,
-                                                        bool dense_comparison) {
-    TaskSpec task = spec_.task;
+  // Of a job with two trainings the first, that of the dense comparison or of the selection of
+  // features, learns from labels alone.
+  absl::StatusOr<std::unique_ptr<TrainingLoop>> NewLoop(bool first_of_two, TaskSpec task,
+                                                        std::unique_ptr<Method> method) {
     std::optional<RewindSpec> rewind;
-    if (dense_comparison) task.distillation.reset();
-    if (!dense_comparison && spec_.target.has_value()) rewind = spec_.target->rewind;
+    if (first_of_two) task.distillation.reset();
+    if (!first_of_two && spec_.target.has_value()) rewind = spec_.target->rewind;
     return TrainingLoop::Create(job_.graph, backend_.get(), job_.data.train, task,
                                 std::move(method), TrainingPlan().break_evens, rewind);
   }
@@ -179,35 +189,35 @@ class JobRun {
     std::vector<PrunedGroup> pruned_groups;
     MetricValues metrics;
   };
-  absl::StatusOr<Trained> Train(bool dense_comparison) {
+  absl::StatusOr<Trained> Train(bool first_of_two, const TaskSpec& task,
+                                std::unique_ptr<Method> method) {
     Trained trained;
-    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, dense_comparison));
     CalibratedWeights calibrated;  // A checkpoint has them, and the support that goes with them.
-    if (!dense_comparison && !resume_.has_value() && Calibrates(spec_.method)) {
+    if (!first_of_two && !resume_.has_value() && Calibrates(spec_.method)) {
       ASSIGN_OR_RETURN(calibrated, Calibrate(method.get()));
     }
-    ASSIGN_OR_RETURN(trained.loop, NewLoop(std::move(method), dense_comparison));
+    ASSIGN_OR_RETURN(trained.loop, NewLoop(first_of_two, task, std::move(method)));
     trained.loop->StartFrom(std::exchange(calibrated, {}));
     TrainingLoop& loop = *trained.loop;
-    // A comparison leaves them for the training after it.
-    if (!dense_comparison) RETURN_IF_ERROR(loop.store()->DropWeightsOf(&job_.graph));
+    // The first leaves them for the training after it.
+    if (!first_of_two) RETURN_IF_ERROR(loop.store()->DropWeightsOf(&job_.graph));
     FindKey(loop.program());
     ASSIGN_OR_RETURN(const auto evaluator, NewEvaluator(loop.store()));
-    if (resume_.has_value() && resume_->dense_comparison == dense_comparison) {
+    if (resume_.has_value() && resume_->first_of_two == first_of_two) {
       RETURN_IF_ERROR(loop.Load(resume_->training));
       resume_.reset();
     }
-    TrainingStage stage(StageOptions(dense_comparison, loop.total_steps()), &loop, evaluator.get(),
-                        &reporter_, observer_, clock_, &record_);
+    TrainingStage stage(StageOptions(first_of_two), &loop, evaluator.get(), &reporter_, observer_,
+                        clock_, &record_);
     // Nobody is told of a key that depends on what was measured here before that is stored: an
     // attempt without it would measure anew.
     if (plan_is_unstored_) RETURN_IF_ERROR(stage.SaveCheckpoint());
     if (!plan_is_unstored_) AnnounceKey();
     RETURN_IF_ERROR(stage.Run());
-    if (!dense_comparison) AnnounceKey();
+    if (!first_of_two) AnnounceKey();
     loop.RefreshEffectiveWeights();
     RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
-    if (!dense_comparison && spec_.target.has_value()) {
+    if (!first_of_two && spec_.target.has_value()) {
       reporter_.EnterPhase("batch_norm");
       RETURN_IF_ERROR(
           loop.ReestimateBatchNorm(spec_.target->batch_norm_batches, reporter_.checker()));
@@ -218,7 +228,7 @@ class JobRun {
     record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
     trained.pruned = PrunedWeightsOf(loop.method());
     trained.pruned_groups = PrunedGroupsOf(loop.method());
-    if (!dense_comparison && HasBound()) RETURN_IF_ERROR(KeepBound(evaluator.get(), &trained));
+    if (!first_of_two && HasBound()) RETURN_IF_ERROR(KeepBound(evaluator.get(), &trained));
     reporter_.set_metrics(trained.metrics);
     return trained;
   }
@@ -277,19 +287,19 @@ class JobRun {
     return absl::OkStatus();
   }
 
-  TrainingStage::Options StageOptions(bool dense_comparison, int64_t steps) {
+  TrainingStage::Options StageOptions(bool first_of_two) {
     TrainingStage::Options options;
     options.method = std::string(MethodName(spec_.method));
-    options.dense_comparison = dense_comparison;
-    const bool second = spec_.outputs.train_dense_comparison && !dense_comparison;
-    options.steps_before = second ? steps : 0;  // Both trainings are of equal length.
+    options.first_of_two = first_of_two;
+    if (first_of_two) options.phase = job_.features.has_value() ? "selection" : "dense_comparison";
+    if (!first_of_two) options.steps_before = StepsBefore();
     options.plan_digest = key_->plan_digest;
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
     options.keep_last_checkpoint =
-        (spec_.outputs.keep_checkpoint || HasBound()) && !dense_comparison;
-    if (HasBound() && !dense_comparison) {
+        (spec_.outputs.keep_checkpoint || HasBound()) && !first_of_two;
+    if (HasBound() && !first_of_two) {
       options.bound.emplace(Bound());
       options.batch_norm_batches = spec_.target->batch_norm_batches;
     }
@@ -300,18 +310,85 @@ class JobRun {
     return options;
   }
 
+  // Of the training before the main one.
+  int64_t StepsBefore() const {
+    if (spec_.outputs.train_dense_comparison) return job_.total_steps;  // Both are equally long.
+    return job_.selection_steps;
+  }
+
   absl::Status TrainDenseComparison() {
-    ASSIGN_OR_RETURN(const Trained trained, Train(/*dense_comparison=*/true));
+    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/true));
+    ASSIGN_OR_RETURN(const Trained trained,
+                     Train(/*first_of_two=*/true, spec_.task, std::move(method)));
     record_.dense_metrics = trained.metrics;
-    // The history is that of the training to come.
+    BeginHistory();
+    return absl::OkStatus();
+  }
+
+  // Of the training to come.
+  void BeginHistory() {
     record_.history.clear();
     record_.loss_sum = 0;
     record_.loss_steps = 0;
+  }
+
+  // Chooses the features, unless an attempt before has, and puts a fresh network on them in the
+  // place of the model given.
+  absl::Status SettleFeatures() {
+    if (!record_.selection.has_value()) {
+      RETURN_IF_ERROR(ChooseFeatures());
+    } else if (job_.selection_steps > 0) {
+      // The key is that of the first training, wherever an attempt begins.
+      ASSIGN_OR_RETURN(auto selector, NewSelector());
+      ASSIGN_OR_RETURN(const auto loop, NewLoop(/*first_of_two=*/true, SelectionTask(spec_),
+                                                std::move(selector)));
+      FindKey(loop->program());
+    }
+    return UseChosenFeatures();
+  }
+
+  absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelector() const {
+    return NewSelectorFor(spec_, *job_.features, job_.selection_steps);
+  }
+
+  absl::Status ChooseFeatures() {
+    SelectionRecord selection;
+    if (job_.selection_steps > 0) {
+      ASSIGN_OR_RETURN(std::unique_ptr<FeatureSelector> selector, NewSelector());
+      const FeatureSelector& chooser = *selector;  // Lives as long as the loop.
+      ASSIGN_OR_RETURN(const Trained trained,
+                       Train(/*first_of_two=*/true, SelectionTask(spec_), std::move(selector)));
+      selection.chosen = chooser.chosen();
+      selection.metrics = trained.metrics;
+      selection.history = record_.history;
+    } else {
+      reporter_.EnterPhase("selection");
+      SelectionData data;
+      data.train = &job_.data.train;
+      data.memory_limit_bytes = spec_.memory_limit_bytes;
+      data.check = reporter_.checker();
+      ASSIGN_OR_RETURN(selection.chosen, SelectFor(spec_, *job_.features, data));
+    }
+    record_.selection = std::move(selection);
+    BeginHistory();
+    return absl::OkStatus();
+  }
+
+  absl::Status UseChosenFeatures() {
+    ASSIGN_OR_RETURN(
+        const std::vector<std::string> kept,
+        NarrowToChosen(record_.selection->chosen, *job_.features, spec_.task.seed, &job_.graph));
+    job_.all_elements = ElementsOfLayers(job_.graph);
+    for (const std::string& name : kept) {
+      warnings_.push_back(absl::StrCat("the network on the chosen features starts with '", name,
+                                       "' as given: there is no usual way to draw it"));
+    }
     return absl::OkStatus();
   }
 
   absl::StatusOr<JobOutcome> TrainAndExport(ResultFiles* files) {
-    ASSIGN_OR_RETURN(Trained trained, Train(/*dense_comparison=*/false));
+    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
+    ASSIGN_OR_RETURN(Trained trained, Train(/*first_of_two=*/false, spec_.task, std::move(method)));
     reporter_.EnterPhase("export");
     const std::vector<PrunedWeight>& pruned = trained.pruned;
     const SparseWeights kept = KeptBlocksOf(pruned);
@@ -368,7 +445,10 @@ class JobRun {
 
   // What the job would do, with blocks drawn by chance in place of those that training chooses.
   absl::StatusOr<JobOutcome> DryRun(ResultFiles* files) {
-    RETURN_IF_ERROR(EstimateTraining());
+    if (job_.features.has_value()) RETURN_IF_ERROR(ExpectFeatures());
+    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
+    phases_ = method->plan().phases();
+    RETURN_IF_ERROR(EstimateTraining(/*first_of_two=*/false, spec_.task, std::move(method)));
     const std::vector<PrunedWeight> pruned = ExpectedSupports(spec_, job_);
     for (const PrunedWeight& weight : pruned) {
       Tensor& value = job_.graph.FindInitializer(weight.partition->layer().weight)->value;
@@ -380,12 +460,25 @@ class JobRun {
     return Finish(files, pruned, {});
   }
 
-  // From some of the first steps, which a store of its own forgets, as if the rest were as slow.
-  absl::Status EstimateTraining() {
+  // Features drawn by chance in place of those that the job would choose.
+  absl::Status ExpectFeatures() {
+    if (job_.selection_steps > 0) {
+      ASSIGN_OR_RETURN(auto selector, NewSelector());
+      RETURN_IF_ERROR(
+          EstimateTraining(/*first_of_two=*/true, SelectionTask(spec_), std::move(selector)));
+    }
+    SelectionRecord selection;
+    ASSIGN_OR_RETURN(selection.chosen, DrawFor(spec_, *job_.features));
+    record_.selection = std::move(selection);
+    return UseChosenFeatures();
+  }
+
+  // Adds what this training takes, and a dense comparison like it, from some of the first steps, which a store of its
+  // own forgets, as if the rest were as slow.
+  absl::Status EstimateTraining(bool first_of_two, const TaskSpec& task,
+                                std::unique_ptr<Method> method) {
     constexpr int64_t kSteps = 5;
-    ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/false));
-    phases_ = method->plan().phases();
-    ASSIGN_OR_RETURN(const auto loop, NewLoop(std::move(method), /*dense_comparison=*/false));
+    ASSIGN_OR_RETURN(const auto loop, NewLoop(first_of_two, task, std::move(method)));
     FindKey(loop->program());
     if (loop->total_steps() == 0) return absl::OkStatus();
     absl::Duration fastest = absl::InfiniteDuration();
@@ -400,6 +493,7 @@ class JobRun {
     }
     const int trainings = spec_.outputs.train_dense_comparison ? 2 : 1;
     training_estimate_seconds_ =
+        training_estimate_seconds_.value_or(0) +
         absl::ToDoubleSeconds(fastest) * trainings * static_cast<double>(loop->total_steps());
     return absl::OkStatus();
   }

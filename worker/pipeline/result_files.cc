@@ -14,6 +14,7 @@
 #include "worker/export/npz_writer.h"
 #include "worker/model/inference_form.h"
 #include "worker/model/onnx_export.h"
+#include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/model_size.h"
 
@@ -166,6 +167,11 @@ void DescribeMetrics(const ReportInput& input, JobReport* report) {
   }
   report->history = input.record->history;
   report->accuracy_bound = input.accuracy_bound;
+  if (input.record->selection.has_value()) {
+    report->feature_selection =
+        DescribeSelection(*input.record->selection, *input.spec, *input.job->features,
+                          input.job->selection_steps, input.job->data.train);
+  }
 }
 
 void DescribeRun(const ReportInput& input, JobReport* report) {

@@ -141,6 +141,7 @@ absl::StatusOr<int64_t> TotalSteps(const TaskSpec& task, int64_t batches_per_epo
 absl::string_view MethodName(const MethodSpec& method) {
   if (std::holds_alternative<EvaluateSpec>(method)) return "evaluate";
   if (std::holds_alternative<BenchmarkSpec>(method)) return "benchmark";
+  if (std::holds_alternative<FeatureSelectionSpec>(method)) return "feature_selection";
   return RegisteredName(std::get<MethodOptions>(method));
 }
 

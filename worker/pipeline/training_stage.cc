@@ -67,8 +67,8 @@ absl::Status TrainingStage::AfterStep(const TrainingLoop::StepResult& result) {
   ++record_->loss_steps;
   record_->samples += loop_->batch_size();
   JobReporter::TrainingPoint point;
-  point.phase = options_.dense_comparison
-                    ? "dense_comparison"
+  point.phase = !options_.phase.empty()
+                    ? options_.phase
                     : std::string(PhaseKindName(loop_->method().plan().At(done - 1).phase.kind));
   point.step = done;
   point.total_steps = loop_->total_steps();
@@ -142,7 +142,7 @@ absl::Status TrainingStage::SaveCheckpoint() {
   AccountTo(&record_->training_seconds);
   Checkpoint checkpoint;
   checkpoint.method = options_.method;
-  checkpoint.dense_comparison = options_.dense_comparison;
+  checkpoint.first_of_two = options_.first_of_two;
   checkpoint.step = loop_->next_step();
   checkpoint.record = *record_;
   checkpoint.plan_digest = options_.plan_digest;

@@ -34,7 +34,9 @@ class TrainingStage {
  public:
   struct Options {
     std::string method;
-    bool dense_comparison = false;
+    bool first_of_two = false;  // Checkpoint::first_of_two.
+    // What progress calls this training; empty: the kind of each phase.
+    std::string phase;
     // Of trainings of the same job before this one: the observer is told steps that only rise.
     int64_t steps_before = 0;
     std::string plan_digest;

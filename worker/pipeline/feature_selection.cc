@@ -1,0 +1,147 @@
+#include "worker/pipeline/feature_selection.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/features/fresh_weights.h"
+#include "worker/features/selector_registry.h"
+#include "worker/model/shape_inference.h"
+
+namespace topiary {
+namespace {
+
+const FeatureSelectionSpec& SpecOf(const JobSpec& spec) {
+  return std::get<FeatureSelectionSpec>(spec.method);
+}
+
+absl::StatusOr<std::vector<FeatureGroup>> GroupsOf(const FeatureSelectionSpec& spec,
+                                                   const Graph& graph) {
+  std::vector<FeatureGroup> groups;
+  for (const FeatureGroupSpec& given : spec.groups) {
+    if (given.input.empty() && graph.inputs.size() != 1) {
+      return absl::InvalidArgumentError(absl::StrCat("spec.feature_selection.groups: '", given.name,
+                                                     "' must name its input: the model has ",
+                                                     graph.inputs.size()));
+    }
+    FeatureGroup group;
+    group.name = given.name;
+    for (const int64_t column : given.columns) {
+      group.elements.push_back({given.input.empty() ? graph.inputs[0].name : given.input, column});
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+// What the header of a CSV file calls the elements of `feature`; empty where there are no names.
+std::vector<std::string> NamesOf(const Feature& feature, const Dataset& data) {
+  std::vector<std::string> names;
+  for (const InputElement& element : feature.elements) {
+    if (element.index >= static_cast<int64_t>(data.feature_names.size())) return {};
+    names.push_back(data.feature_names[element.index]);
+  }
+  return names;
+}
+
+}  // namespace
+
+absl::StatusOr<FeatureLayer> FindFeaturesFor(const FeatureSelectionSpec& spec, const Graph& graph) {
+  ASSIGN_OR_RETURN(const std::vector<FeatureGroup> groups, GroupsOf(spec, graph));
+  ASSIGN_OR_RETURN(FeatureLayer features, FindFeatures(graph, groups));
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  const auto& trained = inferred.parameters;
+  if (std::find(trained.begin(), trained.end(), features.layer.weight) == trained.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the weight '", features.layer.weight, "' of the first layer is not trained"));
+  }
+  return features;
+}
+
+TaskSpec SelectionTask(const JobSpec& spec) {
+  TaskSpec task = spec.task;
+  const FeatureSelectionSpec& selection = SpecOf(spec);
+  if (selection.epochs > 0 || selection.steps > 0) {
+    task.epochs = selection.epochs;
+    task.steps = selection.steps;
+  }
+  task.learning_rate.schedule = LearningRateSpec::Schedule::kConstant;
+  return task;
+}
+
+absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelectorFor(const JobSpec& spec,
+                                                                const FeatureLayer& features,
+                                                                int64_t total_steps) {
+  ASSIGN_OR_RETURN(CandidateFeatures candidates, CandidatesOf(features));
+  return NewFeatureSelector(SpecOf(spec).selector, std::move(candidates), SpecOf(spec).count,
+                            total_steps);
+}
+
+absl::StatusOr<std::vector<ChosenFeature>> SelectFor(const JobSpec& spec,
+                                                     const FeatureLayer& features,
+                                                     const SelectionData& data) {
+  return SelectWithoutTraining(SpecOf(spec).selector, features, SpecOf(spec).count, data);
+}
+
+absl::StatusOr<std::vector<ChosenFeature>> DrawFor(const JobSpec& spec,
+                                                   const FeatureLayer& features) {
+  return SelectWithoutTraining(RandomFeaturesOptions{spec.task.seed}, features, SpecOf(spec).count,
+                               SelectionData());
+}
+
+absl::Status CheckChosen(const std::vector<ChosenFeature>& chosen, const JobSpec& spec,
+                         const FeatureLayer& features) {
+  std::set<int64_t> seen;
+  for (const ChosenFeature& choice : chosen) {
+    const bool exists =
+        choice.feature >= 0 && choice.feature < static_cast<int64_t>(features.features.size());
+    if (exists && seen.insert(choice.feature).second) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the checkpoint has chosen feature ", choice.feature, ", which is none, or ", "twice"));
+  }
+  if (static_cast<int64_t>(seen.size()) == SpecOf(spec).count) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the checkpoint has chosen ", seen.size(), " features, not as many as the job"));
+}
+
+absl::StatusOr<std::vector<std::string>> NarrowToChosen(const std::vector<ChosenFeature>& chosen,
+                                                        const FeatureLayer& features, uint64_t seed,
+                                                        Graph* graph) {
+  std::vector<int64_t> rows;
+  for (const ChosenFeature& choice : chosen) {
+    const std::vector<int64_t>& of_feature = features.features[choice.feature].rows;
+    rows.insert(rows.end(), of_feature.begin(), of_feature.end());
+  }
+  std::sort(rows.begin(), rows.end());
+  ASSIGN_OR_RETURN(*graph, NarrowFeatures(*graph, features, rows));
+  return DrawFreshWeights(seed, graph);
+}
+
+FeatureSelectionReport DescribeSelection(const SelectionRecord& selection, const JobSpec& spec,
+                                         const FeatureLayer& features, int64_t steps,
+                                         const Dataset& train) {
+  FeatureSelectionReport report;
+  report.selector = std::string(SelectorName(SpecOf(spec).selector));
+  report.candidates = static_cast<int64_t>(features.features.size());
+  report.steps = steps;
+  report.metrics = selection.metrics;
+  report.history = selection.history;
+  for (const ChosenFeature& choice : selection.chosen) {
+    const Feature& feature = features.features[choice.feature];
+    SelectedFeatureReport selected;
+    selected.group = feature.name;
+    selected.input = feature.elements[0].input;
+    for (const InputElement& element : feature.elements) selected.columns.push_back(element.index);
+    selected.names = NamesOf(feature, train);
+    selected.step = choice.step;
+    selected.score = choice.score;
+    report.features.push_back(std::move(selected));
+  }
+  return report;
+}
+
+}  // namespace topiary
