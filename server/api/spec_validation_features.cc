@@ -94,8 +94,6 @@ void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view
     FieldChecks lasso(check.PathOf("group_lasso"), violations);
     CheckStrength(method.group_lasso(), &lasso);
   }
-  violations->Check(!spec.task().has_distillation(), "spec.task.distillation",
-                    "the network on the chosen features starts afresh: leave it out");
   constexpr absl::string_view kNoTraining = "the selector trains nothing: leave it out";
   if (method.has_epochs()) {
     check.InRange(method.epochs(), 1, 100000, "epochs");

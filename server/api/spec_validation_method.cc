@@ -444,6 +444,8 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   }
   if (spec.has_feature_selection()) {
     ValidateFeatureSelection(spec, check.PathOf("feature_selection"), violations);
+    check.That(!spec.task().has_distillation(), "task.distillation",
+               "the network on the chosen features starts afresh: leave it out");
   }
   if (spec.has_random()) ValidateRandom(spec.random(), check.PathOf("random"), violations);
   if (spec.has_rigl()) ValidateRigL(spec.rigl(), check.PathOf("rigl"), violations);

@@ -449,6 +449,8 @@ const RefusedCase kFeatureCases[] = {
     {"SelectionWithADenseComparison",
      "feature_selection { count: 5 } outputs { train_dense_comparison: true }",
      "spec.outputs.train_dense_comparison"},
+    {"SelectionWithATeacher", "feature_selection { count: 5 } task { distillation {} }",
+     "spec.task.distillation"},
     {"SelectionWithBlocks", "feature_selection { count: 5 } outputs { block_sparse: true }",
      "spec.outputs.block_sparse"},
 };

@@ -340,8 +340,8 @@ class JobRun {
     } else if (job_.selection_steps > 0) {
       // The key is that of the first training, wherever an attempt begins.
       ASSIGN_OR_RETURN(auto selector, NewSelector());
-      ASSIGN_OR_RETURN(const auto loop, NewLoop(/*first_of_two=*/true, SelectionTask(spec_),
-                                                std::move(selector)));
+      ASSIGN_OR_RETURN(const auto loop,
+                       NewLoop(/*first_of_two=*/true, SelectionTask(spec_), std::move(selector)));
       FindKey(loop->program());
     }
     return UseChosenFeatures();
@@ -473,8 +473,8 @@ class JobRun {
     return UseChosenFeatures();
   }
 
-  // Adds what this training takes, and a dense comparison like it, from some of the first steps, which a store of its
-  // own forgets, as if the rest were as slow.
+  // Adds what this training takes, and a dense comparison like it, from some of the first steps,
+  // which a store of its own forgets, as if the rest were as slow.
   absl::Status EstimateTraining(bool first_of_two, const TaskSpec& task,
                                 std::unique_ptr<Method> method) {
     constexpr int64_t kSteps = 5;
