@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/features/computed_selection.h"
 #include "worker/features/fresh_weights.h"
 #include "worker/features/selector_registry.h"
 #include "worker/model/shape_inference.h"
@@ -83,7 +84,12 @@ absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelectorFor(const JobSpec& s
 
 absl::StatusOr<std::vector<ChosenFeature>> SelectFor(const JobSpec& spec,
                                                      const FeatureLayer& features,
-                                                     const SelectionData& data) {
+                                                     const Dataset& train,
+                                                     const std::function<absl::Status()>& check) {
+  SelectionData data;
+  data.train = &train;
+  data.memory_limit_bytes = spec.memory_limit_bytes;
+  data.check = check;
   return SelectWithoutTraining(SpecOf(spec).selector, features, SpecOf(spec).count, data);
 }
 
@@ -108,9 +114,8 @@ absl::Status CheckChosen(const std::vector<ChosenFeature>& chosen, const JobSpec
       absl::StrCat("the checkpoint has chosen ", seen.size(), " features, not as many as the job"));
 }
 
-absl::StatusOr<std::vector<std::string>> NarrowToChosen(const std::vector<ChosenFeature>& chosen,
-                                                        const FeatureLayer& features, uint64_t seed,
-                                                        Graph* graph) {
+absl::Status NarrowToChosen(const std::vector<ChosenFeature>& chosen, const FeatureLayer& features,
+                            uint64_t seed, Graph* graph, std::vector<std::string>* warnings) {
   std::vector<int64_t> rows;
   for (const ChosenFeature& choice : chosen) {
     const std::vector<int64_t>& of_feature = features.features[choice.feature].rows;
@@ -118,7 +123,12 @@ absl::StatusOr<std::vector<std::string>> NarrowToChosen(const std::vector<Chosen
   }
   std::sort(rows.begin(), rows.end());
   ASSIGN_OR_RETURN(*graph, NarrowFeatures(*graph, features, rows));
-  return DrawFreshWeights(seed, graph);
+  ASSIGN_OR_RETURN(const std::vector<std::string> kept, DrawFreshWeights(seed, graph));
+  for (const std::string& name : kept) {
+    warnings->push_back(absl::StrCat("the network on the chosen features starts with '", name,
+                                     "' as given: there is no usual way to draw it"));
+  }
+  return absl::OkStatus();
 }
 
 FeatureSelectionReport DescribeSelection(const SelectionRecord& selection, const JobSpec& spec,

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PIPELINE_FEATURE_SELECTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "worker/data/dataset.h"
 #include "worker/export/report.h"
-#include "worker/features/computed_selection.h"
 #include "worker/features/feature_layer.h"
 #include "worker/features/feature_selector.h"
 #include "worker/model/graph.h"
@@ -33,10 +33,12 @@ absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelectorFor(const JobSpec& s
                                                                 const FeatureLayer& features,
                                                                 int64_t total_steps);
 
-// Of a job whose selector does not train. Errors as SelectWithoutTraining().
+// Of a job whose selector does not train. `check` is asked between pieces of work. Errors as
+// SelectWithoutTraining().
 absl::StatusOr<std::vector<ChosenFeature>> SelectFor(const JobSpec& spec,
                                                      const FeatureLayer& features,
-                                                     const SelectionData& data);
+                                                     const Dataset& train,
+                                                     const std::function<absl::Status()>& check);
 
 // For a dry run: as many features as the job will choose, drawn by chance.
 absl::StatusOr<std::vector<ChosenFeature>> DrawFor(const JobSpec& spec,
@@ -47,10 +49,9 @@ absl::Status CheckChosen(const std::vector<ChosenFeature>& chosen, const JobSpec
                          const FeatureLayer& features);
 
 // Puts a fresh network on the chosen features in place of `graph` (NarrowFeatures(),
-// DrawFreshWeights()). Gives the names of parameters that keep the values given.
-absl::StatusOr<std::vector<std::string>> NarrowToChosen(const std::vector<ChosenFeature>& chosen,
-                                                        const FeatureLayer& features, uint64_t seed,
-                                                        Graph* graph);
+// DrawFreshWeights()). Adds to `warnings` which parameters keep the values given.
+absl::Status NarrowToChosen(const std::vector<ChosenFeature>& chosen, const FeatureLayer& features,
+                            uint64_t seed, Graph* graph, std::vector<std::string>* warnings);
 
 // `steps`: of the training that chose. `train` has names of features, if there are any.
 FeatureSelectionReport DescribeSelection(const SelectionRecord& selection, const JobSpec& spec,

@@ -363,11 +363,8 @@ class JobRun {
       selection.history = record_.history;
     } else {
       reporter_.EnterPhase("selection");
-      SelectionData data;
-      data.train = &job_.data.train;
-      data.memory_limit_bytes = spec_.memory_limit_bytes;
-      data.check = reporter_.checker();
-      ASSIGN_OR_RETURN(selection.chosen, SelectFor(spec_, *job_.features, data));
+      ASSIGN_OR_RETURN(selection.chosen,
+                       SelectFor(spec_, *job_.features, job_.data.train, reporter_.checker()));
     }
     record_.selection = std::move(selection);
     BeginHistory();
@@ -375,14 +372,9 @@ class JobRun {
   }
 
   absl::Status UseChosenFeatures() {
-    ASSIGN_OR_RETURN(
-        const std::vector<std::string> kept,
-        NarrowToChosen(record_.selection->chosen, *job_.features, spec_.task.seed, &job_.graph));
+    RETURN_IF_ERROR(NarrowToChosen(record_.selection->chosen, *job_.features, spec_.task.seed,
+                                   &job_.graph, &warnings_));
     job_.all_elements = ElementsOfLayers(job_.graph);
-    for (const std::string& name : kept) {
-      warnings_.push_back(absl::StrCat("the network on the chosen features starts with '", name,
-                                       "' as given: there is no usual way to draw it"));
-    }
     return absl::OkStatus();
   }
 
@@ -477,24 +469,19 @@ class JobRun {
   // which a store of its own forgets, as if the rest were as slow.
   absl::Status EstimateTraining(bool first_of_two, const TaskSpec& task,
                                 std::unique_ptr<Method> method) {
-    constexpr int64_t kSteps = 5;
     ASSIGN_OR_RETURN(const auto loop, NewLoop(first_of_two, task, std::move(method)));
     FindKey(loop->program());
     if (loop->total_steps() == 0) return absl::OkStatus();
-    absl::Duration fastest = absl::InfiniteDuration();
-    while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
-      RETURN_IF_ERROR(reporter_.Check());
-      const absl::Time began = clock_->Now();
-      if (const absl::Status status = loop->Step().status(); !status.ok()) {
-        warnings_.push_back(absl::StrCat("no estimate of the time: ", status.message()));
-        return absl::OkStatus();
-      }
-      fastest = std::min(fastest, clock_->Now() - began);
+    RETURN_IF_ERROR(reporter_.Check());
+    const absl::StatusOr<absl::Duration> step = FastestStep(loop.get(), clock_);
+    if (!step.ok()) {
+      warnings_.push_back(absl::StrCat("no estimate of the time: ", step.status().message()));
+      return absl::OkStatus();
     }
     const int trainings = spec_.outputs.train_dense_comparison ? 2 : 1;
     training_estimate_seconds_ =
         training_estimate_seconds_.value_or(0) +
-        absl::ToDoubleSeconds(fastest) * trainings * static_cast<double>(loop->total_steps());
+        absl::ToDoubleSeconds(*step) * trainings * static_cast<double>(loop->total_steps());
     return absl::OkStatus();
   }
 

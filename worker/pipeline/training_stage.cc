@@ -28,6 +28,17 @@ double SparsityOf(const Method& method, int64_t all_elements) {
   return all_elements == 0 ? 0 : static_cast<double>(zero) / static_cast<double>(all_elements);
 }
 
+absl::StatusOr<absl::Duration> FastestStep(TrainingLoop* loop, Clock* clock) {
+  constexpr int64_t kSteps = 5;
+  absl::Duration fastest = absl::InfiniteDuration();
+  while (loop->next_step() < std::min(kSteps, loop->total_steps())) {
+    const absl::Time began = clock->Now();
+    RETURN_IF_ERROR(loop->Step().status());
+    fastest = std::min(fastest, clock->Now() - began);
+  }
+  return fastest;
+}
+
 TrainingStage::TrainingStage(const Options& options, TrainingLoop* loop, Evaluator* evaluator,
                              JobReporter* reporter, JobObserver* observer, Clock* clock,
                              JobRecord* record)

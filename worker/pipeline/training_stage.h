@@ -24,6 +24,10 @@ namespace topiary {
 // Elements of pruned blocks over `all_elements`: the sparsity of the moment.
 double SparsityOf(const Method& method, int64_t all_elements);
 
+// The fastest of the first steps of `loop`, which it takes: 5, or all. Errors as
+// TrainingLoop::Step().
+absl::StatusOr<absl::Duration> FastestStep(TrainingLoop* loop, Clock* clock);
+
 // Runs one training from where it stands to its end: reports, measures now and then on the held-out
 // examples (after whole epochs, at most 20 times), and writes a checkpoint at the end of each
 // phase, whenever `checkpoint_interval` has passed, and when the job is handed back.
