@@ -137,6 +137,8 @@ absl::StatusOr<std::vector<v1::Job>> JobClient::List(const JobFilter& filter) {
   request.set_parent(project_);
   for (const v1::JobState state : filter.states) request.add_states(state);
   request.mutable_labels()->insert(filter.labels.begin(), filter.labels.end());
+  request.set_parent_job(filter.parent_job);
+  request.set_include_children(filter.include_children);
   request.set_page_size(filter.limit > 0 ? std::min(filter.limit, kPageSize) : kPageSize);
   const size_t limit = filter.limit > 0 ? filter.limit : SIZE_MAX;
   const auto stub = v1::CompressionService::NewStub(channel_);

@@ -24,6 +24,8 @@ namespace topiary {
 struct JobFilter {
   std::vector<v1::JobState> states;           // Empty: any.
   std::map<std::string, std::string> labels;  // All of them.
+  std::string parent_job;                     // Only the children of this sweep, named in full.
+  bool include_children = false;              // Of sweeps; without parent_job.
   int limit = 0;                              // At most so many, the newest; 0: all.
 };
 
@@ -46,8 +48,8 @@ class JobClient {
   // `project`: "projects/p".
   JobClient(std::shared_ptr<grpc::Channel> channel, std::string project);
 
-  // Creates a job. With an empty `request_id` one is made up, so that the call can be repeated, as
-  // it is when the answer is lost, and still makes one job.
+  // Creates a job, or a sweep and its children. With an empty `request_id` one is made up, so that
+  // the call can be repeated, as it is when the answer is lost, and still makes one job.
   absl::StatusOr<v1::Job> Submit(const v1::CompressionSpec& spec,
                                  absl::string_view request_id = "");
 

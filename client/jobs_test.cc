@@ -91,6 +91,13 @@ TEST_F(Jobs, ListingPassesTheFilterOn) {
   EXPECT_THAT(service_.last_list().states(), ElementsAre(v1::JOB_STATE_FAILED));
   EXPECT_EQ(service_.last_list().labels().at("team"), "vision");
   EXPECT_EQ(service_.last_list().parent(), "projects/p");
+  EXPECT_FALSE(service_.last_list().include_children());
+  filter.include_children = true;
+  ASSERT_OK(client_->List(filter).status());
+  EXPECT_TRUE(service_.last_list().include_children());
+  filter.parent_job = "projects/p/jobs/s";
+  ASSERT_OK(client_->List(filter).status());
+  EXPECT_EQ(service_.last_list().parent_job(), "projects/p/jobs/s");
 }
 
 TEST_F(Jobs, CancelAndDeleteReachTheJob) {

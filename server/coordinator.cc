@@ -7,12 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/logging.h"
+#include "server/api/sweep_report.h"
 #include "server/random_id.h"
 
 namespace topiary {
 namespace {
 
 constexpr absl::Duration kTickInterval = absl::Milliseconds(100);
+constexpr absl::Duration kSweepInterval = absl::Milliseconds(500);
 constexpr absl::Duration kGarbageInterval = absl::Minutes(5);
 constexpr absl::Duration kGaugeInterval = absl::Seconds(5);
 // Calls that wait for a thread; more are refused.
@@ -56,6 +58,7 @@ Coordinator::Coordinator(const ServerConfig& config, std::unique_ptr<MetadataSto
           [this](std::function<void()> closure) { return control_.Post(std::move(closure)); },
           NewSecret, &observer_),
       artifacts_(ArtifactLimitsOf(config), metadata_.get(), blobs_.get(), clock, NewSecret),
+      sweeps_(metadata_.get(), &artifacts_, MakeSweepReport),
       compression_service_({metadata_.get(), &events_, &control_, &streams_, &metrics_, NewJobId},
                            config.max_live_jobs),
       artifact_service_(&artifacts_, &transfer_, &streams_, &metrics_),
@@ -70,6 +73,7 @@ Coordinator::Coordinator(const ServerConfig& config, std::unique_ptr<MetadataSto
 
 void Coordinator::StartBackground() {
   tick_ = std::make_unique<Periodic>("tick", kTickInterval, [this] { Tick(); });
+  finish_sweeps_ = std::make_unique<Periodic>("sweeps", kSweepInterval, [this] { FinishSweeps(); });
   garbage_ = std::make_unique<Periodic>("garbage", kGarbageInterval, [this] { CollectGarbage(); });
   gauges_ = std::make_unique<Periodic>("gauges", kGaugeInterval, [this] { RefreshMetrics(); });
 }
@@ -92,7 +96,7 @@ void Coordinator::WaitUntilIdle(absl::Time deadline) {
 }
 
 void Coordinator::StopBackground() {
-  for (Periodic* task : {tick_.get(), garbage_.get(), gauges_.get()}) {
+  for (Periodic* task : {tick_.get(), finish_sweeps_.get(), garbage_.get(), gauges_.get()}) {
     if (task != nullptr) task->Stop();
   }
   transfer_.Stop();
@@ -100,6 +104,8 @@ void Coordinator::StopBackground() {
 }
 
 void Coordinator::Tick() { Note("tick", scheduler_.Tick()); }
+
+void Coordinator::FinishSweeps() { Note("finish_sweeps", sweeps_.FinishEnded()); }
 
 void Coordinator::CollectGarbage() {
   const absl::StatusOr<GarbageCollected> collected = artifacts_.CollectGarbage();

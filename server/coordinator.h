@@ -22,6 +22,7 @@
 #include "server/metrics/server_metrics.h"
 #include "server/scheduling/job_events.h"
 #include "server/scheduling/scheduler.h"
+#include "server/scheduling/sweep_finisher.h"
 
 namespace topiary {
 
@@ -40,7 +41,8 @@ class Coordinator {
   WorkerService* worker_service() { return &worker_service_; }
   AdminService* admin_service() { return &admin_service_; }
 
-  // Begins what runs without being called: leases and deadlines, garbage collection, gauges.
+  // Begins what runs without being called: leases and deadlines, the ends of sweeps, garbage
+  // collection, gauges.
   void StartBackground();
 
   // Answers the workers that wait and gives those that run a report interval to hear that the
@@ -55,6 +57,7 @@ class Coordinator {
 
  private:
   void Tick();
+  void FinishSweeps();
   void CollectGarbage();
   void RefreshMetrics();
   // Counts and logs a failure of a background task.
@@ -71,11 +74,13 @@ class Coordinator {
   JobEvents events_;
   Scheduler scheduler_;
   ArtifactRepository artifacts_;
+  SweepFinisher sweeps_;
   CompressionService compression_service_;
   ArtifactService artifact_service_;
   WorkerService worker_service_;
   AdminService admin_service_;
   std::unique_ptr<Periodic> tick_;
+  std::unique_ptr<Periodic> finish_sweeps_;
   std::unique_ptr<Periodic> garbage_;
   std::unique_ptr<Periodic> gauges_;
 };

@@ -9,6 +9,7 @@
 #include "client/cli/job_view.h"
 #include "client/cli/messages.h"
 #include "client/cli/submission.h"
+#include "client/cli/sweep_details.h"
 #include "common/status_macros.h"
 
 namespace topiary {
@@ -29,7 +30,8 @@ absl::StatusOr<ExitCode> Watch(const WatchFlags& flags, Session* session) {
   if (!flags.download.empty() && job.has_result()) {
     RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
   }
-  if (!session->terminal().json()) return ShowEndedJob(*session, job);
+  ASSIGN_OR_RETURN(const std::string details, SweepDetails(session, job));
+  if (!session->terminal().json()) return ShowEndedJob(*session, job, details);
   return job.state() == v1::JOB_STATE_SUCCEEDED ? ExitCode::kOk : ExitCode::kJobFailed;
 }
 
@@ -38,38 +40,38 @@ struct GetFlags {
   std::string download;
 };
 
-void ShowJob(const Session& session, const v1::Job& job) {
-  if (session.terminal().json()) {
-    session.PrintJson(job);
-  } else {
-    session.terminal().Print(JobText(job, absl::LocalTimeZone()));
-  }
-}
-
 absl::StatusOr<ExitCode> Get(const GetFlags& flags, Session* session) {
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const v1::Job job, jobs.Get(JobName(session->project(), flags.job)));
   if (!flags.download.empty()) {
-    if (!job.has_result()) {
+    if (job.result().files().empty()) {
       return absl::FailedPreconditionError(
           absl::StrCat("there is no result to download: the job is ", StateName(job.state())));
     }
     RETURN_IF_ERROR(PrepareDownload(flags.download));
     RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
   }
-  ShowJob(*session, job);
+  ASSIGN_OR_RETURN(const std::string details, SweepDetails(session, job));
+  ShowJob(*session, job, details);
   return ExitCode::kOk;
 }
 
 struct ListFlags {
   std::vector<std::string> states;
   std::vector<std::string> labels;
+  std::string sweep;
+  bool children = false;
   int limit = 50;
 };
 
-absl::StatusOr<JobFilter> ToFilter(const ListFlags& flags) {
+absl::StatusOr<JobFilter> ToFilter(const ListFlags& flags, const std::string& project) {
   JobFilter filter;
   filter.limit = flags.limit;
+  if (!flags.sweep.empty() && flags.children) {
+    return UsageError("--sweep and --children exclude each other");
+  }
+  if (!flags.sweep.empty()) filter.parent_job = JobName(project, flags.sweep);
+  filter.include_children = flags.children;
   for (const std::string& word : flags.states) {
     const absl::StatusOr<v1::JobState> state = ParseState(word);
     if (!state.ok()) return UsageError(state.status().message());
@@ -85,7 +87,7 @@ absl::StatusOr<JobFilter> ToFilter(const ListFlags& flags) {
 }
 
 absl::StatusOr<ExitCode> List(const ListFlags& flags, Session* session) {
-  ASSIGN_OR_RETURN(const JobFilter filter, ToFilter(flags));
+  ASSIGN_OR_RETURN(const JobFilter filter, ToFilter(flags, session->project()));
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(const std::vector<v1::Job> found, jobs.List(filter));
   if (session->terminal().json()) {
@@ -139,6 +141,8 @@ void AddJobCommands(CommandSet* commands) {
   command->add_option("--state", list->states,
                       "Only queued, running, succeeded, failed, cancelled jobs");
   command->add_option("--label", list->labels, "Only jobs with KEY=VALUE");
+  command->add_option("--sweep", list->sweep, "Only the children of this sweep");
+  command->add_flag("--children", list->children, "Also the children of sweeps");
   command->add_option("--limit", list->limit, "At most so many; 0: all [50]")
       ->check(CLI::NonNegativeNumber);
 

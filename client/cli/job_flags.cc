@@ -180,6 +180,31 @@ void AddServiceFlags(CLI::App* command, JobFlags* flags) {
   command->add_flag("--no-latency", flags->no_latency, "Do not time the result")->group(group);
 }
 
+void AddSweepFlags(CLI::App* command, JobFlags* flags) {
+  const auto group = "Sweep: a job for each combination, and a report that compares them";
+  command
+      ->add_option("--sweep-sparsity", flags->sweep_sparsities,
+                   "In place of --sparsity: S,S,... or given several times")
+      ->delimiter(',')
+      ->group(group);
+  command
+      ->add_option("--sweep-block", flags->sweep_blocks,
+                   "In place of --block: ROWSxCOLS,... or given several times")
+      ->delimiter(',')
+      ->group(group);
+  command
+      ->add_option(
+          "--sweep-method", flags->sweep_methods,
+          "In place of --method: names of methods, with their defaults (--spec for others)")
+      ->delimiter(',')
+      ->group(group);
+  command
+      ->add_option("--sweep-seed", flags->sweep_seeds,
+                   "In place of --seed: N,N,... or given several times")
+      ->delimiter(',')
+      ->group(group);
+}
+
 }  // namespace
 
 void AddJobFlags(CLI::App* command, JobFlags* flags) {
@@ -187,6 +212,7 @@ void AddJobFlags(CLI::App* command, JobFlags* flags) {
   AddPruningFlags(command, flags);
   AddTrainingFlags(command, flags);
   AddServiceFlags(command, flags);
+  AddSweepFlags(command, flags);
 }
 
 }  // namespace topiary

@@ -78,6 +78,12 @@ struct JobFlags {
   bool return_predictions = false;
   std::vector<int32_t> latency_batches;
   bool no_latency = false;
+
+  // One job for each combination of these; empty: none.
+  std::vector<std::string> sweep_methods;
+  std::vector<std::string> sweep_blocks;  // ROWSxCOLS
+  std::vector<double> sweep_sparsities;
+  std::vector<uint64_t> sweep_seeds;
 };
 
 // Adds the flags, in groups for --help; `flags` must outlive `command`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli/format.h"
 #include "client/cli/messages.h"
+#include "client/cli/sweep_tables.h"
 #include "client/cli/table.h"
 
 namespace topiary {
@@ -89,6 +91,20 @@ std::string AttemptsText(const v1::Job& job, absl::TimeZone zone) {
   return absl::StrCat("\n", table.Render());
 }
 
+// "12: 3 queued, 9 succeeded"
+std::string ChildrenText(const v1::JobChildren& children) {
+  const std::pair<int, const char*> counts[] = {{children.queued(), "queued"},
+                                                {children.running(), "running"},
+                                                {children.succeeded(), "succeeded"},
+                                                {children.failed(), "failed"},
+                                                {children.cancelled(), "cancelled"}};
+  std::vector<std::string> parts;
+  for (const auto& [count, state] : counts) {
+    if (count > 0) parts.push_back(absl::StrCat(count, " ", state));
+  }
+  return absl::StrCat(children.total(), ": ", absl::StrJoin(parts, ", "));
+}
+
 std::string Labels(const v1::CompressionSpec& spec) {
   const std::map<std::string, std::string> sorted(spec.labels().begin(), spec.labels().end());
   return Printable(absl::StrJoin(sorted, " ", absl::PairFormatter("=")));
@@ -114,6 +130,11 @@ std::string JobText(const v1::Job& job, absl::TimeZone zone) {
           &text);
   AddLine("method", MethodName(job.spec()), &text);
   AddLine("labels", Labels(job.spec()), &text);
+  AddLine("sweep", job.parent_job().empty() ? "" : ShortName(job.parent_job()), &text);
+  if (job.has_children()) {
+    absl::StrAppend(&text, SweepText(job.spec().sweep()));
+    AddLine("children", ChildrenText(job.children()), &text);
+  }
   if (job.has_create_time()) AddLine("created", FormatTime(job.create_time(), zone), &text);
   if (job.has_start_time()) AddLine("started", FormatTime(job.start_time(), zone), &text);
   if (job.has_end_time()) AddLine("ended", FormatTime(job.end_time(), zone), &text);

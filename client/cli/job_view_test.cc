@@ -58,6 +58,20 @@ TEST(JobText, AQueuedJobHasNoEmptyLines) {
   EXPECT_THAT(JobText(job, kUtc), Not(HasSubstr("\n\n")));
 }
 
+TEST(JobText, ASweepShowsItsListsAndHowItsChildrenFare) {
+  const auto sweep = FromText<v1::Job>(R"(
+    name: "projects/p/jobs/s" state: JOB_STATE_RUNNING reason: JOB_REASON_CHILDREN_RUNNING
+    spec { sweep { sparsities: [0.5, 0.9] } }
+    children { total: 12 queued: 3 running: 2 succeeded: 7 })");
+  const std::string text = JobText(sweep, kUtc);
+  EXPECT_THAT(text, HasSubstr("state       running (children_running)"));
+  EXPECT_THAT(text, HasSubstr("sparsities  50.00 %, 90.00 %"));
+  EXPECT_THAT(text, HasSubstr("children    12: 3 queued, 2 running, 7 succeeded"));
+  const auto child =
+      FromText<v1::Job>("name: 'projects/p/jobs/s-0001' parent_job: 'projects/p/jobs/s'");
+  EXPECT_THAT(JobText(child, kUtc), HasSubstr("sweep       s\n"));
+}
+
 TEST(JobTable, HasOneRowPerJob) {
   const auto running = FromText<v1::Job>(R"(
     name: "projects/p/jobs/j1" state: JOB_STATE_RUNNING spec { dense {} }

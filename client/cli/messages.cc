@@ -82,6 +82,7 @@ absl::StatusOr<v1::JobState> ParseState(absl::string_view word) {
 }
 
 std::string MethodName(const v1::CompressionSpec& spec) {
+  if (spec.sweep().methods_size() > 0) return "sweep";
   if (spec.magnitude().has_iterative()) return "magnitude_iterative";
   if (spec.magnitude().has_one_shot()) return "magnitude_one_shot";
   const auto* field = v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case());

@@ -28,7 +28,8 @@ std::string ReasonName(v1::JobReason reason);
 // "queued" -> JOB_STATE_QUEUED, in any case; INVALID_ARGUMENT lists the words.
 absl::StatusOr<v1::JobState> ParseState(absl::string_view word);
 
-// What the spec's method is called at --method; "" if none is chosen.
+// What the spec's method is called at --method; "sweep" of a sweep over methods, "" if none is
+// chosen.
 std::string MethodName(const v1::CompressionSpec& spec);
 
 }  // namespace topiary

@@ -11,45 +11,14 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
+#include "client/cli/json_reading.h"
+#include "client/cli/sweep_tables.h"
 #include "client/cli/table.h"
-#include "nlohmann/json.hpp"
 
 namespace topiary {
 namespace {
 
-using Json = nlohmann::json;
 using Align = Table::Align;
-
-// Reading that never throws: what is missing or of another type is empty, 0 or "not a number".
-const Json& Get(const Json& object, const char* key) {
-  static const Json* const kNothing = new Json();
-  if (!object.is_object()) return *kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? *kNothing : *found;
-}
-
-std::string Text(const Json& value) {
-  return value.is_string() ? Printable(value.get_ref<const std::string&>()) : "";
-}
-
-double Number(const Json& value) {
-  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
-}
-
-std::string Count(const Json& value) {
-  const double number = Number(value);
-  return std::abs(number) < 9e18 ? FormatCount(static_cast<int64_t>(number)) : "-";
-}
-
-std::string Bytes(const Json& value) {
-  const double number = Number(value);
-  return number >= 0 && number < 9e18 ? FormatBytes(static_cast<int64_t>(number)) : "-";
-}
-
-std::string Metric(const std::string& name, const Json& value) {
-  const bool ratio = name == "accuracy" || name == "top5_accuracy";
-  return ratio ? FormatPercent(Number(value)) : FormatNumber(Number(value));
-}
 
 bool IsDryRun(const Json& report) {
   const Json& dry_run = Get(report, "dry_run");
@@ -350,6 +319,7 @@ std::string WarningsText(const Json& report) {
 
 absl::StatusOr<std::string> ReportText(const std::string& json) {
   const Json report = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (IsSweepReport(report)) return SweepReportText(report);
   if (!report.is_object() || Text(Get(report, "method")).empty()) {
     return absl::InvalidArgumentError("this is not a report of a job");
   }

@@ -11,6 +11,7 @@
 #include "client/cli/private_cluster.h"
 #include "client/cli/report_command.h"
 #include "client/cli/submission.h"
+#include "client/cli/sweep_details.h"
 #include "common/mutex.h"
 #include "common/periodic.h"
 #include "common/status_macros.h"
@@ -51,7 +52,8 @@ class Watchdog {
   Periodic periodic_;
 };
 
-// What is done with a job that has left something behind, while its server is still there.
+// What is done with a job that has left something behind, or a sweep that has ended, while its server
+// is still there.
 using WithResult = std::function<absl::Status(const v1::Job&)>;
 
 absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_result,
@@ -60,7 +62,7 @@ absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_res
   ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
   ASSIGN_OR_RETURN(v1::Job job, jobs.Submit(inputs->spec));
   ASSIGN_OR_RETURN(job, WatchToEnd(session, job.name(), 0, false));
-  if (job.has_result()) RETURN_IF_ERROR(with_result(job));
+  if (job.has_result() || job.has_children()) RETURN_IF_ERROR(with_result(job));
   return job;
 }
 
@@ -85,11 +87,14 @@ absl::StatusOr<v1::Job> RunPrivately(const RunFlags& flags, JobInputs inputs,
 absl::StatusOr<ExitCode> Run(const RunFlags& flags, Session* session) {
   ASSIGN_OR_RETURN(JobInputs inputs, ReadInputs(flags.job));
   RETURN_IF_ERROR(PrepareDownload(flags.download));
-  const auto download = [&](const v1::Job& job) {
-    return DownloadResult(session, job, flags.download);
+  std::string details;
+  const auto download = [&](const v1::Job& job) -> absl::Status {
+    RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
+    ASSIGN_OR_RETURN(details, SweepDetails(session, job));
+    return absl::OkStatus();
   };
   ASSIGN_OR_RETURN(const v1::Job job, RunPrivately(flags, std::move(inputs), download, session));
-  return ShowEndedJob(*session, job);
+  return ShowEndedJob(*session, job, details);
 }
 
 absl::StatusOr<ExitCode> Bench(const RunFlags& flags, Session* session) {
@@ -100,7 +105,7 @@ absl::StatusOr<ExitCode> Bench(const RunFlags& flags, Session* session) {
     return absl::OkStatus();
   };
   ASSIGN_OR_RETURN(const v1::Job job, RunPrivately(flags, std::move(inputs), fetch, session));
-  if (job.state() != v1::JOB_STATE_SUCCEEDED) return ShowEndedJob(*session, job);
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) return ShowEndedJob(*session, job, "");
   RETURN_IF_ERROR(ShowReport(report, session));
   return ExitCode::kOk;
 }

@@ -69,9 +69,10 @@ absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
   return absl::OkStatus();
 }
 
-// Chooses the method whose field in the spec is called `word`, with its defaults; schedules of
-// magnitude have words of their own.
-absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
+// Chooses the method whose field in the spec is called `word`, the value of `flag`, with its
+// defaults; schedules of magnitude have words of their own.
+absl::Status ChooseMethod(absl::string_view flag, const std::string& word,
+                          v1::CompressionSpec* spec) {
   std::vector<absl::string_view> known = {"magnitude_iterative", "magnitude_one_shot"};
   const auto* methods = v1::CompressionSpec::descriptor()->FindOneofByName("method");
   for (int i = 0; i < methods->field_count(); ++i) {
@@ -84,7 +85,7 @@ absl::Status ChooseMethod(const std::string& word, v1::CompressionSpec* spec) {
   if (word == "magnitude_one_shot") spec->mutable_magnitude()->mutable_one_shot();
   std::sort(known.begin(), known.end());
   if (std::binary_search(known.begin(), known.end(), word)) return absl::OkStatus();
-  return UnknownWord("--method", word, known);
+  return UnknownWord(flag, word, known);
 }
 
 // By name, or as the default.
@@ -117,7 +118,7 @@ absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
 }
 
 absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
-  if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod(flags.method, spec));
+  if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod("--method", flags.method, spec));
   if (!flags.preset.empty()) RETURN_IF_ERROR(ApplyPreset(flags.preset, spec));
   if (!flags.softmax.empty()) {
     using Method = v1::SequentialAttentionPlusPlusMethod;
@@ -244,7 +245,7 @@ absl::Status ApplyTarget(const JobFlags& flags, v1::CompressionSpec* spec) {
   }
   IfGiven(flags.min_blocks, [&](int32_t x) { spec->mutable_target()->set_min_blocks(x); });
   if (!flags.block.empty()) {
-    ASSIGN_OR_RETURN(const auto block, ParseBlock(flags.block));
+    ASSIGN_OR_RETURN(const auto block, ParseBlock("--block", flags.block));
     spec->mutable_target()->set_block_rows(block.first);
     spec->mutable_target()->set_block_cols(block.second);
   }
@@ -404,6 +405,30 @@ absl::Status ApplyService(const JobFlags& flags, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
+// A list that is given takes the place of that of the spec.
+absl::Status ApplySweep(const JobFlags& flags, v1::CompressionSpec* spec) {
+  if (!flags.sweep_sparsities.empty()) {
+    spec->mutable_sweep()->mutable_sparsities()->Assign(flags.sweep_sparsities.begin(),
+                                                        flags.sweep_sparsities.end());
+  }
+  if (!flags.sweep_seeds.empty()) {
+    spec->mutable_sweep()->mutable_seeds()->Assign(flags.sweep_seeds.begin(),
+                                                   flags.sweep_seeds.end());
+  }
+  if (!flags.sweep_blocks.empty()) spec->mutable_sweep()->clear_blocks();
+  for (const std::string& text : flags.sweep_blocks) {
+    ASSIGN_OR_RETURN(const auto block, ParseBlock("--sweep-block", text));
+    v1::Sweep::Block* added = spec->mutable_sweep()->add_blocks();
+    added->set_rows(block.first);
+    added->set_cols(block.second);
+  }
+  if (!flags.sweep_methods.empty()) spec->mutable_sweep()->clear_methods();
+  for (const std::string& word : flags.sweep_methods) {
+    RETURN_IF_ERROR(ChooseMethod("--sweep-method", word, spec->mutable_sweep()->add_methods()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddColumn(const JobFlags& flags, absl::string_view flag, const std::string& column,
                        v1::CsvColumn::Role role, v1::CsvSource* csv) {
   v1::CsvColumn* added = csv->add_columns();
@@ -458,6 +483,7 @@ absl::Status ApplyFlags(const JobFlags& flags, v1::CompressionSpec* spec) {
   RETURN_IF_ERROR(ApplyDataFlags(flags, spec->mutable_data()));
   RETURN_IF_ERROR(ApplyTarget(flags, spec));
   RETURN_IF_ERROR(ApplyTask(flags, spec->mutable_task()));
+  RETURN_IF_ERROR(ApplySweep(flags, spec));
   if (spec->has_benchmark()) {
     // Neither is needed; where there is something in them the service says so.
     if (spec->data().ByteSizeLong() == 0) spec->clear_data();
@@ -493,8 +519,8 @@ absl::StatusOr<v1::DataSource> MakeDataSource(const JobFlags& flags, const Local
   return made;
 }
 
-absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view text) {
-  return ParsePair(text, "xX", "--block takes ROWSxCOLS, such as 16x16 or 1x8");
+absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view flag, absl::string_view text) {
+  return ParsePair(text, "xX", absl::StrCat(flag, " takes ROWSxCOLS, such as 16x16 or 1x8"));
 }
 
 }  // namespace topiary

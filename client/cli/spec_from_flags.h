@@ -26,7 +26,7 @@ absl::StatusOr<v1::DataSource> MakeDataSource(const JobFlags& flags, const Local
                                               const v1::DataSource& base);
 
 // "16x16", "1x8" -> rows, columns.
-absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view text);
+absl::StatusOr<std::pair<int, int>> ParseBlock(absl::string_view flag, absl::string_view text);
 
 }  // namespace topiary
 

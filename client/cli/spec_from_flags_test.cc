@@ -121,6 +121,16 @@ INSTANTIATE_TEST_SUITE_P(
                  "sequential_attention_pp { preset: PAPER_CRITEO }"},
         FlagCase{"SoftmaxAlone", [](JobFlags* f) { f->softmax = "global"; },
                  "sequential_attention_pp { softmax: GLOBAL }"},
+        FlagCase{"ASweepOfEverything",
+                 [](JobFlags* f) {
+                   f->sweep_sparsities = {0.8, 0.9};
+                   f->sweep_blocks = {"8x8", "1x16"};
+                   f->sweep_methods = {"magnitude_one_shot", "rigl"};
+                   f->sweep_seeds = {0, 7};
+                 },
+                 "sweep { sparsities: [0.8, 0.9] seeds: [0, 7] blocks { rows: 8 cols: 8 } "
+                 "blocks { rows: 1 cols: 16 } methods { magnitude { one_shot {} } } "
+                 "methods { rigl {} } }"},
         FlagCase{"SgdWithNesterov",
                  [](JobFlags* f) {
                    f->momentum = 0.8;
@@ -288,13 +298,34 @@ TEST(SpecFromFlags, FlagsWinOverTheSpecFileAndLeaveTheRest) {
 }
 
 TEST(SpecFromFlags, BlocksOfAnyShapeAreRead) {
-  EXPECT_EQ(ParseBlock("16x16").value(), std::make_pair(16, 16));
-  EXPECT_EQ(ParseBlock("1X8").value(), std::make_pair(1, 8));
+  EXPECT_EQ(ParseBlock("--block", "16x16").value(), std::make_pair(16, 16));
+  EXPECT_EQ(ParseBlock("--block", "1X8").value(), std::make_pair(1, 8));
+}
+
+TEST(SweepFlags, AListTakesThePlaceOfThatOfTheSpec) {
+  JobFlags flags;
+  flags.sweep_seeds = {5};
+  v1::CompressionSpec spec =
+      FromText("sweep { seeds: [1, 2, 3] sparsities: 0.5 methods { rigl {} } }");
+  ASSERT_OK(ApplyFlags(flags, &spec));
+  EXPECT_EQ(
+      spec.sweep().DebugString(),
+      FromText("sweep { seeds: 5 sparsities: 0.5 methods { rigl {} } }").sweep().DebugString());
+}
+
+TEST(SweepFlags, WrongWordsAreToldWithTheirFlag) {
+  JobFlags flags;
+  flags.sweep_methods = {"rigl", "magic"};
+  v1::CompressionSpec spec;
+  EXPECT_THAT(ApplyFlags(flags, &spec).message(), testing::HasSubstr("--sweep-method"));
+  flags.sweep_methods.clear();
+  flags.sweep_blocks = {"8"};
+  EXPECT_THAT(ApplyFlags(flags, &spec).message(), testing::HasSubstr("--sweep-block"));
 }
 
 class WrongBlocks : public testing::TestWithParam<const char*> {};
 
-TEST_P(WrongBlocks, AreRefused) { EXPECT_FALSE(ParseBlock(GetParam()).ok()); }
+TEST_P(WrongBlocks, AreRefused) { EXPECT_FALSE(ParseBlock("--block", GetParam()).ok()); }
 
 INSTANTIATE_TEST_SUITE_P(SpecFromFlags, WrongBlocks,
                          testing::Values("", "x", "16", "0x4", "4x-1", "4x4x4", "axb", "1.5x2",

@@ -56,6 +56,21 @@ absl::Status CheckDataFlags(const JobFlags& flags, const LocalDataSource& source
   return MakeDataSource(flags, source, {"", ""}, base).status();
 }
 
+// The files of one job.
+absl::Status DownloadFiles(Session* session, const v1::Job& job, const std::string& folder) {
+  ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
+  for (const v1::ResultFile& file : job.result().files()) {
+    if (!IsPlainFilename(file.filename())) {
+      return absl::InternalError("the server gave a result file a name that leaves its folder");
+    }
+    const std::string path = absl::StrCat(folder, "/", file.filename());
+    RETURN_IF_ERROR(transfer.Download(session->project(), file.digest(), path,
+                                      session->Transfers(absl::StrCat("get ", file.filename()))));
+    if (!session->terminal().json()) session->terminal().Note(absl::StrCat("wrote ", path));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<JobInputs> ReadInputs(const JobFlags& flags) {
@@ -146,25 +161,35 @@ absl::Status PrepareDownload(const std::string& folder) {
 }
 
 absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder) {
-  ASSIGN_OR_RETURN(ArtifactTransfer transfer, session->artifacts());
-  for (const v1::ResultFile& file : job.result().files()) {
-    if (!IsPlainFilename(file.filename())) {
-      return absl::InternalError("the server gave a result file a name that leaves its folder");
+  RETURN_IF_ERROR(DownloadFiles(session, job, folder));
+  if (!job.has_children()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(JobClient jobs, session->jobs());
+  JobFilter filter;
+  filter.parent_job = job.name();
+  ASSIGN_OR_RETURN(const std::vector<v1::Job> children, jobs.List(filter));
+  for (const v1::Job& child : children) {
+    if (child.result().files().empty()) continue;
+    const std::string name = child.name().substr(child.name().rfind('/') + 1);
+    if (!IsPlainFilename(name)) {
+      return absl::InternalError("the server gave a child a name that leaves the folder");
     }
-    const std::string path = absl::StrCat(folder, "/", file.filename());
-    RETURN_IF_ERROR(transfer.Download(session->project(), file.digest(), path,
-                                      session->Transfers(absl::StrCat("get ", file.filename()))));
-    if (!session->terminal().json()) session->terminal().Note(absl::StrCat("wrote ", path));
+    const std::string inner = absl::StrCat(folder, "/", name);
+    RETURN_IF_ERROR(PrepareDownload(inner));
+    RETURN_IF_ERROR(DownloadFiles(session, child, inner));
   }
   return absl::OkStatus();
 }
 
-ExitCode ShowEndedJob(const Session& session, const v1::Job& job) {
+void ShowJob(const Session& session, const v1::Job& job, const std::string& details) {
   if (session.terminal().json()) {
     session.PrintJson(job);
   } else {
-    session.terminal().Print(JobText(job, absl::LocalTimeZone()));
+    session.terminal().Print(absl::StrCat(JobText(job, absl::LocalTimeZone()), details));
   }
+}
+
+ExitCode ShowEndedJob(const Session& session, const v1::Job& job, const std::string& details) {
+  ShowJob(session, job, details);
   return job.state() == v1::JOB_STATE_SUCCEEDED ? ExitCode::kOk : ExitCode::kJobFailed;
 }
 

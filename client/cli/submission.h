@@ -40,11 +40,15 @@ absl::StatusOr<v1::Job> WatchToEnd(Session* session, const std::string& name,
 // Makes the folder for DownloadResult(), before anything costs time. An empty name is none.
 absl::Status PrepareDownload(const std::string& folder);
 
-// Writes the job's result files into `folder`, which exists.
+// Writes the job's result files into `folder`, which exists. Those of a sweep's children go to
+// folders of the children's names in it.
 absl::Status DownloadResult(Session* session, const v1::Job& job, const std::string& folder);
 
-// Prints a job that has ended, or its error; says with what to exit.
-ExitCode ShowEndedJob(const Session& session, const v1::Job& job);
+// Prints a job, with the SweepDetails of a sweep.
+void ShowJob(const Session& session, const v1::Job& job, const std::string& details);
+
+// The same of a job that has ended; says with what to exit.
+ExitCode ShowEndedJob(const Session& session, const v1::Job& job, const std::string& details);
 
 // True for a name that names a file in a folder and nothing outside of it.
 bool IsPlainFilename(absl::string_view name);

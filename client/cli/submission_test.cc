@@ -145,7 +145,7 @@ TEST_F(Submission, WaitingEndsWithTheJobAndSaysHow) {
   ASSERT_OK_AND_ASSIGN(JobClient client, session.jobs());
   ASSERT_OK_AND_ASSIGN(const v1::Job created, client.Submit(v1::CompressionSpec()));
   ASSERT_OK_AND_ASSIGN(const v1::Job job, WatchToEnd(&session, created.name(), 0, false));
-  EXPECT_EQ(ShowEndedJob(session, job), ExitCode::kJobFailed);
+  EXPECT_EQ(ShowEndedJob(session, job, ""), ExitCode::kJobFailed);
 }
 
 TEST_F(Submission, StoppingToWaitSaysHowToGoOn) {

@@ -7,6 +7,7 @@
 #include "client/cli/job_flags.h"
 #include "client/cli/job_view.h"
 #include "client/cli/submission.h"
+#include "client/cli/sweep_details.h"
 #include "common/status_macros.h"
 
 namespace topiary {
@@ -44,10 +45,9 @@ absl::StatusOr<ExitCode> Submit(const SubmitFlags& flags, Session* session) {
   }
   if (!session->terminal().json()) session->terminal().Note(absl::StrCat("job ", job.name()));
   ASSIGN_OR_RETURN(job, WatchToEnd(session, job.name(), 0, false));
-  if (!flags.download.empty() && job.state() == v1::JOB_STATE_SUCCEEDED) {
-    RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
-  }
-  return ShowEndedJob(*session, job);
+  if (!flags.download.empty()) RETURN_IF_ERROR(DownloadResult(session, job, flags.download));
+  ASSIGN_OR_RETURN(const std::string details, SweepDetails(session, job));
+  return ShowEndedJob(*session, job, details);
 }
 
 }  // namespace

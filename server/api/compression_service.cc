@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/digest.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
@@ -15,6 +16,7 @@
 #include "server/api/request_validation.h"
 #include "server/api/serialize.h"
 #include "server/api/spec_defaults.h"
+#include "server/api/sweep_children.h"
 #include "server/api/watch_reactor.h"
 #include "server/jobs/status_reason.h"
 
@@ -33,6 +35,29 @@ const std::string& MethodLabel(const v1::CompressionSpec& spec) {
 // About what the job takes in an answer; what is left out is small.
 size_t BytesOf(const Job& job) {
   return job.spec.size() + job.result.size() + job.progress.size() + job.failure.message.size();
+}
+
+Job NewJob(const v1::CompressionSpec& spec, const std::string& project, const std::string& id,
+           absl::Time now) {
+  Job job = JobFromSpec(spec, now);
+  job.project = project;
+  job.id = job.uid = id;
+  return job;
+}
+
+// The jobs that the sweep `id` stands for.
+std::vector<Job> ChildrenOf(const v1::CompressionSpec& spec, const std::string& project,
+                            const std::string& id, absl::Time now) {
+  v1::CompressionSpec common = spec;
+  common.clear_sweep();
+  std::vector<Job> children;
+  const int64_t count = CountCombinations(spec.sweep());
+  for (int64_t i = 0; i < count; ++i) {
+    v1::CompressionSpec child = ChildSpec(common, spec.sweep(), EntriesOf(spec.sweep(), i));
+    FillDefaults(&child);
+    children.push_back(NewJob(child, project, absl::StrFormat("%s-%04d", id, i + 1), now));
+  }
+  return children;
 }
 
 absl::Status MissingArtifact(const std::string& digest, const std::string& project) {
@@ -54,7 +79,7 @@ absl::Status CompressionService::Answer(const Job& job, v1::Job* response) {
   return absl::OkStatus();
 }
 
-absl::Status CompressionService::Preview(const Job& job, v1::Job* response) {
+absl::Status CompressionService::Preview(const Job& job, int children, v1::Job* response) {
   for (const ArtifactReference& input : job.inputs) {
     const absl::Status found = parts_.store->GetArtifact(job.project, input.digest).status();
     if (absl::IsNotFound(found)) return MissingArtifact(input.digest, job.project);
@@ -63,28 +88,49 @@ absl::Status CompressionService::Preview(const Job& job, v1::Job* response) {
   if (!response->mutable_spec()->ParseFromString(job.spec)) {
     return absl::InternalError("a spec cannot be read back");
   }
+  if (children > 0) response->mutable_children()->set_total(children);
   return absl::OkStatus();
 }
 
 absl::Status CompressionService::Create(const v1::CreateJobRequest& request, v1::Job* response) {
+  RETURN_IF_ERROR(ValidateCreateJob(request));
   ASSIGN_OR_RETURN(const std::string project, RequireProject(request.parent(), "parent"));
-  v1::CompressionSpec spec = request.spec();
-  FillDefaults(&spec);
   const absl::Time now = parts_.store->Now();
-  Job job = JobFromSpec(spec, now);
-  job.project = project;
+  const std::string id = parts_.new_job_id();
+  std::vector<Job> children;
+  v1::CompressionSpec spec = request.spec();
+  if (spec.has_sweep()) {
+    children = ChildrenOf(request.spec(), project, id, now);
+  } else {
+    FillDefaults(&spec);
+  }
+  Job job = NewJob(spec, project, id, now);
   job.request_id = request.request_id();
   job.request_digest = Sha256Hex(SerializeDeterministically(request));
-  if (request.validate_only()) return Preview(job, response);
+  if (request.validate_only()) return Preview(job, static_cast<int>(children.size()), response);
 
-  job.id = parts_.new_job_id();
-  job.uid = job.id;
-  ASSIGN_OR_RETURN(const Job created, parts_.store->Insert(job, max_live_jobs_, now));
-  if (created.id == job.id) {  // else it is the job that an earlier call with the request_id made
-    parts_.metrics->CountSubmitted(MethodLabel(spec));
-    LogInfo("job created", {{"job", ToString(created.name())}, {"method", MethodLabel(spec)}});
-  }
+  ASSIGN_OR_RETURN(const Job created,
+                   children.empty()
+                       ? parts_.store->Insert(job, max_live_jobs_, now)
+                       : parts_.store->InsertSweep(job, children, max_live_jobs_, now));
+  // Else it is the job that an earlier call with the request_id made.
+  if (created.id == job.id) NoteCreated(created, spec);
   return Answer(created, response);
+}
+
+void CompressionService::NoteCreated(const Job& job, const v1::CompressionSpec& spec) {
+  const std::string method = spec.has_sweep() ? "sweep" : MethodLabel(spec);
+  parts_.metrics->CountSubmitted(method);
+  LogInfo("job created", {{"job", ToString(job.name())}, {"method", method}});
+  if (!spec.has_sweep()) return;
+  // A child's method is that of its entry, or of the sweep where there are no entries.
+  v1::CompressionSpec filled = spec;
+  filled.clear_sweep();
+  for (int i = 0; i < job.children; ++i) {
+    const int entry = EntriesOf(spec.sweep(), i).method;
+    if (entry < 0) FillDefaults(&filled);
+    parts_.metrics->CountSubmitted(MethodLabel(entry < 0 ? filled : spec.sweep().methods(entry)));
+  }
 }
 
 absl::Status CompressionService::List(const v1::ListJobsRequest& request,
@@ -95,6 +141,10 @@ absl::Status CompressionService::List(const v1::ListJobsRequest& request,
     query.states.push_back(FromProto(request.states(i)));
   }
   query.labels.insert(request.labels().begin(), request.labels().end());
+  if (!request.parent_job().empty()) {
+    query.parent = ParseJobName(request.parent_job()).value_or(JobName()).job;
+  }
+  query.include_children = request.include_children();
   query.page_size = PageSizeOf(request.page_size());
   query.page_token = request.page_token();
   while (true) {
@@ -116,7 +166,8 @@ absl::Status CompressionService::List(const v1::ListJobsRequest& request,
 grpc::ServerUnaryReactor* CompressionService::CreateJob(grpc::CallbackServerContext* context,
                                                         const v1::CreateJobRequest* request,
                                                         v1::Job* response) {
-  return Dispatch(context, parts_.executor, ValidateCreateJob(*request),
+  // To validate a sweep takes too long for gRPC's threads.
+  return Dispatch(context, parts_.executor, absl::OkStatus(),
                   [=] { return Create(*request, response); });
 }
 

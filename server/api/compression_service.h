@@ -49,9 +49,12 @@ class CompressionService : public v1::CompressionService::CallbackService {
  private:
   // These block on the store.
   absl::Status Create(const v1::CreateJobRequest& request, v1::Job* response);
-  absl::Status Preview(const Job& job, v1::Job* response);
+  // `children` of a sweep; 0: it is none.
+  absl::Status Preview(const Job& job, int children, v1::Job* response);
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* response);
   absl::Status Answer(const Job& job, v1::Job* response);
+  // Counts and logs a job that was just made.
+  void NoteCreated(const Job& job, const v1::CompressionSpec& spec);
 
   const Parts parts_;
   const int max_live_jobs_;

@@ -37,6 +37,7 @@ static_assert(static_cast<int>(JobReason::kLeaseLost) == v1::JOB_REASON_LEASE_LO
 static_assert(static_cast<int>(JobReason::kCompleted) == v1::JOB_REASON_COMPLETED);
 static_assert(static_cast<int>(JobReason::kCancelRequested) == v1::JOB_REASON_CANCEL_REQUESTED);
 static_assert(static_cast<int>(JobReason::kAccuracyBound) == v1::JOB_REASON_ACCURACY_BOUND);
+static_assert(static_cast<int>(JobReason::kChildrenFailed) == v1::JOB_REASON_CHILDREN_FAILED);
 
 v1::Attempt::State ToProto(AttemptState state) {
   switch (state) {
@@ -74,6 +75,28 @@ absl::Status Parse(const std::string& bytes, const std::string& what,
   if (message->ParseFromString(bytes)) return absl::OkStatus();
   return absl::DataLossError(
       absl::StrCat("the stored ", what, " cannot be read: the database is damaged"));
+}
+
+v1::Progress SweepProgress(int ended, int children) {
+  v1::Progress progress;
+  progress.set_phase("sweep");
+  progress.set_step(ended);
+  progress.set_total_steps(children);
+  return progress;
+}
+
+void SetFamily(const Job& job, v1::Job* proto) {
+  if (!job.parent.empty()) proto->set_parent_job(ToString(job.parent_name()));
+  if (!job.is_sweep()) return;
+  const ChildCounts& counts = job.child_counts;
+  v1::JobChildren* children = proto->mutable_children();
+  children->set_total(job.children);
+  children->set_queued(counts.queued);
+  children->set_running(counts.running);
+  children->set_succeeded(counts.succeeded);
+  children->set_failed(counts.failed);
+  children->set_cancelled(counts.cancelled);
+  if (counts.ended() > 0) *proto->mutable_progress() = SweepProgress(counts.ended(), job.children);
 }
 
 void SetTimes(const Job& job, v1::Job* proto) {
@@ -135,10 +158,12 @@ absl::StatusOr<v1::Job> ToProto(const Job& job, const std::vector<Attempt>& atte
     RETURN_IF_ERROR(Parse(job.progress, "progress", proto.mutable_progress()));
   }
   if (job.failure.failed()) *proto.mutable_error() = ToProto(job.failure);
+  // Sweeps have one also when they were cancelled.
   if (job.state == JobState::kSucceeded || !job.result.empty()) {
     RETURN_IF_ERROR(Parse(job.result, "result", proto.mutable_result()));
     proto.mutable_result()->set_bit_exact(proto.result().bit_exact() && job.bit_exact);
   }
+  SetFamily(job, &proto);
   proto.set_last_sequence(job.last_sequence);
   return proto;
 }
@@ -149,6 +174,10 @@ absl::StatusOr<v1::JobEvent> ToProto(const JobEvent& event) {
   *proto.mutable_time() = TimeToProto(event.time);
   if (event.kind == JobEvent::Kind::kProgress) {
     RETURN_IF_ERROR(Parse(event.progress, "progress", proto.mutable_progress()));
+    return proto;
+  }
+  if (event.kind == JobEvent::Kind::kChildren) {
+    *proto.mutable_progress() = SweepProgress(event.children_ended, event.children);
     return proto;
   }
   v1::JobStateChange* change = proto.mutable_state_change();

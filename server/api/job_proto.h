@@ -14,8 +14,8 @@
 // serialized message; it fails to parse only where the store is damaged: DATA_LOSS.
 namespace topiary {
 
-// A new job of `spec`, which is valid and has its defaults, all but its id and what the request
-// says. `now` is the store's, for the deadline.
+// A new job of `spec`, which is valid and, unless it is a sweep, has its defaults, all but its id
+// and what the request says. `now` is the store's, for the deadline.
 Job JobFromSpec(const v1::CompressionSpec& spec, absl::Time now);
 
 // The digests that `spec` names, each with the role "model" or "data"; none twice.

@@ -135,6 +135,56 @@ TEST(JobProto, ADamagedRecordIsDataLoss) {
   EXPECT_THAT(ToProto(event), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST(JobProto, ASweepShowsItsChildrenAndAChildItsSweep) {
+  Job sweep = JobFromSpec(v1::CompressionSpec(), kNow);
+  sweep.project = "a";
+  sweep.id = "s";
+  sweep.children = 10;
+  sweep.child_counts = {1, 2, 3, 0, 4};
+  sweep.state = JobState::kRunning;
+  ASSERT_OK_AND_ASSIGN(const v1::Job proto, ToProto(sweep, {}));
+  EXPECT_EQ(proto.parent_job(), "");
+  EXPECT_EQ(proto.children().total(), 10);
+  EXPECT_EQ(proto.children().queued(), 1);
+  EXPECT_EQ(proto.children().running(), 2);
+  EXPECT_EQ(proto.children().succeeded(), 3);
+  EXPECT_EQ(proto.children().failed(), 0);
+  EXPECT_EQ(proto.children().cancelled(), 4);
+  EXPECT_EQ(proto.progress().phase(), "sweep");
+  EXPECT_EQ(proto.progress().step(), 7);
+  EXPECT_EQ(proto.progress().total_steps(), 10);
+
+  Job child = JobFromSpec(v1::CompressionSpec(), kNow);
+  child.project = "a";
+  child.id = "s-0001";
+  child.parent = "s";
+  ASSERT_OK_AND_ASSIGN(const v1::Job child_proto, ToProto(child, {}));
+  EXPECT_EQ(child_proto.parent_job(), "projects/a/jobs/s");
+  EXPECT_FALSE(child_proto.has_children());
+  EXPECT_FALSE(child_proto.has_progress());
+
+  JobEvent event;
+  event.sequence = 4;
+  event.kind = JobEvent::Kind::kChildren;
+  event.children_ended = 7;
+  event.children = 10;
+  ASSERT_OK_AND_ASSIGN(const v1::JobEvent event_proto, ToProto(event));
+  EXPECT_EQ(event_proto.sequence(), 4);
+  EXPECT_EQ(event_proto.progress().step(), 7);
+  EXPECT_EQ(event_proto.progress().total_steps(), 10);
+}
+
+TEST(JobProto, ACancelledSweepShowsWhatItHasReported) {
+  Job sweep = JobFromSpec(v1::CompressionSpec(), kNow);
+  sweep.children = 2;
+  sweep.state = JobState::kCancelled;
+  v1::JobResult result;
+  result.add_files()->set_filename("report.json");
+  sweep.result = result.SerializeAsString();
+  ASSERT_OK_AND_ASSIGN(const v1::Job proto, ToProto(sweep, {}));
+  EXPECT_EQ(proto.result().files_size(), 1);
+}
+
 TEST(JobProto, EventsAreStateChangesOrProgress) {
   JobEvent change;
   change.sequence = 3;

@@ -99,6 +99,12 @@ absl::Status ValidateListJobs(const v1::ListJobsRequest& request) {
     violations.Check(request.states(i) != v1::JOB_STATE_UNSPECIFIED, ElementPath("", "states", i),
                      "must be a state");
   }
+  const auto project = ParseProjectName(request.parent());
+  const auto sweep = ParseJobName(request.parent_job());
+  violations.Check(request.parent_job().empty() || (sweep.has_value() && project == sweep->project),
+                   "parent_job", "must be \"projects/{project}/jobs/{job}\" in the same project");
+  violations.Check(request.parent_job().empty() || !request.include_children(), "include_children",
+                   "must be false where parent_job is given");
   violations.Check(request.states_size() <= 16, "states", "must have at most 16 entries");
   violations.Check(request.labels_size() <= 64, "labels", "must have at most 64 entries");
   for (const auto& [key, value] : request.labels()) {

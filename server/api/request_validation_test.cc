@@ -88,6 +88,8 @@ TEST(RequestValidation, GoodRequestsAreAccepted) {
   EXPECT_OK(Create("request_id: 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6'"));
   EXPECT_OK(Create("validate_only: true"));
   EXPECT_OK(ListJobs("page_size: 1000 states: JOB_STATE_QUEUED labels { key: 'a' value: 'b' }"));
+  EXPECT_OK(ListJobs("parent_job: 'projects/a/jobs/s' states: JOB_STATE_FAILED"));
+  EXPECT_OK(ListJobs("include_children: true"));
   EXPECT_OK(BeginUpload("size_bytes: 0 display_name: 'Modell für Äpfel.onnx'"));
 }
 
@@ -119,6 +121,14 @@ INSTANTIATE_TEST_SUITE_P(
                     "states[0]"},
         RequestCase{"UnknownState", [] { return ListJobs("states: [JOB_STATE_QUEUED, 42]"); },
                     "states[1]"},
+        RequestCase{"ChildrenOfNoJob", [] { return ListJobs("parent_job: 'projects/a'"); },
+                    "parent_job"},
+        RequestCase{"ChildrenInAnotherProject",
+                    [] { return ListJobs("parent_job: 'projects/b/jobs/s'"); }, "parent_job"},
+        RequestCase{
+            "ChildrenTwice",
+            [] { return ListJobs("parent_job: 'projects/a/jobs/s' include_children: true"); },
+            "include_children"},
         RequestCase{"WatchFromBeforeTheBeginning",
                     [] {
                       return ValidateWatchJob(FromText<v1::WatchJobRequest>(

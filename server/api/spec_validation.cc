@@ -112,15 +112,8 @@ void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
   }
 }
 
-void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
-                  FieldViolations* violations) {
-  if (!violations->Check(spec.ByteSizeLong() <= kMaxSpecBytes, path,
-                         "must not be larger than 256 KiB")) {
-    return;
-  }
-  const size_t before = violations->violations().size();
-  CheckWellFormed(spec, path, violations);
-  if (violations->violations().size() > before) return;
+void ValidateParts(const v1::CompressionSpec& spec, absl::string_view path,
+                   FieldViolations* violations) {
   ValidateModel(spec.model(), JoinPath(path, "model"), violations);
   if (spec.has_benchmark()) {
     FieldChecks check(path, violations);
@@ -133,6 +126,19 @@ void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
   }
   ValidateMethod(spec, path, violations);
   ValidateExecution(spec, path, violations);
+}
+
+void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations) {
+  if (!violations->Check(spec.ByteSizeLong() <= kMaxSpecBytes, path,
+                         "must not be larger than 256 KiB")) {
+    return;
+  }
+  const size_t before = violations->violations().size();
+  CheckWellFormed(spec, path, violations);
+  if (violations->violations().size() > before) return;
+  if (spec.has_sweep()) return ValidateSweep(spec, path, violations);
+  ValidateParts(spec, path, violations);
 }
 
 }  // namespace topiary

@@ -31,6 +31,13 @@ void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view
 void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
                        FieldViolations* violations);
 
+// All that a job's spec is made of: all of the above.
+void ValidateParts(const v1::CompressionSpec& spec, absl::string_view path,
+                   FieldViolations* violations);
+// Of a spec with a sweep: its lists, and each child's spec.
+void ValidateSweep(const v1::CompressionSpec& spec, absl::string_view path,
+                   FieldViolations* violations);
+
 // The checks of one message's fields: each adds a violation under the message's path.
 class FieldChecks {
  public:

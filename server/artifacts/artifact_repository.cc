@@ -138,6 +138,22 @@ absl::StatusOr<Artifact> ArtifactRepository::FinishUpload(const std::string& pro
   return artifact;
 }
 
+absl::StatusOr<Artifact> ArtifactRepository::Store(const std::string& project,
+                                                   const std::string& digest,
+                                                   absl::string_view bytes, ArtifactKind kind,
+                                                   const std::string& display_name) {
+  ASSIGN_OR_RETURN(
+      const UploadStatus upload,
+      BeginUpload({project, digest, static_cast<int64_t>(bytes.size()), kind, display_name}));
+  if (upload.artifact.has_value()) return *upload.artifact;
+  const std::string& id = upload.session.id;
+  const absl::string_view rest = bytes.substr(upload.committed_bytes);
+  if (!rest.empty()) {
+    RETURN_IF_ERROR(WriteUpload(project, id, upload.committed_bytes, rest).status());
+  }
+  return FinishUpload(project, id);
+}
+
 absl::StatusOr<OpenArtifact> ArtifactRepository::Open(const std::string& project,
                                                       const std::string& digest) {
   OpenArtifact open;

@@ -82,6 +82,11 @@ class ArtifactRepository {
   // Verifies and publishes. May be repeated. Errors: see ArtifactStore::CommitUpload.
   absl::StatusOr<Artifact> FinishUpload(const std::string& project, const std::string& upload);
 
+  // All of the above for bytes that are at hand. May be repeated, also after a crash in between.
+  absl::StatusOr<Artifact> Store(const std::string& project, const std::string& digest,
+                                 absl::string_view bytes, ArtifactKind kind,
+                                 const std::string& display_name);
+
   // For a ranged read: NOT_FOUND, reason ARTIFACT_NOT_FOUND, unless the project has it.
   absl::StatusOr<OpenArtifact> Open(const std::string& project, const std::string& digest);
 

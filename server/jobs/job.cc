@@ -62,6 +62,10 @@ absl::string_view JobReasonName(JobReason reason) {
       return "ACCURACY_BOUND";
     case JobReason::kCancelRequested:
       return "CANCEL_REQUESTED";
+    case JobReason::kChildrenRunning:
+      return "CHILDREN_RUNNING";
+    case JobReason::kChildrenFailed:
+      return "CHILDREN_FAILED";
   }
   return "UNKNOWN";
 }

@@ -144,6 +144,8 @@ enum class JobReason {
   kDeadlineExceeded = 9,   // FAILED, or RUNNING and told to stop
   kCancelRequested = 10,   // CANCELLED, or RUNNING and told to stop
   kAccuracyBound = 11,     // FAILED: no model of the training meets the bound of its spec
+  kChildrenRunning = 12,   // RUNNING: a sweep, one of whose children has begun to run
+  kChildrenFailed = 13,    // FAILED: a sweep, none of whose children has succeeded
 };
 
 // "LEASE_LOST", ...; "UNSPECIFIED" for kNone.
@@ -182,7 +184,25 @@ struct AttemptOutcome {
   JobReason reason = JobReason::kWorkFailed;  // for this reason
 };
 
-// The whole record of a job.
+// How many children of a sweep are in each state.
+struct ChildCounts {
+  int queued = 0;
+  int running = 0;
+  int succeeded = 0;
+  int failed = 0;
+  int cancelled = 0;
+
+  int ended() const { return succeeded + failed + cancelled; }
+  bool all_ended() const { return queued == 0 && running == 0; }
+
+  friend bool operator==(const ChildCounts& a, const ChildCounts& b) {
+    return a.queued == b.queued && a.running == b.running && a.succeeded == b.succeeded &&
+           a.failed == b.failed && a.cancelled == b.cancelled;
+  }
+};
+
+// The whole record of a job. A sweep is a job that other jobs are children of: it is never leased,
+// and its state follows from theirs (job_transition.h).
 struct Job {
   std::string project;
   std::string id;
@@ -203,6 +223,8 @@ struct Job {
   RetryPolicy retry;
   absl::Time deadline = absl::InfiniteFuture();
   bool keep_checkpoints = false;  // also after the job has ended
+  std::string parent;             // id of the sweep that it is a child of; "": of none
+  int children = 0;               // that it was created with; 0: it is no sweep
 
   absl::Time create_time = absl::UnixEpoch();      // its age in line; retries keep it
   absl::Time update_time = absl::UnixEpoch();      // of the last change other than a renewal
@@ -223,11 +245,15 @@ struct Job {
   std::string result;                      // opaque, once SUCCEEDED, or FAILED with one
   std::string progress;                    // opaque, the latest reported
 
+  ChildCounts child_counts;  // of a sweep, as of when it was read; not stored with it
+
   int64_t last_sequence = 0;  // of its newest event; 0: none
   int progress_events = 0;    // stored at present; bounded by thinning
   absl::Time last_progress_event = absl::InfinitePast();
 
   JobName name() const { return {project, id}; }
+  JobName parent_name() const { return {project, parent}; }
+  bool is_sweep() const { return children > 0; }
 };
 
 inline constexpr int kCheckpointsKept = 2;
@@ -235,7 +261,7 @@ inline constexpr int kCheckpointsKept = 2;
 // One numbered happening in a job's life, written in the transaction that made it happen.
 struct JobEvent {
   // Stored: never renumber.
-  enum class Kind { kState = 1, kProgress = 2 };
+  enum class Kind { kState = 1, kProgress = 2, kChildren = 3 };
   int64_t sequence = 0;  // grows within the job, never used twice; gaps are thinned progress
   absl::Time time = absl::UnixEpoch();
   Kind kind = Kind::kState;
@@ -245,6 +271,8 @@ struct JobEvent {
   std::string worker;                   // of this attempt; "": none
   Failure failure;                      // kState: of this attempt or job, if it failed
   std::string progress;                 // kProgress: opaque
+  int children_ended = 0;               // kChildren, of a sweep: how many children have ended,
+  int children = 0;                     // and how many there are
 };
 
 }  // namespace topiary

@@ -21,6 +21,8 @@ struct JobQuery {
   std::string project;
   std::vector<JobState> states;               // any of them; empty: all
   std::map<std::string, std::string> labels;  // all of them
+  std::string parent;                         // id of a sweep: only its children; "": see below
+  bool include_children = false;              // of sweeps, which are left out otherwise
   int page_size = 100;                        // 1 to 1000
   std::string page_token;                     // "" or a JobPage's, with the same query otherwise
 };
@@ -113,7 +115,28 @@ class JobStore {
   // `max_live` jobs that have not ended.
   virtual absl::StatusOr<Job> Insert(const Job& job, int max_live, absl::Time now) = 0;
 
+  // Adds a sweep and its children, all or none: `sweep` as Insert does, with `children`, at least
+  // one, which are of its project and have no request_id. Errors are Insert's; the sweep and each
+  // child count against `max_live`.
+  virtual absl::StatusOr<Job> InsertSweep(const Job& sweep, const std::vector<Job>& children,
+                                          int max_live, absl::Time now) = 0;
+
   virtual absl::StatusOr<Job> Get(const JobName& name) = 0;
+
+  // All children of a sweep, by id; none of another job.
+  virtual absl::StatusOr<std::vector<Job>> ListChildren(const JobName& sweep) = 0;
+
+  // Sweeps that have not ended though all of their children have, some with success: they wait for
+  // FinishSweep. At most `limit`.
+  virtual absl::StatusOr<std::vector<JobName>> ListEndedSweeps(int limit) = 0;
+
+  // Ends such a sweep with what compares its children: the opaque `result`, and `outputs`, which
+  // are stored in the project. One that has ended is returned as it is. FAILED_PRECONDITION, reason
+  // JOB_NOT_FINISHED, while a child has not ended; reason ARTIFACT_MISSING if an output is not
+  // stored.
+  virtual absl::StatusOr<Job> FinishSweep(const JobName& sweep, const std::string& result,
+                                          const std::vector<ArtifactReference>& outputs,
+                                          absl::Time now) = 0;
 
   // All attempts, oldest first.
   virtual absl::StatusOr<std::vector<Attempt>> ListAttempts(const JobName& name) = 0;
@@ -125,11 +148,13 @@ class JobStore {
   virtual absl::StatusOr<std::map<JobState, int64_t>> CountByState() = 0;
 
   // A QUEUED job is CANCELLED at once; a RUNNING one is marked, and its worker sees the mark in its
-  // next update. A job that has ended is returned as it is: cancelling twice is no error.
+  // next update. A job that has ended is returned as it is: cancelling twice is no error. Of a
+  // sweep, this is done to each child.
   virtual absl::StatusOr<Job> RequestCancel(const JobName& name, absl::Time now) = 0;
 
   // Removes a job that has ended, with its attempts, events and checkpoints; its outputs stay.
-  // FAILED_PRECONDITION, reason JOB_NOT_FINISHED, if it has not ended.
+  // FAILED_PRECONDITION, reason JOB_NOT_FINISHED, if it has not ended. Removes a sweep with its
+  // children; a child alone only when its sweep has ended, else the same error.
   virtual absl::Status Delete(const JobName& name) = 0;
 
   // Gives the QUEUED job to `worker` until `expires_at` as a new attempt with `token`.

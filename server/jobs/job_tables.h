@@ -23,6 +23,7 @@ class JobTables {
  public:
   virtual ~JobTables() = default;
 
+  // Of a sweep, also the counts of its children: in each method that returns jobs.
   virtual absl::StatusOr<std::optional<Job>> FindJob(const JobName& name) = 0;
   virtual absl::StatusOr<std::optional<Job>> FindRequest(const std::string& project,
                                                          const std::string& request_id) = 0;
@@ -47,14 +48,18 @@ class JobTables {
   // Drops the first, third, fifth ... progress event of the job; returns how many are left.
   virtual absl::StatusOr<int> ThinProgress(const JobName& name) = 0;
 
-  // Newest first, after `cursor`, at most `limit`; of `query` only project, states and labels.
+  // Newest first, after `cursor`, at most `limit`; all of `query` but page size and token.
   virtual absl::StatusOr<std::vector<Job>> ListJobs(const JobQuery& query, const PageCursor& cursor,
                                                     int limit) = 0;
   virtual absl::StatusOr<std::map<JobState, int64_t>> CountByState() = 0;
   virtual absl::StatusOr<std::vector<Job>> ListHeld(const std::string& worker) = 0;
+  // By id.
+  virtual absl::StatusOr<std::vector<Job>> ListChildren(const JobName& sweep) = 0;
+  // Sweeps that have not ended, while all of their children have.
+  virtual absl::StatusOr<std::vector<JobName>> ListEndedSweeps(int limit) = 0;
   // RUNNING, with a lease that ended before `now`.
   virtual absl::StatusOr<std::vector<JobName>> ListExpired(absl::Time now, int limit) = 0;
-  // QUEUED or RUNNING and not marked to stop, with a deadline not later than `now`.
+  // QUEUED or RUNNING and not marked to stop, with a deadline not later than `now`; no sweeps.
   virtual absl::StatusOr<std::vector<JobName>> ListOverdue(absl::Time now, int limit) = 0;
   virtual absl::StatusOr<SchedulingSnapshot> Snapshot(absl::Time now, int per_class) = 0;
 };

@@ -79,6 +79,15 @@ void Fail(Job* job, const AttemptOutcome& outcome, absl::Time now) {
   job->outputs = outcome.outputs;
 }
 
+void FailSweep(Job* sweep, const Failure& failure, absl::Time now) {
+  if (sweep->deadline <= now) return FailPastDeadline(sweep, now);
+  Move(sweep, JobState::kFailed, JobReason::kChildrenFailed, now);
+  sweep->failure = {
+      failure.failed() ? failure.code : absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("none of the ", sweep->children, " children succeeded",
+                   failure.failed() ? "; one says: " : ": see their errors", failure.message)};
+}
+
 // The event of an attempt that just ended; `worker` held it.
 JobEvent EndEvent(Job* job, const Attempt& attempt, absl::Time now) {
   JobEvent event = NextEvent(job, JobEvent::Kind::kState, now);
@@ -133,6 +142,8 @@ JobEvent Submit(Job* job, absl::Time now) {
   clean.retry = job->retry;
   clean.deadline = job->deadline;
   clean.keep_checkpoints = job->keep_checkpoints;
+  clean.parent = job->parent;
+  clean.children = job->children;
   clean.inputs = job->inputs;
   clean.reason = JobReason::kSubmitted;
   clean.create_time = clean.update_time = clean.queue_time = clean.eligible_time = now;
@@ -142,6 +153,10 @@ JobEvent Submit(Job* job, absl::Time now) {
 
 absl::StatusOr<Started> Start(Job* job, const std::string& worker, const std::string& token,
                               absl::Time expires_at, bool bit_exact, absl::Time now) {
+  if (job->is_sweep()) {
+    return absl::AbortedError(
+        absl::StrCat(ToString(job->name()), " cannot be leased: it is a sweep; its children can"));
+  }
   if (job->state != JobState::kQueued || job->eligible_time > now) {
     return absl::AbortedError(
         absl::StrCat(ToString(job->name()), " cannot be leased: it is ", JobStateName(job->state),
@@ -166,7 +181,9 @@ absl::StatusOr<Started> Start(Job* job, const std::string& worker, const std::st
 std::optional<JobEvent> Cancel(Job* job, absl::Time now) {
   if (IsTerminal(job->state) || job->stop != StopReason::kNone) return std::nullopt;
   job->stop = StopReason::kCancelled;
-  if (job->state == JobState::kQueued) {
+  if (job->is_sweep()) {
+    Move(job, job->state, JobReason::kCancelRequested, now);
+  } else if (job->state == JobState::kQueued) {
     job->failure = {};
     Move(job, JobState::kCancelled, JobReason::kCancelRequested, now);
   } else {
@@ -187,6 +204,43 @@ std::optional<JobEvent> PassDeadline(Job* job, absl::Time now) {
   }
   JobEvent event = NextEvent(job, JobEvent::Kind::kState, now);
   event.failure = job->failure;
+  return event;
+}
+
+std::vector<JobEvent> FollowChild(Job* sweep, const Job& child, absl::Time now) {
+  std::vector<JobEvent> events;
+  if (sweep->state == JobState::kQueued && child.state == JobState::kRunning) {
+    Move(sweep, JobState::kRunning, JobReason::kChildrenRunning, now);
+    sweep->start_time = now;
+    events.push_back(NextEvent(sweep, JobEvent::Kind::kState, now));
+  }
+  if (!IsTerminal(child.state)) return events;
+  events.push_back(CountChildren(sweep, now));
+  if (sweep->child_counts.all_ended() && sweep->child_counts.succeeded == 0) {
+    events.push_back(EndSweep(sweep, child.failure, now));
+  }
+  return events;
+}
+
+JobEvent CountChildren(Job* sweep, absl::Time now) {
+  JobEvent event = NextEvent(sweep, JobEvent::Kind::kChildren, now);
+  event.children_ended = sweep->child_counts.ended();
+  event.children = sweep->children;
+  return event;
+}
+
+JobEvent EndSweep(Job* sweep, const Failure& failure, absl::Time now) {
+  const ChildCounts& counts = sweep->child_counts;
+  const bool stopped = sweep->stop == StopReason::kCancelled && counts.cancelled > 0;
+  if (stopped || counts.succeeded + counts.failed == 0) {
+    Move(sweep, JobState::kCancelled, JobReason::kCancelRequested, now);
+  } else if (counts.succeeded > 0) {
+    Move(sweep, JobState::kSucceeded, JobReason::kCompleted, now);
+  } else {
+    FailSweep(sweep, failure, now);
+  }
+  JobEvent event = NextEvent(sweep, JobEvent::Kind::kState, now);
+  event.failure = sweep->failure;
   return event;
 }
 

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,6 +17,12 @@
 //   RUNNING -> QUEUED      failed with attempts left, lease lost, handed back
 //   QUEUED -> CANCELLED    by request
 //   QUEUED -> FAILED       past its deadline
+//
+// A sweep is RUNNING from when its first child runs, whatever becomes of that, and ends when all
+// children have ended:
+//   CANCELLED   the sweep was cancelled and that ended a child, or all children were cancelled
+//   SUCCEEDED   else, if any child succeeded
+//   FAILED      else
 //
 // Each function sets the job's times and last_sequence and returns the event to store with it.
 namespace topiary {
@@ -42,7 +49,8 @@ struct Started {
 absl::StatusOr<Started> Start(Job* job, const std::string& worker, const std::string& token,
                               absl::Time expires_at, bool bit_exact, absl::Time now);
 
-// Cancels a QUEUED job, marks a RUNNING one. No event if there is nothing (new) to do.
+// Cancels a QUEUED job, marks a RUNNING one or a sweep, whose children are then to be cancelled. No
+// event if there is nothing (new) to do.
 std::optional<JobEvent> Cancel(Job* job, absl::Time now);
 
 // Fails a QUEUED job that is past its deadline, marks a RUNNING one. No event if there is nothing
@@ -54,6 +62,17 @@ JobEvent Finish(Job* job, Attempt* attempt, const AttemptOutcome& outcome, absl:
 
 // Ends the running attempt whose lease expired.
 JobEvent LoseLease(Job* job, Attempt* attempt, absl::Time now);
+
+// What a change of `child`, whose state is the new one, does to its sweep, whose child_counts are
+// those after the change. Where all have ended and some have succeeded, EndSweep is left to
+// do, once there is a report on them.
+std::vector<JobEvent> FollowChild(Job* sweep, const Job& child, absl::Time now);
+
+// That children of a sweep have ended.
+JobEvent CountChildren(Job* sweep, absl::Time now);
+
+// Ends a sweep, all of whose children have ended. `failure` is of one that failed, if it is known.
+JobEvent EndSweep(Job* sweep, const Failure& failure, absl::Time now);
 
 // The state in which an attempt with this outcome ends.
 AttemptState EndState(AttemptOutcome::Kind kind);

@@ -24,6 +24,7 @@ INSTANTIATE_TEST_SUITE_P(Memory, JobStoreConformance, testing::Values(Factory())
 INSTANTIATE_TEST_SUITE_P(Memory, LeaseConformance, testing::Values(Factory()));
 INSTANTIATE_TEST_SUITE_P(Memory, JobEventsConformance, testing::Values(Factory()));
 INSTANTIATE_TEST_SUITE_P(Memory, ArtifactCatalogConformance, testing::Values(Factory()));
+INSTANTIATE_TEST_SUITE_P(Memory, SweepConformance, testing::Values(Factory()));
 INSTANTIATE_TEST_SUITE_P(Memory, MetadataStoreModelTest, testing::Values(Factory()));
 
 }  // namespace topiary

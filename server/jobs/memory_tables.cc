@@ -29,6 +29,8 @@ bool IsAfter(const PageCursor& cursor, absl::Time time, const std::string& id) {
 bool Matches(const JobQuery& query, const Job& job) {
   if (job.project != query.project) return false;
   if (!query.states.empty() && !Contains(query.states, job.state)) return false;
+  if (!query.parent.empty() && job.parent != query.parent) return false;
+  if (query.parent.empty() && !query.include_children && !job.parent.empty()) return false;
   return std::all_of(query.labels.begin(), query.labels.end(), [&](const auto& label) {
     const auto it = job.labels.find(label.first);
     return it != job.labels.end() && it->second == label.second;
@@ -93,15 +95,30 @@ void MemoryTables::Rollback() {
   }
 }
 
+Job MemoryTables::Counted(const Job& job) const {
+  Job counted = job;
+  if (!job.is_sweep()) return counted;
+  std::map<JobState, int> counts;
+  for (const auto& [name, other] : jobs_) {
+    if (other.project == job.project && other.parent == job.id) ++counts[other.state];
+  }
+  counted.child_counts = {counts[JobState::kQueued], counts[JobState::kRunning],
+                          counts[JobState::kSucceeded], counts[JobState::kFailed],
+                          counts[JobState::kCancelled]};
+  return counted;
+}
+
 absl::StatusOr<std::optional<Job>> MemoryTables::FindJob(const JobName& name) {
   const auto it = jobs_.find(name);
-  return it == jobs_.end() ? std::nullopt : std::optional<Job>(it->second);
+  return it == jobs_.end() ? std::nullopt : std::optional<Job>(Counted(it->second));
 }
 
 absl::StatusOr<std::optional<Job>> MemoryTables::FindRequest(const std::string& project,
                                                              const std::string& request_id) {
   for (const auto& [name, job] : jobs_) {
-    if (name.project == project && job.request_id == request_id) return std::optional<Job>(job);
+    if (name.project == project && job.request_id == request_id) {
+      return std::optional<Job>(Counted(job));
+    }
   }
   return std::nullopt;
 }
@@ -197,7 +214,9 @@ absl::StatusOr<std::vector<Job>> MemoryTables::ListJobs(const JobQuery& query,
                                                         const PageCursor& cursor, int limit) {
   std::vector<Job> jobs;
   for (const auto& [name, job] : jobs_) {
-    if (Matches(query, job) && IsAfter(cursor, job.create_time, job.id)) jobs.push_back(job);
+    if (Matches(query, job) && IsAfter(cursor, job.create_time, job.id)) {
+      jobs.push_back(Counted(job));
+    }
   }
   std::sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
     return a.create_time != b.create_time ? a.create_time > b.create_time : a.id < b.id;
@@ -220,6 +239,25 @@ absl::StatusOr<std::vector<Job>> MemoryTables::ListHeld(const std::string& worke
   return jobs;
 }
 
+absl::StatusOr<std::vector<Job>> MemoryTables::ListChildren(const JobName& sweep) {
+  std::vector<Job> children;
+  for (const auto& [name, job] : jobs_) {
+    if (name.project == sweep.project && job.parent == sweep.job) children.push_back(job);
+  }
+  return children;
+}
+
+absl::StatusOr<std::vector<JobName>> MemoryTables::ListEndedSweeps(int limit) {
+  std::vector<JobName> names;
+  for (const auto& [name, job] : jobs_) {
+    if (names.size() >= static_cast<size_t>(limit)) break;
+    if (job.is_sweep() && !IsTerminal(job.state) && Counted(job).child_counts.all_ended()) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
 absl::StatusOr<std::vector<JobName>> MemoryTables::ListExpired(absl::Time now, int limit) {
   std::vector<JobName> names;
   for (const auto& [name, job] : jobs_) {
@@ -233,7 +271,8 @@ absl::StatusOr<std::vector<JobName>> MemoryTables::ListOverdue(absl::Time now, i
   std::vector<JobName> names;
   for (const auto& [name, job] : jobs_) {
     if (names.size() >= static_cast<size_t>(limit)) break;
-    if (!IsTerminal(job.state) && job.stop == StopReason::kNone && job.deadline <= now) {
+    if (!IsTerminal(job.state) && !job.is_sweep() && job.stop == StopReason::kNone &&
+        job.deadline <= now) {
       names.push_back(name);
     }
   }
@@ -244,6 +283,7 @@ absl::StatusOr<SchedulingSnapshot> MemoryTables::Snapshot(absl::Time now, int pe
   SchedulingSnapshot snapshot;
   std::vector<const Job*> eligible;
   for (const auto& [name, job] : jobs_) {
+    if (job.is_sweep()) continue;
     if (job.state == JobState::kRunning) ++snapshot.running_by_project[job.project];
     if (job.state != JobState::kQueued) continue;
     if (job.eligible_time > now) {

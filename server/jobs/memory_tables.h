@@ -41,6 +41,8 @@ class MemoryTables final : public MetadataTables {
                                             int limit) override;
   absl::StatusOr<std::map<JobState, int64_t>> CountByState() override;
   absl::StatusOr<std::vector<Job>> ListHeld(const std::string& worker) override;
+  absl::StatusOr<std::vector<Job>> ListChildren(const JobName& sweep) override;
+  absl::StatusOr<std::vector<JobName>> ListEndedSweeps(int limit) override;
   absl::StatusOr<std::vector<JobName>> ListExpired(absl::Time now, int limit) override;
   absl::StatusOr<std::vector<JobName>> ListOverdue(absl::Time now, int limit) override;
   absl::StatusOr<SchedulingSnapshot> Snapshot(absl::Time now, int per_class) override;
@@ -69,6 +71,9 @@ class MemoryTables final : public MetadataTables {
 
  private:
   using Key = std::pair<std::string, std::string>;  // project and digest, or project and upload id
+
+  // The job with the counts of its children.
+  Job Counted(const Job& job) const;
 
   template <typename Map, typename Value>
   void Set(Map* map, const typename Map::key_type& key, Value value);

@@ -1,6 +1,7 @@
 #include "server/jobs/metadata_store_conformance.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/check.h"
 #include "common/digest.h"
 
@@ -22,6 +23,18 @@ Job MetadataStoreTest::Insert(const Job& job) {
 }
 
 Job MetadataStoreTest::Insert(const std::string& id) { return Insert(NewJob(id)); }
+
+std::string MetadataStoreTest::ChildId(const std::string& sweep, int number) {
+  return absl::StrFormat("%s-%04d", sweep, number);
+}
+
+Job MetadataStoreTest::InsertSweep(const std::string& id, int children) {
+  std::vector<Job> jobs;
+  for (int i = 1; i <= children; ++i) jobs.push_back(NewJob(ChildId(id, i)));
+  absl::StatusOr<Job> stored = store_->InsertSweep(NewJob(id), jobs, 1 << 20, now());
+  CHECK_OK(stored.status());
+  return *std::move(stored);
+}
 
 AttemptName MetadataStoreTest::Acquire(const std::string& id, const std::string& worker) {
   absl::StatusOr<Job> job = store_->Acquire(

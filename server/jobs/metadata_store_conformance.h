@@ -34,6 +34,9 @@ class MetadataStoreTest : public testing::TestWithParam<MetadataStoreFactory> {
   static Job NewJob(const std::string& id);
   Job Insert(const std::string& id);
   Job Insert(const Job& job);
+  // A sweep `id` of `children` children, `id`-0001 and so on.
+  Job InsertSweep(const std::string& id, int children);
+  static std::string ChildId(const std::string& sweep, int number);
   // Leases the job for 30 s and returns the attempt.
   AttemptName Acquire(const std::string& id, const std::string& worker = "w");
   Job Get(const std::string& id);
@@ -59,6 +62,7 @@ class JobStoreConformance : public MetadataStoreTest {};
 class LeaseConformance : public MetadataStoreTest {};
 class JobEventsConformance : public MetadataStoreTest {};
 class ArtifactCatalogConformance : public MetadataStoreTest {};
+class SweepConformance : public MetadataStoreTest {};
 class MetadataStoreModelTest : public MetadataStoreTest {};
 
 }  // namespace topiary

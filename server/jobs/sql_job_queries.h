@@ -15,7 +15,7 @@ namespace sql {
   "update_time, queue_time, eligible_time, start_time, end_time, last_attempt, "                \
   "attempts_spent, bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact, "      \
   "has_key, key_onednn, key_isa, key_threads, key_plan, progress, last_sequence, "              \
-  "progress_events, last_progress_event, spec, result"
+  "progress_events, last_progress_event, spec, result, parent, children"
 #define TOPIARY_SELECT_JOB                                            \
   "SELECT " TOPIARY_JOB_COLUMNS                                       \
   " FROM jobs JOIN job_content ON job_content.project = jobs.project" \
@@ -26,14 +26,20 @@ inline constexpr char kFindJob[] = TOPIARY_SELECT_JOB "WHERE jobs.project = $1 A
 inline constexpr char kFindRequest[] =
     TOPIARY_SELECT_JOB "WHERE jobs.project = $1 AND request_id = $2 AND request_id <> ''";
 
-inline constexpr char kListHeld[] =
-    TOPIARY_SELECT_JOB "WHERE lease_worker = $1 AND state = 2 ORDER BY jobs.project, jobs.id";
+inline constexpr char kListHeld[] = TOPIARY_SELECT_JOB
+    "WHERE lease_worker = $1 AND state = 2 AND children = 0"
+    " ORDER BY jobs.project, jobs.id";
 
-// Begins a list; a condition on each label, and kListJobsEnd, follow. $4 has bit `state` set for
-// each state wanted.
+inline constexpr char kListChildren[] =
+    TOPIARY_SELECT_JOB "WHERE jobs.project = $1 AND parent = $2 AND parent <> '' ORDER BY jobs.id";
+
+// Begins a list; conditions on parent and labels, and kListJobsEnd, follow. $4 has bit `state` set
+// for each state wanted.
 inline constexpr char kListJobsBegin[] = TOPIARY_SELECT_JOB
     "WHERE jobs.project = $1 AND (create_time < $2 OR (create_time = $2 AND jobs.id > $3))"
     " AND ($4 & (1 << state)) <> 0";
+inline constexpr char kListJobsChildren[] = " AND parent = $6 AND parent <> ''";
+inline constexpr char kListJobsNoChildren[] = " AND parent = ''";
 // %1$d and %2$d: parameter numbers of name and value.
 inline constexpr char kListJobsLabel[] =
     " AND EXISTS (SELECT 1 FROM job_labels WHERE job_labels.project = jobs.project"
@@ -46,12 +52,14 @@ inline constexpr char kListJobsEnd[] = " ORDER BY create_time DESC, jobs.id LIMI
 inline constexpr char kInsertJob[] =
     "INSERT INTO jobs (project, id, uid, request_id, request_digest, spec_digest, priority, device,"
     " threads, memory_bytes, bfloat16, max_attempts, initial_backoff, maximum_backoff, deadline,"
-    " keep_checkpoints, create_time, state, reason, stop, failure_code, failure_message,"
+    " keep_checkpoints, create_time, parent, children, state, reason, stop, failure_code, "
+    "failure_message,"
     " update_time, queue_time, eligible_time, start_time, end_time, last_attempt, attempts_spent,"
     " bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact, has_key, key_onednn,"
     " key_isa, key_threads, key_plan, progress, last_sequence, progress_events,"
     " last_progress_event) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    " $15, $16, $17, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0, 1, '', '', 0, 1, 0, '', '', 0, '', '', 0,"
+    " $15, $16, $17, $18, $19, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0, 1, '', '', 0, 1, 0, '', '', 0, "
+    "'', '', 0,"
     " 0, 0)";
 
 // What a transition may change.
@@ -107,11 +115,12 @@ inline constexpr char kListAttempts[] =
 
 inline constexpr char kInsertEvent[] =
     "INSERT INTO job_events (project, job, sequence, time, kind, state, reason, attempt, worker,"
-    " failure_code, failure_message, progress)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    " failure_code, failure_message, progress, children_ended, children)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 inline constexpr char kListEvents[] =
     "SELECT sequence, time, kind, state, reason, attempt, worker, failure_code, failure_message,"
-    " progress FROM job_events WHERE project = $1 AND job = $2 AND sequence > $3"
+    " progress, children_ended, children FROM job_events WHERE project = $1 AND job = $2 AND "
+    "sequence > $3"
     " ORDER BY sequence LIMIT $4";
 // Kind 2 is progress.
 inline constexpr char kThinProgress[] =
@@ -126,23 +135,32 @@ inline constexpr char kCountLive[] =
     "SELECT COUNT(*) FROM jobs WHERE state IN (1, 2) AND project = $1";
 inline constexpr char kCountByState[] = "SELECT state, COUNT(*) FROM jobs GROUP BY state";
 inline constexpr char kListExpired[] =
-    "SELECT project, id FROM jobs WHERE state = 2 AND lease_expires < $1"
+    "SELECT project, id FROM jobs WHERE state = 2 AND children = 0 AND lease_expires < $1"
     " ORDER BY lease_expires LIMIT $2";
 inline constexpr char kListOverdue[] =
-    "SELECT project, id FROM jobs WHERE stop = 0 AND state < 3 AND deadline <= $1"
+    "SELECT project, id FROM jobs WHERE stop = 0 AND state < 3 AND children = 0 AND deadline <= $1"
     " ORDER BY deadline LIMIT $2";
 
-// The best $2 of each kind of demand.
+inline constexpr char kCountChildren[] =
+    "SELECT state, COUNT(*) FROM jobs WHERE project = $1 AND parent = $2 AND parent <> ''"
+    " GROUP BY state";
+inline constexpr char kListEndedSweeps[] =
+    "SELECT project, id FROM jobs WHERE children > 0 AND state < 3 AND NOT EXISTS ("
+    "SELECT 1 FROM jobs AS child WHERE child.project = jobs.project AND child.parent = jobs.id"
+    " AND child.parent <> '' AND child.state < 3) ORDER BY project, id LIMIT $1";
+
+// The best $2 of each kind of demand. Sweeps are not leased and hold no worker.
 inline constexpr char kListQueued[] =
     "SELECT project, id, priority, create_time, queue_time, device, threads, memory_bytes,"
     " bfloat16, has_key, key_onednn, key_isa, key_threads, key_plan, bit_exact FROM ("
     "SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY project, device, threads, memory_bytes,"
     " bfloat16, has_key, key_onednn, key_isa, key_threads, bit_exact"
     " ORDER BY priority DESC, create_time, id) AS place"
-    " FROM jobs WHERE state = 1 AND eligible_time <= $1) AS numbered WHERE place <= $2"
+    " FROM jobs WHERE state = 1 AND children = 0 AND eligible_time <= $1) AS numbered WHERE place "
+    "<= $2"
     " ORDER BY priority DESC, create_time, id";
 inline constexpr char kRunningByProject[] =
-    "SELECT project, COUNT(*) FROM jobs WHERE state = 2 GROUP BY project";
+    "SELECT project, COUNT(*) FROM jobs WHERE state = 2 AND children = 0 GROUP BY project";
 inline constexpr char kNextEligible[] =
     "SELECT MIN(eligible_time) FROM jobs WHERE state = 1 AND eligible_time > $1"
     " HAVING COUNT(*) > 0";

@@ -53,7 +53,7 @@ void ReadIdentity(const SqlRow& row, Job* job) {
   job->create_time = row.Time(21);
 }
 
-// Columns 22 to 44: how it has fared.
+// Columns 22 to 46: how it has fared, and what is large or came later.
 void ReadProgress(const SqlRow& row, Job* job) {
   job->update_time = row.Time(22);
   job->queue_time = row.Time(23);
@@ -63,7 +63,9 @@ void ReadProgress(const SqlRow& row, Job* job) {
   job->last_attempt = static_cast<int>(row.Integer(27));
   job->attempts_spent = static_cast<int>(row.Integer(28));
   job->bit_exact = row.Boolean(29);
-  if (job->state == JobState::kRunning) {
+  job->parent = row.Bytes(45);
+  job->children = static_cast<int>(row.Integer(46));
+  if (job->state == JobState::kRunning && !job->is_sweep()) {
     job->lease = Lease{{job->project, job->id, job->last_attempt, row.Bytes(31)},
                        row.Bytes(30),
                        row.Time(32),
@@ -109,6 +111,8 @@ JobEvent ReadEvent(const SqlRow& row) {
   event.worker = row.Bytes(6);
   event.failure = ReadFailure(row, 7);
   event.progress = row.Bytes(9);
+  event.children_ended = static_cast<int>(row.Integer(10));
+  event.children = static_cast<int>(row.Integer(11));
   return event;
 }
 
@@ -131,7 +135,20 @@ int Number(Enum value) {
 
 }  // namespace
 
+absl::Status SqliteTables::CountChildren(Job* job) {
+  if (!job->is_sweep()) return absl::OkStatus();
+  std::map<JobState, int> counts;
+  RETURN_IF_ERROR(db_->Query(sql::kCountChildren, {job->project, job->id}, [&](const SqlRow& row) {
+    counts[static_cast<JobState>(row.Integer(0))] = static_cast<int>(row.Integer(1));
+  }));
+  job->child_counts = {counts[JobState::kQueued], counts[JobState::kRunning],
+                       counts[JobState::kSucceeded], counts[JobState::kFailed],
+                       counts[JobState::kCancelled]};
+  return absl::OkStatus();
+}
+
 absl::Status SqliteTables::LoadParts(Job* job) {
+  RETURN_IF_ERROR(CountChildren(job));
   RETURN_IF_ERROR(db_->Query(sql::kListLabels, {job->project, job->id}, [&](const SqlRow& row) {
     job->labels.emplace(row.Bytes(0), row.Bytes(1));
   }));
@@ -189,13 +206,13 @@ absl::Status SqliteTables::InsertReferences(const Job& job, int direction,
 }
 
 absl::Status SqliteTables::InsertJob(const Job& job) {
-  RETURN_IF_ERROR(
-      db_->Execute(sql::kInsertJob,
-                   {job.project, job.id, job.uid, job.request_id, job.request_digest,
-                    job.spec_digest, job.priority, Number(job.placement.device),
-                    job.placement.threads, job.placement.memory_bytes, job.placement.bfloat16,
-                    job.retry.max_attempts, job.retry.initial_backoff, job.retry.maximum_backoff,
-                    job.deadline, job.keep_checkpoints, job.create_time}));
+  RETURN_IF_ERROR(db_->Execute(
+      sql::kInsertJob,
+      {job.project, job.id, job.uid, job.request_id, job.request_digest, job.spec_digest,
+       job.priority, Number(job.placement.device), job.placement.threads,
+       job.placement.memory_bytes, job.placement.bfloat16, job.retry.max_attempts,
+       job.retry.initial_backoff, job.retry.maximum_backoff, job.deadline, job.keep_checkpoints,
+       job.create_time, job.parent, job.children}));
   RETURN_IF_ERROR(
       db_->Execute(sql::kInsertContent, {job.project, job.id, SqlValue::Blob(job.spec)}));
   for (const auto& [name, value] : job.labels) {
@@ -275,11 +292,11 @@ absl::StatusOr<std::vector<Attempt>> SqliteTables::ListAttempts(const JobName& n
 }
 
 absl::Status SqliteTables::AppendEvent(const JobName& name, const JobEvent& event) {
-  return db_->Execute(
-      sql::kInsertEvent,
-      {name.project, name.job, event.sequence, event.time, Number(event.kind), Number(event.state),
-       Number(event.reason), event.attempt, event.worker, Number(event.failure.code),
-       event.failure.message, SqlValue::Blob(event.progress)});
+  return db_->Execute(sql::kInsertEvent,
+                      {name.project, name.job, event.sequence, event.time, Number(event.kind),
+                       Number(event.state), Number(event.reason), event.attempt, event.worker,
+                       Number(event.failure.code), event.failure.message,
+                       SqlValue::Blob(event.progress), event.children_ended, event.children});
 }
 
 absl::StatusOr<std::vector<JobEvent>> SqliteTables::ListEvents(const JobName& name, int64_t after,
@@ -302,6 +319,12 @@ absl::StatusOr<std::vector<Job>> SqliteTables::ListJobs(const JobQuery& query,
   for (JobState state : query.states) states |= int64_t{1} << Number(state);
   std::string text = sql::kListJobsBegin;
   std::vector<SqlValue> values = {query.project, cursor.create_time, cursor.id, states, limit};
+  if (!query.parent.empty()) {
+    absl::StrAppend(&text, sql::kListJobsChildren);
+    values.push_back(query.parent);
+  } else if (!query.include_children) {
+    absl::StrAppend(&text, sql::kListJobsNoChildren);
+  }
   for (const auto& [name, value] : query.labels) {
     const int n = static_cast<int>(values.size());
     absl::StrAppendFormat(&text, sql::kListJobsLabel, n + 1, n + 2);
@@ -324,21 +347,29 @@ absl::StatusOr<std::vector<Job>> SqliteTables::ListHeld(const std::string& worke
   return QueryJobs(sql::kListHeld, {worker});
 }
 
-absl::StatusOr<std::vector<JobName>> SqliteTables::QueryNames(absl::string_view sql, absl::Time now,
-                                                              int limit) {
+absl::StatusOr<std::vector<Job>> SqliteTables::ListChildren(const JobName& sweep) {
+  return QueryJobs(sql::kListChildren, {sweep.project, sweep.job});
+}
+
+absl::StatusOr<std::vector<JobName>> SqliteTables::QueryNames(absl::string_view sql,
+                                                              absl::Span<const SqlValue> values) {
   std::vector<JobName> names;
-  RETURN_IF_ERROR(db_->Query(sql, {now, limit}, [&](const SqlRow& row) {
+  RETURN_IF_ERROR(db_->Query(sql, values, [&](const SqlRow& row) {
     names.push_back({row.Bytes(0), row.Bytes(1)});
   }));
   return names;
 }
 
 absl::StatusOr<std::vector<JobName>> SqliteTables::ListExpired(absl::Time now, int limit) {
-  return QueryNames(sql::kListExpired, now, limit);
+  return QueryNames(sql::kListExpired, {now, limit});
 }
 
 absl::StatusOr<std::vector<JobName>> SqliteTables::ListOverdue(absl::Time now, int limit) {
-  return QueryNames(sql::kListOverdue, now, limit);
+  return QueryNames(sql::kListOverdue, {now, limit});
+}
+
+absl::StatusOr<std::vector<JobName>> SqliteTables::ListEndedSweeps(int limit) {
+  return QueryNames(sql::kListEndedSweeps, {limit});
 }
 
 absl::StatusOr<SchedulingSnapshot> SqliteTables::Snapshot(absl::Time now, int per_class) {

@@ -188,6 +188,47 @@ TEST_F(SqliteMetadataStoreTest, ReadersGoOnWhileOthersWrite) {
   writer.join();
 }
 
+TEST_F(SqliteMetadataStoreTest, AJobFromBeforeThereWereSweepsGoesOn) {
+  {
+    auto db = SqliteConnection::Open(options_.path, SqliteConnection::Mode::kReadWrite);
+    ASSERT_OK(db.status());
+    const absl::Span<const Migration> all = SqliteMigrations();
+    ASSERT_EQ(all[1].name, "0002_bfloat16");
+    ASSERT_OK(ApplyMigrations(db->get(), all.subspan(0, 2), absl::UnixEpoch()));
+    // RUNNING, leased to "w" until 2100.
+    ASSERT_OK((*db)->Script(
+        "INSERT INTO jobs (project, id, uid, request_id, request_digest, state, reason, stop,"
+        " failure_code, failure_message, spec_digest, priority, device, threads, memory_bytes,"
+        " max_attempts, initial_backoff, maximum_backoff, deadline, keep_checkpoints, create_time,"
+        " update_time, queue_time, eligible_time, start_time, end_time, last_attempt,"
+        " attempts_spent, bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact,"
+        " has_key, key_onednn, key_isa, key_threads, key_plan, progress, last_sequence,"
+        " progress_events, last_progress_event) VALUES ('p', 'j', 'u', '', '', 2, 2, 0, 0, '', '', 0,"
+        " 0, 0, 0, 3, 0, 0, 9223372036854775807, 0, 0, 0, 0, 0, 0, 9223372036854775807, 1, 0, 1,"
+        " 'w', 'token', 4102444800000000, 1, 0, '', '', 0, '', '', 1, 0, 0);"
+        "INSERT INTO job_content VALUES ('p', 'j', 'spec', '');"
+        "INSERT INTO job_attempts VALUES ('p', 'j', 1, 'w', 'token', 1, 1, 0,"
+        " 9223372036854775807, 0, '');"
+        "INSERT INTO job_events VALUES ('p', 'j', 1, 0, 1, 2, 2, 1, 'w', 0, '', '');"));
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, Open());
+  JobQuery query;
+  query.project = "p";
+  ASSERT_OK_AND_ASSIGN(const JobPage page, store->List(query));
+  ASSERT_EQ(page.jobs.size(), 1);
+  EXPECT_FALSE(page.jobs[0].is_sweep());
+  EXPECT_EQ(page.jobs[0].parent, "");
+  ASSERT_OK_AND_ASSIGN(const auto events, store->ListEvents({"p", "j"}, 0, 10));
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].children, 0);
+  ASSERT_OK_AND_ASSIGN(const auto held, store->ListHeld("w"));
+  ASSERT_EQ(held.size(), 1);
+  ASSERT_OK_AND_ASSIGN(
+      const Job ended,
+      store->FinishAttempt(held[0].lease->attempt, AttemptOutcome(), clock_.Now()));
+  EXPECT_EQ(ended.state, JobState::kSucceeded);
+}
+
 class MigrationsTest : public testing::Test {
  protected:
   std::unique_ptr<SqliteConnection> Connect() {
@@ -249,6 +290,8 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, LeaseConformance,
 INSTANTIATE_TEST_SUITE_P(Sqlite, JobEventsConformance,
                          testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
 INSTANTIATE_TEST_SUITE_P(Sqlite, ArtifactCatalogConformance,
+                         testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
+INSTANTIATE_TEST_SUITE_P(Sqlite, SweepConformance,
                          testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));
 INSTANTIATE_TEST_SUITE_P(Sqlite, MetadataStoreModelTest,
                          testing::Values(MetadataStoreFactory{"Sqlite", OpenNew}));

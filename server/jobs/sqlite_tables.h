@@ -39,6 +39,8 @@ class SqliteTables final : public MetadataTables {
                                             int limit) override;
   absl::StatusOr<std::map<JobState, int64_t>> CountByState() override;
   absl::StatusOr<std::vector<Job>> ListHeld(const std::string& worker) override;
+  absl::StatusOr<std::vector<Job>> ListChildren(const JobName& sweep) override;
+  absl::StatusOr<std::vector<JobName>> ListEndedSweeps(int limit) override;
   absl::StatusOr<std::vector<JobName>> ListExpired(absl::Time now, int limit) override;
   absl::StatusOr<std::vector<JobName>> ListOverdue(absl::Time now, int limit) override;
   absl::StatusOr<SchedulingSnapshot> Snapshot(absl::Time now, int per_class) override;
@@ -66,12 +68,14 @@ class SqliteTables final : public MetadataTables {
   absl::StatusOr<std::vector<UploadSession>> ListIdleUploads(absl::Time before, int limit) override;
 
  private:
+  absl::Status CountChildren(Job* job);
   absl::Status LoadParts(Job* job);
   absl::StatusOr<std::vector<Job>> QueryJobs(absl::string_view sql,
                                              absl::Span<const SqlValue> values);
   absl::Status InsertReferences(const Job& job, int direction,
                                 const std::vector<ArtifactReference>& references);
-  absl::StatusOr<std::vector<JobName>> QueryNames(absl::string_view sql, absl::Time now, int limit);
+  absl::StatusOr<std::vector<JobName>> QueryNames(absl::string_view sql,
+                                                  absl::Span<const SqlValue> values);
   absl::StatusOr<int64_t> QueryInteger(absl::string_view sql, absl::Span<const SqlValue> values);
   absl::StatusOr<std::vector<Artifact>> QueryArtifacts(absl::string_view sql,
                                                        absl::Span<const SqlValue> values);

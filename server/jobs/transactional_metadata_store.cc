@@ -8,65 +8,10 @@
 #include "server/jobs/job_transition.h"
 #include "server/jobs/page_token.h"
 #include "server/jobs/status_reason.h"
+#include "server/jobs/transaction_steps.h"
 
 namespace topiary {
 namespace {
-
-absl::StatusOr<Job> LoadJob(MetadataTables& tables, const JobName& name) {
-  ASSIGN_OR_RETURN(std::optional<Job> job, tables.FindJob(name));
-  if (!job.has_value()) {
-    return WithReason(absl::NotFoundError(absl::StrCat("there is no job ", ToString(name))),
-                      kReasonJobNotFound);
-  }
-  return *std::move(job);
-}
-
-absl::Status CheckArtifacts(MetadataTables& tables, const std::string& project,
-                            const std::vector<ArtifactReference>& references) {
-  for (const ArtifactReference& reference : references) {
-    ASSIGN_OR_RETURN(const auto artifact, tables.FindArtifact(project, reference.digest));
-    if (artifact.has_value()) continue;
-    return WithMetadata(WithReason(absl::FailedPreconditionError(absl::StrCat(
-                                       "project ", project, " has no artifact ", reference.digest,
-                                       " (", reference.role, "): upload it first")),
-                                   kReasonArtifactMissing),
-                        "digest", reference.digest);
-  }
-  return absl::OkStatus();
-}
-
-// Forgets all but the newest `keep` checkpoints of `job`, and the artifacts that only they needed.
-absl::Status TrimCheckpoints(MetadataTables& tables, Job* job, size_t keep) {
-  std::vector<Checkpoint> dropped;
-  while (job->checkpoints.size() > keep) {
-    dropped.push_back(job->checkpoints.back());
-    job->checkpoints.pop_back();
-  }
-  RETURN_IF_ERROR(tables.PutCheckpoints(*job));
-  for (const Checkpoint& checkpoint : dropped) {
-    ASSIGN_OR_RETURN(const auto artifact, tables.FindArtifact(job->project, checkpoint.digest));
-    if (!artifact.has_value() || artifact->kind != ArtifactKind::kCheckpoint) continue;
-    ASSIGN_OR_RETURN(const bool needed, tables.IsReferenced(job->project, checkpoint.digest));
-    if (!needed) RETURN_IF_ERROR(tables.DeleteArtifact(job->project, checkpoint.digest));
-  }
-  return absl::OkStatus();
-}
-
-// Saves a job after a transition. A job that has ended lets go of its checkpoints.
-absl::Status Save(MetadataTables& tables, Job* job, const JobEvent& event,
-                  std::vector<JobChange>* changes) {
-  RETURN_IF_ERROR(tables.AppendEvent(job->name(), event));
-  if (IsTerminal(job->state) && !job->checkpoints.empty()) {
-    RETURN_IF_ERROR(TrimCheckpoints(tables, job, job->keep_checkpoints ? 1 : 0));
-  }
-  RETURN_IF_ERROR(tables.UpdateJob(*job));
-  JobChange change = {job->name(), job->state};
-  if (IsTerminal(job->state) && job->start_time != absl::InfiniteFuture()) {
-    change.run_time = job->end_time - job->start_time;
-  }
-  changes->push_back(std::move(change));
-  return absl::OkStatus();
-}
 
 absl::StatusOr<Attempt> LoadAttempt(MetadataTables& tables, const JobName& name, int number) {
   ASSIGN_OR_RETURN(std::vector<Attempt> attempts, tables.ListAttempts(name));
@@ -81,6 +26,7 @@ std::string QueryKey(const JobQuery& query) {
   std::vector<JobState> states = query.states;
   std::sort(states.begin(), states.end());
   std::string key = absl::StrCat("jobs\n", query.project);
+  absl::StrAppend(&key, "\n", query.parent, "\n", query.include_children ? "all" : "");
   for (JobState state : states) absl::StrAppend(&key, "\n", static_cast<int>(state));
   for (const auto& [name, value] : query.labels) absl::StrAppend(&key, "\n", name, "=", value);
   return key;
@@ -153,36 +99,14 @@ absl::StatusOr<Job> TransactionalMetadataStore::Insert(const Job& job, int max_l
                                                        absl::Time now) {
   Job stored;
   RETURN_IF_ERROR(WriteAndTell([&](MetadataTables& tables, std::vector<JobChange>* changes) {
+    ASSIGN_OR_RETURN(std::optional<Job> same, FindSameRequest(tables, job));
+    if (same.has_value()) {
+      stored = *std::move(same);
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(CheckRoom(tables, job.project, 1, max_live));
     stored = job;
-    if (!job.request_id.empty()) {
-      ASSIGN_OR_RETURN(std::optional<Job> same, tables.FindRequest(job.project, job.request_id));
-      if (same.has_value() && same->request_digest != job.request_digest) {
-        return WithReason(absl::AlreadyExistsError(absl::StrCat(
-                              "request_id ", job.request_id, " was used for ",
-                              ToString(same->name()), " with other content: choose a new one")),
-                          kReasonRequestIdReused);
-      }
-      if (same.has_value()) {
-        stored = *std::move(same);
-        return absl::OkStatus();
-      }
-    }
-    ASSIGN_OR_RETURN(const auto other, tables.FindJob(job.name()));
-    if (other.has_value()) {
-      return WithReason(absl::AlreadyExistsError(absl::StrCat(ToString(job.name()), " exists")),
-                        kReasonJobExists);
-    }
-    ASSIGN_OR_RETURN(const int64_t live, tables.CountLive(job.project));
-    if (live >= max_live) {
-      return WithReason(absl::ResourceExhaustedError(absl::StrCat(
-                            "project ", job.project, " has ", live,
-                            " unfinished jobs, which is its limit: wait for one, or cancel one")),
-                        kReasonTooManyJobs);
-    }
-    RETURN_IF_ERROR(CheckArtifacts(tables, job.project, job.inputs));
-    const JobEvent event = Submit(&stored, now);
-    RETURN_IF_ERROR(tables.InsertJob(stored));
-    return Save(tables, &stored, event, changes);
+    return AddJob(tables, &stored, now, changes);
   }));
   return stored;
 }
@@ -238,7 +162,8 @@ absl::StatusOr<Job> TransactionalMetadataStore::RequestCancel(const JobName& nam
     ASSIGN_OR_RETURN(job, LoadJob(tables, name));
     const std::optional<JobEvent> event = Cancel(&job, now);
     if (!event.has_value()) return absl::OkStatus();
-    return Save(tables, &job, *event, changes);
+    RETURN_IF_ERROR(Save(tables, &job, *event, changes));
+    return job.is_sweep() ? CancelChildren(tables, &job, now, changes) : absl::OkStatus();
   }));
   return job;
 }
@@ -246,15 +171,16 @@ absl::StatusOr<Job> TransactionalMetadataStore::RequestCancel(const JobName& nam
 absl::Status TransactionalMetadataStore::Delete(const JobName& name) {
   return WriteAndTell([&](MetadataTables& tables, std::vector<JobChange>* changes) {
     ASSIGN_OR_RETURN(Job job, LoadJob(tables, name));
-    if (!IsTerminal(job.state)) {
-      return WithReason(absl::FailedPreconditionError(
-                            absl::StrCat(ToString(name), " is ", JobStateName(job.state),
-                                         ": cancel it, and delete it once it ended")),
-                        kReasonJobNotFinished);
+    RETURN_IF_ERROR(CheckEnded(job));
+    if (!job.parent.empty()) {
+      ASSIGN_OR_RETURN(const Job sweep, LoadJob(tables, job.parent_name()));
+      RETURN_IF_ERROR(CheckEnded(sweep));
     }
-    RETURN_IF_ERROR(TrimCheckpoints(tables, &job, 0));
-    changes->push_back({name, job.state, /*deleted=*/true});
-    return tables.DeleteJob(name);
+    if (job.is_sweep()) {
+      ASSIGN_OR_RETURN(std::vector<Job> children, tables.ListChildren(name));
+      for (Job& child : children) RETURN_IF_ERROR(RemoveJob(tables, &child, changes));
+    }
+    return RemoveJob(tables, &job, changes);
   });
 }
 

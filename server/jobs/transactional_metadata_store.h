@@ -26,7 +26,14 @@ class TransactionalMetadataStore : public MetadataStore {
 
   absl::Time Now() override { return clock_->Now(); }
   absl::StatusOr<Job> Insert(const Job& job, int max_live, absl::Time now) override;
+  absl::StatusOr<Job> InsertSweep(const Job& sweep, const std::vector<Job>& children, int max_live,
+                                  absl::Time now) override;
   absl::StatusOr<Job> Get(const JobName& name) override;
+  absl::StatusOr<std::vector<Job>> ListChildren(const JobName& sweep) override;
+  absl::StatusOr<std::vector<JobName>> ListEndedSweeps(int limit) override;
+  absl::StatusOr<Job> FinishSweep(const JobName& sweep, const std::string& result,
+                                  const std::vector<ArtifactReference>& outputs,
+                                  absl::Time now) override;
   absl::StatusOr<std::vector<Attempt>> ListAttempts(const JobName& name) override;
   absl::StatusOr<JobPage> List(const JobQuery& query) override;
   absl::StatusOr<std::map<JobState, int64_t>> CountByState() override;

@@ -87,7 +87,7 @@ ServerMetrics::ServerMetrics(Registry* registry)
       jobs_submitted_(ByLabelValue(
           CounterFamily(registry, kJobsSubmittedText), "method",
           {"ac_dc", "benchmark", "dense", "evaluate", "group_lasso", "iht", "magnitude", "movement",
-           "power_propagation", "random", "rigl", "sequential_attention_pp", "snip"})),
+           "power_propagation", "random", "rigl", "sequential_attention_pp", "snip", "sweep"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),
       job_attempts_(ByLabelValue(CounterFamily(registry, kJobAttemptsText), "outcome",
@@ -96,8 +96,9 @@ ServerMetrics::ServerMetrics(Registry* registry)
                                  {"granted", "renewed", "lost", "refused"})),
       artifact_bytes_(ByLabelValue(CounterFamily(registry, kArtifactBytesText), "direction",
                                    {"uploaded", "downloaded"})),
-      background_errors_(ByLabelValue(CounterFamily(registry, kBackgroundErrorsText), "task",
-                                      {"tick", "collect_garbage", "refresh_metrics"})),
+      background_errors_(
+          ByLabelValue(CounterFamily(registry, kBackgroundErrorsText), "task",
+                       {"tick", "finish_sweeps", "collect_garbage", "refresh_metrics"})),
       watchers_(GaugeFamily(registry, kWatchersText).Add({})),
       store_bytes_(GaugeFamily(registry, kStoreBytesText).Add({})),
       draining_(GaugeFamily(registry, kDrainingText).Add({})),

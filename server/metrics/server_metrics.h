@@ -47,7 +47,8 @@ inline constexpr MetricText kExecutorWaitingText = {"topiary_executor_waiting_ca
 inline constexpr MetricText kDrainingText = {
     "topiary_draining", "1 from the moment the coordinator was told to stop, else 0."};
 
-// Counters. {method}: the names of the fields among which CompressionSpec.method chooses.
+// Counters. {method}: the names of the fields among which CompressionSpec.method chooses, and
+// "sweep", whose children are counted beside it.
 inline constexpr MetricText kJobsSubmittedText = {"topiary_jobs_submitted_total",
                                                   "Jobs created, by method."};
 // {outcome}: succeeded, failed, cancelled.
@@ -66,7 +67,7 @@ inline constexpr MetricText kArtifactBytesText = {"topiary_artifact_bytes_total"
                                                   "Bytes of artifacts moved, by direction."};
 inline constexpr MetricText kGarbageBytesText = {
     "topiary_artifact_garbage_bytes_total", "Bytes of artifacts deleted by garbage collection."};
-// {task}: tick, collect_garbage, refresh_metrics.
+// {task}: tick, finish_sweeps, collect_garbage, refresh_metrics.
 inline constexpr MetricText kBackgroundErrorsText = {
     "topiary_background_errors_total", "Runs of background tasks that failed, by task."};
 

@@ -106,6 +106,8 @@ TEST_F(ServerMetricsTest, BytesAndLeaseEventsAddUpAndGaugesStandAtTheLastValue) 
 }
 
 TEST_F(ServerMetricsTest, LabelsAreABoundedSet) {
+  metrics_.CountSubmitted("sweep");
+  EXPECT_THAT(Text(), HasSubstr("topiary_jobs_submitted_total{method=\"sweep\"} 1"));
   metrics_.CountSubmitted("something else");
   metrics_.CountBackgroundError("something else");
   EXPECT_THAT(Text(), Not(HasSubstr("something else")));

@@ -40,6 +40,26 @@ TEST_F(SchedulerTest, AnIdleWorkersCallIsHeldUntilThereIsWork) {
   EXPECT_THAT(call->orders->new_leases, SizeIs(1));
 }
 
+TEST_F(SchedulerTest, AWaitingWorkerHearsOfASweepAndSharesItsChildrenFairly) {
+  const auto call = Call(Idle("w0"));
+  Job sweep;
+  sweep.project = "p";
+  sweep.id = "s";
+  std::vector<Job> children(3, sweep);
+  for (int i = 0; i < 3; ++i) children[i].id = absl::StrCat("s-000", i + 1);
+  ASSERT_OK(store_.InsertSweep(sweep, children, 1000, clock_.Now()));
+  RunExecutor();
+  ASSERT_EQ(call->answers, 1);
+  EXPECT_EQ(call->orders->new_leases.at(0).job.id, "s-0001");
+  clock_.Advance(absl::Seconds(1));
+  Submit("other", "q");
+  // Project p runs one child already; the sweep itself counts as none and is given to nobody.
+  EXPECT_EQ(Lease("w1").job, "other");
+  EXPECT_EQ(Lease("w2").job, "s-0002");
+  EXPECT_EQ(Lease("w3").job, "s-0003");
+  EXPECT_EQ(Call(Idle("w4"))->answers, 0);
+}
+
 TEST_F(SchedulerTest, ACallWithoutAPollTimeoutIsAnsweredAtOnce) {
   WorkerReport report = Idle("w");
   report.poll_timeout = absl::ZeroDuration();

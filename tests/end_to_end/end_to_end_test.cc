@@ -7,11 +7,15 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "client/jobs.h"
 #include "client/model_zoo/model_zoo.h"
 #include "common/file.h"
 #include "common/status_matchers.h"
@@ -62,6 +66,15 @@ class EndToEndTest : public testing::Test {
     absl::StatusOr<v1::Job> job = cluster_->jobs().Submit(spec);
     EXPECT_OK(job.status());
     return job.ok() ? job->name() : "";
+  }
+
+  // Of a sweep, by name.
+  std::vector<v1::Job> Children(const std::string& sweep) {
+    JobFilter filter;
+    filter.parent_job = sweep;
+    absl::StatusOr<std::vector<v1::Job>> children = cluster_->jobs().List(filter);
+    EXPECT_OK(children.status());
+    return children.value_or(std::vector<v1::Job>());
   }
 
   // Model files of two jobs are the same bits.
@@ -131,6 +144,62 @@ TEST_F(EndToEndTest, AKilledCoordinatorDisturbsNoTraining) {
   ASSERT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.ShortDebugString();
   EXPECT_EQ(job.attempts_size(), 1) << "the attempt must have gone on";
   EXPECT_EQ(cluster_->WatchToTheEnd(waiting).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_F(EndToEndTest, ASweepOutlivesItsCoordinatorAndAWorker) {
+  Cluster::Options options;
+  options.checkpoint_interval = absl::Milliseconds(200);
+  options.lease_duration = absl::Seconds(4);
+  Start(options);
+  v1::CompressionSpec spec = Pruning(2000);
+  spec.mutable_target()->set_sparsity(0.75);
+  spec.mutable_task()->set_seed(2);
+  cluster_->StartWorker("first");
+  const v1::Job alone = cluster_->WatchToTheEnd(Submit(spec));
+  spec.mutable_target()->clear_sparsity();
+  spec.mutable_task()->clear_seed();
+  for (const double sparsity : {0.5, 0.75}) spec.mutable_sweep()->add_sparsities(sparsity);
+  for (const int seed : {1, 2}) spec.mutable_sweep()->add_seeds(seed);
+  cluster_->StartWorker("second");
+  const std::string sweep = Submit(spec);
+
+  // Both workers have a child; one of them dies, then the coordinator.
+  std::string orphan;
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (orphan.empty() && absl::Now() < deadline) {
+    for (const v1::Job& child : Children(sweep)) {
+      const v1::Job job = cluster_->jobs().Get(child.name()).value_or(v1::Job());
+      if (job.state() == v1::JOB_STATE_RUNNING && job.progress().step() > 100 &&
+          absl::StartsWith(job.attempts(0).worker_id(), "second-")) {
+        orphan = child.name();
+      }
+    }
+  }
+  ASSERT_NE(orphan, "") << "the second worker must have got a child";
+  cluster_->worker("second").Signal(SIGKILL);
+  cluster_->server().Signal(SIGKILL);
+  ASSERT_OK(cluster_->server().Wait(kPatience).status());
+  ASSERT_NO_FATAL_FAILURE(cluster_->StartServer());
+  cluster_->StartWorker("third");
+  // And once more, when all has been done but the report.
+  ASSERT_TRUE(cluster_->WatchUntil(
+      sweep, [](const v1::JobEvent& event) { return event.progress().step() == 4; }));
+  cluster_->server().Signal(SIGKILL);
+  ASSERT_OK(cluster_->server().Wait(kPatience).status());
+  ASSERT_NO_FATAL_FAILURE(cluster_->StartServer());
+
+  const v1::Job ended = cluster_->WatchToTheEnd(sweep);
+  ASSERT_EQ(ended.state(), v1::JOB_STATE_SUCCEEDED) << ended.ShortDebugString();
+  EXPECT_EQ(ended.children().succeeded(), 4);
+  const std::vector<v1::Job> children = Children(sweep);
+  ASSERT_EQ(children.size(), 4);
+  ExpectSameModels(children[3], alone);  // 0.75 and seed 2
+  const v1::Job repeated = cluster_->jobs().Get(orphan).value_or(v1::Job());
+  EXPECT_EQ(repeated.attempts_size(), 2);
+  const std::string report = cluster_->Download(ResultDigest(ended, v1::ResultFile::REPORT));
+  for (const v1::Job& child : children) EXPECT_THAT(report, testing::HasSubstr(child.name()));
+  EXPECT_THAT(report, testing::HasSubstr("\"front\": true"));
+  EXPECT_THAT(report, testing::HasSubstr("\"standard_deviation\""));
 }
 
 TEST_F(EndToEndTest, ADrainedWorkerHandsItsJobOver) {

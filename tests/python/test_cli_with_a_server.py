@@ -141,6 +141,35 @@ def test_a_result_that_could_not_be_written_is_said_before_anything_is_submitted
     assert jobs() == before
 
 
+def test_a_sweep_is_submitted_shown_and_fetched_with_its_children(topiary, submit, tmp_path):
+    options = [word for word in prune("--download", tmp_path) if word not in ("--sparsity", "0.5")]
+    done = submit(*options, "--method", "magnitude_one_shot", "--sweep-sparsity", "0.25,0.5",
+                  "--sweep-seed", "1,2")
+    assert re.search(r"children +4: 4 succeeded", done.stdout)
+    assert "mean over seeds" in done.stdout and "on the front" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    sweep = report["sweep"].rsplit("/", 1)[1]
+    assert [row["seed"] for row in report["children"]] == [1, 2, 1, 2]
+    for number in range(1, 5):
+        assert (tmp_path / f"{sweep}-000{number}" / "model.safetensors").exists()
+    assert f"{sweep}-0001" not in topiary("list").stdout
+    assert f"{sweep}-0001" in topiary("list", "--children").stdout
+    children = as_json(topiary("--output=json", "list", "--sweep", sweep))["jobs"]
+    assert [child["name"].rsplit("/", 1)[1] for child in children] == [
+        f"{sweep}-000{number}" for number in range(1, 5)]
+    assert re.search(rf"sweep +{sweep}", topiary("get", f"{sweep}-0002").stdout)
+    assert "mean over seeds" in topiary("report", sweep).stdout
+    topiary("delete", f"{sweep}-0001")
+    topiary("delete", sweep)
+    topiary("get", f"{sweep}-0002", code=4)
+
+
+def test_a_wrong_sweep_is_refused_with_the_path_of_the_entry(submit):
+    options = [word for word in prune() if word not in ("--sparsity", "0.5")]
+    done = submit(*options, "--sweep-sparsity", "0.5,1.5", code=5)
+    assert "spec.sweep.sparsities[1]" in done.stderr
+
+
 def test_the_same_request_id_submits_one_job(submit):
     first = submit(*prune("--request-id", "once")).stdout
     assert submit(*prune("--request-id", "once")).stdout == first
