@@ -19,6 +19,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec);
 absl::StatusOr<FeatureSelectionSpec> ConvertFeatureSelection(const v1::CompressionSpec& spec);
 
 absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target);
+// Whether blocks of weights are pruned, and not a structure.
+bool PrunesBlocks(const v1::CompressionSpec& spec);
 
 }  // namespace topiary
 

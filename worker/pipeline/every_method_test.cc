@@ -113,7 +113,7 @@ TEST_P(EveryMethodOfRuns, KeepsOneOfFour) {
   EXPECT_EQ(ReportOf(outcome)["sparsity"]["budget"], "1:4");
   EXPECT_EQ(*outcome.sparsity_reached, 0.75);
   ASSERT_OK_AND_ASSIGN(const Graph pruned, ImportOnnx(Find(outcome, JobFile::Kind::kOnnx)->path));
-  for (const std::string& layer : {"fc1.weight", "fc2.weight", "head.weight"}) {
+  for (const char* const layer : {"fc1.weight", "fc2.weight", "head.weight"}) {
     const absl::Span<const float> weight = pruned.FindInitializer(layer)->value.span<float>();
     for (size_t run = 0; run < weight.size(); run += 4) {
       int kept = 0;
