@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "client/cli/format.h"
 #include "client/cli/messages.h"
@@ -115,6 +116,13 @@ double SparsityOf(const v1::Job& job) {
   return job.progress().has_sparsity() ? job.progress().sparsity() : -1;
 }
 
+// "blocks", or the words of the structure.
+std::string CandidatesOf(const v1::PruningTarget& target) {
+  if (target.structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED) return "blocks";
+  return absl::StrReplaceAll(
+      absl::AsciiStrToLower(v1::PruningTarget::Structure_Name(target.structure())), {{"_", " "}});
+}
+
 }  // namespace
 
 std::string ShortName(const std::string& name) {
@@ -152,7 +160,8 @@ std::string JobText(const v1::Job& job, absl::TimeZone zone) {
   if (job.result().has_sparsity_requested()) {
     AddLine("sparsity",
             absl::StrCat(FormatPercent(job.result().sparsity_reached()), " (requested ",
-                         FormatPercent(job.result().sparsity_requested()), " of the blocks)"),
+                         FormatPercent(job.result().sparsity_requested()), " of the ",
+                         CandidatesOf(job.spec().target()), ")"),
             &text);
   }
   return absl::StrCat(text, AttemptsText(job, zone), MetricsText(job.result()),

@@ -37,6 +37,11 @@ TEST(JobText, ShowsStateFilesMetricsAndSparsity) {
   EXPECT_THAT(text, HasSubstr("started     1970-01-01 00:00:05"));
   EXPECT_THAT(text, HasSubstr("87.50 % (requested 90.00 % of the blocks)"));
   EXPECT_THAT(text, HasSubstr("accuracy   10.00 %      -  90.00 %"));
+  auto structured = job;
+  structured.mutable_spec()->mutable_target()->set_structure(
+      v1::PruningTarget::EMBEDDING_DIMENSIONS);
+  EXPECT_THAT(JobText(structured, kUtc),
+              HasSubstr("87.50 % (requested 90.00 % of the embedding dimensions)"));
   EXPECT_THAT(text, HasSubstr("model.onnx  2.0 KiB  abcd"));
 }
 

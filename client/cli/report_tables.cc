@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/format.h"
 #include "client/cli/json_reading.h"
 #include "client/cli/sweep_tables.h"
@@ -73,13 +74,19 @@ std::string MetricsText(const Json& metrics) {
   return absl::StrCat("\n", table.Render());
 }
 
+// What was pruned: "blocks", or the words of a structure.
+std::string Candidates(const Json& sparsity) {
+  const std::string structure = Text(Get(sparsity, "structure"));
+  return structure.empty() ? "blocks" : absl::StrReplaceAll(structure, {{"_", " "}});
+}
+
 std::string SparsityText(const Json& sparsity) {
   const Json& latency = Get(sparsity, "latency_requested");
   const Json& block = Get(sparsity, "block");
   std::string text;
   if (Get(sparsity, "requested").is_number()) {
     text = absl::StrCat("\nsparsity requested ", FormatPercent(Number(Get(sparsity, "requested"))),
-                        " of the blocks");
+                        " of the ", Candidates(sparsity));
   } else if (latency.is_object()) {
     text =
         absl::StrCat("\nlatency requested ", FormatPercent(Number(Get(latency, "ratio"))),
@@ -94,8 +101,33 @@ std::string SparsityText(const Json& sparsity) {
   if (block.is_array() && block.size() == 2) {
     absl::StrAppend(&text, "; blocks of ", Count(block[0]), "x", Count(block[1]), ", budget ",
                     Text(Get(sparsity, "budget")));
+  } else if (!Text(Get(sparsity, "budget")).empty()) {
+    absl::StrAppend(&text, "; budget ", Text(Get(sparsity, "budget")));
   }
   return absl::StrCat(text, "\n");
+}
+
+// Of a structure. What is gone is named where candidates have names.
+std::string GroupsText(const Json& groups) {
+  if (!groups.is_array() || groups.empty()) return "";
+  Table table({{"group"}, {"live", Align::kRight}, {"note"}});
+  for (const Json& group : groups) {
+    const bool known = Get(group, "candidates").is_number();
+    std::string note = Text(Get(group, "dense_reason"));
+    const Json& pruned = Get(group, "pruned");
+    if (pruned.is_array() && !pruned.empty()) {
+      absl::StrAppend(&note, "without ",
+                      absl::StrJoin(pruned, ", ", [](std::string* out, const Json& name) {
+                        absl::StrAppend(out, Text(name));
+                      }));
+    }
+    table.AddRow(
+        {Text(Get(group, "name")),
+         known ? absl::StrCat(Count(Get(group, "live")), "/", Count(Get(group, "candidates")))
+               : "-",
+         note});
+  }
+  return absl::StrCat("\n", table.Render(48));
 }
 
 std::string SizeText(const Json& size) {
@@ -205,24 +237,42 @@ std::string Throughput(const Json& statistics) {
 
 std::string LatencyText(const Json& latency) {
   if (!latency.is_array() || latency.empty()) return "";
-  Table table({{"latency, ms", Align::kLeft},
-               {"dense p50", Align::kRight},
-               {"p95", Align::kRight},
-               {"block-sparse p50", Align::kRight},
-               {"p95", Align::kRight},
-               {"speed-up", Align::kRight},
-               {"examples/s dense", Align::kRight},
-               {"block-sparse", Align::kRight}});
+  const bool narrowed = std::any_of(latency.begin(), latency.end(), [](const Json& entry) {
+    return Get(entry, "shrunk").is_object();
+  });
+  std::vector<Table::Column> columns = {{"latency, ms", Align::kLeft},
+                                        {"dense p50", Align::kRight},
+                                        {"p95", Align::kRight},
+                                        {"block-sparse p50", Align::kRight},
+                                        {"p95", Align::kRight},
+                                        {"speed-up", Align::kRight},
+                                        {"examples/s dense", Align::kRight},
+                                        {"block-sparse", Align::kRight}};
+  if (narrowed) {
+    columns.push_back({"narrower p50", Align::kRight});
+    columns.push_back({"speed-up", Align::kRight});
+  }
+  Table table(columns);
   for (const Json& entry : latency) {
     const Json& dense = Get(entry, "dense");
     const Json& sparse = Get(entry, "block_sparse");
     const Json& speedup = Get(entry, "speedup");
-    table.AddRow({absl::StrCat("batch ", Count(Get(entry, "batch"))),
-                  Milliseconds(Get(dense, "p50_seconds")), Milliseconds(Get(dense, "p95_seconds")),
-                  Milliseconds(Get(sparse, "p50_seconds")),
-                  Milliseconds(Get(sparse, "p95_seconds")),
-                  speedup.is_number() ? absl::StrFormat("%.2fx", Number(speedup)) : "-",
-                  Throughput(dense), Throughput(sparse)});
+    const auto times = [](const Json& factor) {
+      return factor.is_number() ? absl::StrFormat("%.2fx", Number(factor)) : "-";
+    };
+    std::vector<std::string> row = {absl::StrCat("batch ", Count(Get(entry, "batch"))),
+                                    Milliseconds(Get(dense, "p50_seconds")),
+                                    Milliseconds(Get(dense, "p95_seconds")),
+                                    Milliseconds(Get(sparse, "p50_seconds")),
+                                    Milliseconds(Get(sparse, "p95_seconds")),
+                                    times(speedup),
+                                    Throughput(dense),
+                                    Throughput(sparse)};
+    if (narrowed) {
+      row.push_back(Milliseconds(Get(Get(entry, "shrunk"), "p50_seconds")));
+      row.push_back(times(Get(entry, "shrunk_speedup")));
+    }
+    table.AddRow(row);
   }
   return absl::StrCat("\n", table.Render());
 }
@@ -325,7 +375,8 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   }
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
                       SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
-                      BoundText(Get(report, "accuracy_bound")), LayersText(Get(report, "layers")),
+                      BoundText(Get(report, "accuracy_bound")), GroupsText(Get(report, "groups")),
+                      LayersText(Get(report, "layers")),
                       PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
                       ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
                       NodesText(Get(report, "latency")),

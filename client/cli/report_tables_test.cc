@@ -58,6 +58,24 @@ TEST(ReportText, ShowsMetricsLayersPhasesFilesAndCosts) {
   EXPECT_THAT(text, HasSubstr("isa avx512_core, threads 1, bfloat16 products\n"));
 }
 
+TEST(ReportText, ShowsWhatBecameOfAStructure) {
+  ASSERT_OK_AND_ASSIGN(const std::string text, ReportText(R"({"method": "magnitude",
+                     "sparsity": {"requested": 0.5, "reached": 0.4,
+                                  "structure": "transformer_layers", "budget": "uniform"},
+                     "groups": [{"name": "transformer_layers", "candidates": 4, "live": 2,
+                                 "weights": ["a", "b"], "pruned": ["b1.down", "b3.down"]},
+                                {"name": "b0.down", "weights": ["b0.down"],
+                                 "dense_reason": "among the first"}],
+                     "latency": [{"batch": 1, "dense": {"p50_seconds": 0.004},
+                                  "shrunk": {"p50_seconds": 0.002}, "shrunk_speedup": 2.0}]})"));
+  EXPECT_THAT(text, HasSubstr("sparsity requested 50.00 % of the transformer layers, reached "
+                              "40.00 % of all weights; budget uniform\n"));
+  EXPECT_THAT(text, HasSubstr("2/4  without b1.down, b3.down"));
+  EXPECT_THAT(text, HasSubstr("-  among the first"));
+  EXPECT_THAT(text, HasSubstr("narrower p50  speed-up"));
+  EXPECT_THAT(text, HasSubstr("2.00     2.00x"));
+}
+
 TEST(ReportText, ShowsADryRunAndALatencyBudget) {
   ASSERT_OK_AND_ASSIGN(
       const std::string text,

@@ -25,7 +25,7 @@ const google::protobuf::FieldDescriptor* Chosen(const google::protobuf::Message&
       message, message.GetDescriptor()->FindOneofByName(oneof));
 }
 
-bool Trains(const v1::CompressionSpec& spec) {
+bool MakesAModel(const v1::CompressionSpec& spec) {
   return !spec.has_evaluate() && !spec.has_benchmark();
 }
 
@@ -41,8 +41,8 @@ void ValidateMethods(const v1::Sweep& sweep, absl::string_view path, FieldViolat
                            "must have a method and nothing else")) {
       continue;
     }
-    violations->Check(Trains(entry), JoinPath(element, method->name()),
-                      "trains nothing: it does not belong in a sweep");
+    violations->Check(MakesAModel(entry), JoinPath(element, method->name()),
+                      "makes no model: it does not belong in a sweep");
     violations->Check(seen.insert(SerializeDeterministically(entry)).second, element, kTwice);
   }
 }
@@ -77,7 +77,7 @@ void ValidateRoom(const v1::CompressionSpec& spec, absl::string_view path,
   const auto* method = Chosen(spec, "method");
   if (method != nullptr) {
     check.That(sweep.methods().empty(), method->name(), "must be left out with sweep.methods");
-    check.That(Trains(spec), method->name(), "trains nothing: leave sweep out");
+    check.That(MakesAModel(spec), method->name(), "makes no model: leave sweep out");
   }
   if (!sweep.sparsities().empty()) {
     const auto* amount = Chosen(spec.target(), "amount");

@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "target { sparsity: 0.9 } "
                     "sweep { methods { snip {} } methods { rigl {} sweep { seeds: [1, 2] } } }",
                     "spec.sweep.methods[1]"},
-        RefusedCase{"method_trains_nothing",
+        RefusedCase{"method_makes_no_model",
                     "target { sparsity: 0.9 } "
                     "sweep { methods { snip {} } methods { evaluate {} } }",
                     "spec.sweep.methods[1].evaluate"},

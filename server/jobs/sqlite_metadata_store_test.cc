@@ -203,7 +203,8 @@ TEST_F(SqliteMetadataStoreTest, AJobFromBeforeThereWereSweepsGoesOn) {
         " update_time, queue_time, eligible_time, start_time, end_time, last_attempt,"
         " attempts_spent, bit_exact, lease_worker, lease_token, lease_expires, lease_bit_exact,"
         " has_key, key_onednn, key_isa, key_threads, key_plan, progress, last_sequence,"
-        " progress_events, last_progress_event) VALUES ('p', 'j', 'u', '', '', 2, 2, 0, 0, '', '', 0,"
+        " progress_events, last_progress_event) VALUES ('p', 'j', 'u', '', '', 2, 2, 0, 0, '', '', "
+        "0,"
         " 0, 0, 0, 3, 0, 0, 9223372036854775807, 0, 0, 0, 0, 0, 0, 9223372036854775807, 1, 0, 1,"
         " 'w', 'token', 4102444800000000, 1, 0, '', '', 0, '', '', 1, 0, 0);"
         "INSERT INTO job_content VALUES ('p', 'j', 'spec', '');"
@@ -223,9 +224,8 @@ TEST_F(SqliteMetadataStoreTest, AJobFromBeforeThereWereSweepsGoesOn) {
   EXPECT_EQ(events[0].children, 0);
   ASSERT_OK_AND_ASSIGN(const auto held, store->ListHeld("w"));
   ASSERT_EQ(held.size(), 1);
-  ASSERT_OK_AND_ASSIGN(
-      const Job ended,
-      store->FinishAttempt(held[0].lease->attempt, AttemptOutcome(), clock_.Now()));
+  ASSERT_OK_AND_ASSIGN(const Job ended, store->FinishAttempt(held[0].lease->attempt,
+                                                             AttemptOutcome(), clock_.Now()));
   EXPECT_EQ(ended.state, JobState::kSucceeded);
 }
 

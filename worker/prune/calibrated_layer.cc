@@ -29,7 +29,7 @@ void WriteOutputs(const PrunableLayer& layer, int64_t group, absl::Span<const do
 }
 
 void ForEachInParallel(Backend* backend, int64_t items, const std::function<void(int64_t)>& body) {
-  const int threads = backend->info().threads;
+  const int threads = backend == nullptr ? 1 : backend->info().threads;
   if (threads == 1 || items < 2) {
     for (int64_t i = 0; i < items; ++i) body(i);
     return;
