@@ -169,6 +169,20 @@ void FillFeatureSelection(const v1::Task& task, v1::FeatureSelectionMethod* meth
     SET_IF_ABSENT(method->mutable_sequential_lasso(), strength, 0.01);
   }
   if (method->has_group_lasso()) SET_IF_ABSENT(method->mutable_group_lasso(), strength, 0.01);
+  if (method->has_liao_latty_yang()) {
+    SET_IF_ABSENT(method->mutable_liao_latty_yang(), mask_learning_rate_multiplier, 1.0);
+  }
+  if (method->has_stochastic_gates()) {
+    SET_IF_ABSENT(method->mutable_stochastic_gates(), strength, 0.01);
+    SET_IF_ABSENT(method->mutable_stochastic_gates(), deviation, 0.5);
+    SET_IF_ABSENT(method->mutable_stochastic_gates(), gates_learning_rate_multiplier, 1.0);
+  }
+  if (method->has_concrete_autoencoder()) {
+    v1::ConcreteAutoencoderSelector* selector = method->mutable_concrete_autoencoder();
+    SET_IF_ABSENT(selector, start_temperature, 10.0);
+    SET_IF_ABSENT(selector, end_temperature, std::min(0.01, selector->start_temperature()));
+    SET_IF_ABSENT(selector, logits_learning_rate_multiplier, 10.0);
+  }
   if (TrainsToSelect(*method) && method->length_case() == Method::LENGTH_NOT_SET) {
     if (task.has_steps()) {
       method->set_steps(task.steps());

@@ -142,6 +142,15 @@ INSTANTIATE_TEST_SUITE_P(
                      "feature_selection { count: 5 sequential_lasso {} epochs: 3 }",
                      "feature_selection { count: 5 epochs: 3 sequential_lasso { "
                      "features_per_step: 1 strength: 0.01 } }"},
+        DefaultsCase{"LiaoLattyYang", "feature_selection { count: 5 liao_latty_yang {} }",
+                     "feature_selection { liao_latty_yang { mask_learning_rate_multiplier: 1 } }"},
+        DefaultsCase{"StochasticGates", "feature_selection { count: 5 stochastic_gates {} }",
+                     "feature_selection { stochastic_gates { strength: 0.01 deviation: 0.5 "
+                     "gates_learning_rate_multiplier: 1 } }"},
+        DefaultsCase{"ConcreteAutoencoder",
+                     "feature_selection { count: 5 concrete_autoencoder {} }",
+                     "feature_selection { concrete_autoencoder { start_temperature: 10 "
+                     "end_temperature: 0.01 logits_learning_rate_multiplier: 10 } }"},
         DefaultsCase{"GroupLassoOfFeatures", "feature_selection { count: 5 group_lasso {} }",
                      "feature_selection { count: 5 epochs: 10 group_lasso { strength: 0.01 } }"},
         DefaultsCase{"Dense", "dense {}", "dense {} outputs { onnx: true block_sparse: false }"},

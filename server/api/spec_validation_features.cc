@@ -47,6 +47,34 @@ void ValidateOmp(const v1::OmpSelector& selector, int32_t count, absl::string_vi
   }
 }
 
+// The multiplier of a learning rate.
+void CheckMultiplier(bool has, double value, absl::string_view field, FieldChecks* check) {
+  if (has) check->InLeftOpen(value, 0, 10000, field);
+}
+
+void ValidateStochasticGates(const v1::StochasticGatesSelector& selector, absl::string_view path,
+                             FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  if (selector.has_strength()) check.InClosed(selector.strength(), 0, 1000, "strength");
+  if (selector.has_deviation()) check.InLeftOpen(selector.deviation(), 0, 10, "deviation");
+  CheckMultiplier(selector.has_gates_learning_rate_multiplier(),
+                  selector.gates_learning_rate_multiplier(), "gates_learning_rate_multiplier",
+                  &check);
+}
+
+void ValidateConcreteAutoencoder(const v1::ConcreteAutoencoderSelector& selector,
+                                 absl::string_view path, FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  const double start = selector.has_start_temperature() ? selector.start_temperature() : 10;
+  // The end, which is not above the start, has the same least.
+  if (check.InClosed(start, 1e-4, 1000, "start_temperature") && selector.has_end_temperature()) {
+    check.InClosed(selector.end_temperature(), 1e-4, start, "end_temperature");
+  }
+  CheckMultiplier(selector.has_logits_learning_rate_multiplier(),
+                  selector.logits_learning_rate_multiplier(), "logits_learning_rate_multiplier",
+                  &check);
+}
+
 void ValidateGroups(const v1::FeatureSelectionMethod& method, absl::string_view path,
                     FieldViolations* violations) {
   FieldChecks check(path, violations);
@@ -93,6 +121,20 @@ void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view
   if (method.has_group_lasso()) {
     FieldChecks lasso(check.PathOf("group_lasso"), violations);
     CheckStrength(method.group_lasso(), &lasso);
+  }
+  if (method.has_liao_latty_yang()) {
+    FieldChecks lly(check.PathOf("liao_latty_yang"), violations);
+    CheckMultiplier(method.liao_latty_yang().has_mask_learning_rate_multiplier(),
+                    method.liao_latty_yang().mask_learning_rate_multiplier(),
+                    "mask_learning_rate_multiplier", &lly);
+  }
+  if (method.has_stochastic_gates()) {
+    ValidateStochasticGates(method.stochastic_gates(), check.PathOf("stochastic_gates"),
+                            violations);
+  }
+  if (method.has_concrete_autoencoder()) {
+    ValidateConcreteAutoencoder(method.concrete_autoencoder(), check.PathOf("concrete_autoencoder"),
+                                violations);
   }
   constexpr absl::string_view kNoTraining = "the selector trains nothing: leave it out";
   if (method.has_epochs()) {

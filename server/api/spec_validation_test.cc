@@ -408,60 +408,12 @@ const RefusedCase kExecutionCases[] = {
     {"LabelValueWithSpaces", "labels { key: 'team' value: 'a b' }", "spec.labels[\"team\"]"},
 };
 
-const RefusedCase kFeatureCases[] = {
-    {"FeaturesWithATarget", "feature_selection { count: 5 }", "spec.target"},
-    {"NoFeatures", "feature_selection {}", "spec.feature_selection.count"},
-    {"MorePerStepThanFeatures",
-     "feature_selection { count: 5 sequential_attention { features_per_step: 6 } }",
-     "spec.feature_selection.sequential_attention.features_per_step"},
-    {"WarmupOfAll", "feature_selection { count: 5 sequential_attention { warmup_fraction: 1 } }",
-     "spec.feature_selection.sequential_attention.warmup_fraction"},
-    {"LogitsThatStay",
-     "feature_selection { count: 5 sequential_attention { logits_learning_rate_multiplier: 0 } }",
-     "spec.feature_selection.sequential_attention.logits_learning_rate_multiplier"},
-    {"OmpOfNoneAtAStep", "feature_selection { count: 5 omp { features_per_step: 0 } }",
-     "spec.feature_selection.omp.features_per_step"},
-    {"OmpOfNoBatches", "feature_selection { count: 5 omp { gradient_batches: 0 } }",
-     "spec.feature_selection.omp.gradient_batches"},
-    {"SequentialLassoOfNoStrength",
-     "feature_selection { count: 5 sequential_lasso { strength: 0 } }",
-     "spec.feature_selection.sequential_lasso.strength"},
-    {"GroupLassoOfNoStrength", "feature_selection { count: 5 group_lasso { strength: 0 } }",
-     "spec.feature_selection.group_lasso.strength"},
-    {"SelectionOfNoEpochs", "feature_selection { count: 5 epochs: 0 }",
-     "spec.feature_selection.epochs"},
-    {"SelectionOfNoSteps", "feature_selection { count: 5 steps: 0 }",
-     "spec.feature_selection.steps"},
-    {"EpochsOfRandomFeatures", "feature_selection { count: 5 random {} epochs: 3 }",
-     "spec.feature_selection.epochs"},
-    {"StepsOfLinearOmp", "feature_selection { count: 5 omp_linear {} steps: 3 }",
-     "spec.feature_selection.steps"},
-    {"GroupWithoutAName", "feature_selection { count: 5 groups { columns: 1 } }",
-     "spec.feature_selection.groups[0].name"},
-    {"GroupOfNothing", "feature_selection { count: 5 groups { name: 'a' } }",
-     "spec.feature_selection.groups[0].columns"},
-    {"GroupOfANegativeColumn", "feature_selection { count: 5 groups { name: 'a' columns: -1 } }",
-     "spec.feature_selection.groups[0].columns[0]"},
-    {"ColumnInTwoGroups",
-     "feature_selection { count: 5 groups { name: 'a' columns: 1 } "
-     "groups { name: 'b' columns: [2, 1] } }",
-     "spec.feature_selection.groups[1].columns[1]"},
-    {"SelectionWithADenseComparison",
-     "feature_selection { count: 5 } outputs { train_dense_comparison: true }",
-     "spec.outputs.train_dense_comparison"},
-    {"SelectionWithATeacher", "feature_selection { count: 5 } task { distillation {} }",
-     "spec.task.distillation"},
-    {"SelectionWithBlocks", "feature_selection { count: 5 } outputs { block_sparse: true }",
-     "spec.outputs.block_sparse"},
-};
-
 std::string RefusedName(const testing::TestParamInfo<RefusedCase>& info) { return info.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(Model, RefusedSpec, testing::ValuesIn(kModelCases), RefusedName);
 INSTANTIATE_TEST_SUITE_P(Data, RefusedSpec, testing::ValuesIn(kDataCases), RefusedName);
 INSTANTIATE_TEST_SUITE_P(Task, RefusedSpec, testing::ValuesIn(kTaskCases), RefusedName);
 INSTANTIATE_TEST_SUITE_P(Method, RefusedSpec, testing::ValuesIn(kMethodCases), RefusedName);
-INSTANTIATE_TEST_SUITE_P(Features, RefusedSpec, testing::ValuesIn(kFeatureCases), RefusedName);
 INSTANTIATE_TEST_SUITE_P(Execution, RefusedSpec, testing::ValuesIn(kExecutionCases), RefusedName);
 
 // ---- What is missing

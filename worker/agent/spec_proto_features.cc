@@ -28,6 +28,30 @@ SequentialAttentionOptions ConvertSequentialAttention(
   return out;
 }
 
+StochasticGatesOptions ConvertStochasticGates(const v1::StochasticGatesSelector& selector,
+                                              uint64_t seed) {
+  StochasticGatesOptions out;
+  ConvertStrength(selector, &out);
+  if (selector.has_deviation()) out.deviation = selector.deviation();
+  if (selector.has_gates_learning_rate_multiplier()) {
+    out.gates_learning_rate_multiplier = selector.gates_learning_rate_multiplier();
+  }
+  out.seed = seed;
+  return out;
+}
+
+ConcreteAutoencoderOptions ConvertConcreteAutoencoder(
+    const v1::ConcreteAutoencoderSelector& selector, uint64_t seed) {
+  ConcreteAutoencoderOptions out;
+  if (selector.has_start_temperature()) out.start_temperature = selector.start_temperature();
+  if (selector.has_end_temperature()) out.end_temperature = selector.end_temperature();
+  if (selector.has_logits_learning_rate_multiplier()) {
+    out.logits_learning_rate_multiplier = selector.logits_learning_rate_multiplier();
+  }
+  out.seed = seed;
+  return out;
+}
+
 absl::StatusOr<SelectorOptions> ConvertSelector(const v1::FeatureSelectionMethod& method,
                                                 uint64_t seed) {
   switch (method.selector_case()) {
@@ -53,6 +77,19 @@ absl::StatusOr<SelectorOptions> ConvertSelector(const v1::FeatureSelectionMethod
       out.seed = seed;
       return SelectorOptions(out);
     }
+    case v1::FeatureSelectionMethod::kLiaoLattyYang: {
+      LiaoLattyYangOptions out;
+      if (method.liao_latty_yang().has_mask_learning_rate_multiplier()) {
+        out.mask_learning_rate_multiplier =
+            method.liao_latty_yang().mask_learning_rate_multiplier();
+      }
+      out.seed = seed;
+      return SelectorOptions(out);
+    }
+    case v1::FeatureSelectionMethod::kStochasticGates:
+      return SelectorOptions(ConvertStochasticGates(method.stochastic_gates(), seed));
+    case v1::FeatureSelectionMethod::kConcreteAutoencoder:
+      return SelectorOptions(ConvertConcreteAutoencoder(method.concrete_autoencoder(), seed));
     case v1::FeatureSelectionMethod::kOmpLinear:
       return SelectorOptions(LinearOmpOptions());
     case v1::FeatureSelectionMethod::kRandom:

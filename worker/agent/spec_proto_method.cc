@@ -242,8 +242,8 @@ absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
       return MethodSpec(method);
     }
     case v1::CompressionSpec::kWanda: {
-      ASSIGN_OR_RETURN(const WandaOptions method, ConvertWanda(spec.wanda()));
-      return MethodSpec(method);
+      ASSIGN_OR_RETURN(WandaOptions method, ConvertWanda(spec.wanda()));
+      return MethodSpec(MethodOptions(std::move(method)));
     }
     case v1::CompressionSpec::kFeatureSelection: {
       ASSIGN_OR_RETURN(FeatureSelectionSpec method, ConvertFeatureSelection(spec));

@@ -329,55 +329,6 @@ TEST(ConvertSpec, RandomPruningDrawsByTheSeedOfTheTask) {
   EXPECT_EQ(method.seed, 9);
 }
 
-const FeatureSelectionSpec& SelectionOf(const JobSpec& job) {
-  return std::get<FeatureSelectionSpec>(job.method);
-}
-
-TEST(ConvertSpec, SequentialAttentionChoosesSoManyFeatures) {
-  ASSERT_OK_AND_ASSIGN(
-      const JobSpec job,
-      Convert(Complete("feature_selection { count: 7 epochs: 4 sequential_attention { "
-                       "features_per_step: 2 warmup_fraction: 0.25 "
-                       "logits_learning_rate_multiplier: 3 } "
-                       "groups { name: 'g' input: 'x' columns: [4, 2] } }")));
-  const FeatureSelectionSpec& selection = SelectionOf(job);
-  EXPECT_EQ(selection.count, 7);
-  EXPECT_EQ(selection.epochs, 4);
-  EXPECT_EQ(selection.steps, 0);
-  ASSERT_EQ(selection.groups.size(), 1);
-  EXPECT_EQ(selection.groups[0].name, "g");
-  EXPECT_EQ(selection.groups[0].input, "x");
-  EXPECT_THAT(selection.groups[0].columns, ElementsAre(4, 2));
-  const auto& selector = std::get<SequentialAttentionOptions>(selection.selector);
-  EXPECT_EQ(selector.features_per_step, 2);
-  EXPECT_EQ(selector.warmup_fraction, 0.25);
-  EXPECT_EQ(selector.logits_learning_rate_multiplier, 3);
-  EXPECT_FALSE(job.outputs.block_sparse);
-}
-
-TEST(ConvertSpec, SelectorsHaveTheirOptionsAndTheSeedOfTheTask) {
-  const auto convert = [](const std::string& selector) {
-    return SelectionOf(Convert(Complete("feature_selection { count: 7 steps: 9 " + selector +
-                                        " } " + "task { seed: 5 }"))
-                           .value())
-        .selector;
-  };
-  const auto omp =
-      std::get<OmpOptions>(convert("omp { features_per_step: 2 gradient_batches: 3 }"));
-  EXPECT_EQ(omp.features_per_step, 2);
-  EXPECT_EQ(omp.gradient_batches, 3);
-  const auto sequential = std::get<SequentialLassoOptions>(
-      convert("sequential_lasso { features_per_step: 2 strength: 0.5 }"));
-  EXPECT_EQ(sequential.features_per_step, 2);
-  EXPECT_EQ(sequential.strength, 0.5);
-  EXPECT_EQ(sequential.seed, 5);
-  const auto lasso = std::get<GroupLassoSelectorOptions>(convert("group_lasso { strength: 0.5 }"));
-  EXPECT_EQ(lasso.strength, 0.5);
-  EXPECT_EQ(lasso.seed, 5);
-  EXPECT_EQ(std::get<RandomFeaturesOptions>(convert("random {}")).seed, 5);
-  EXPECT_TRUE(std::holds_alternative<LinearOmpOptions>(convert("omp_linear {}")));
-}
-
 TEST(ConvertSpec, ThreadsOfTheWorkerWhereTheSpecNamesNone) {
   ASSERT_OK_AND_ASSIGN(const JobSpec job, Convert(Complete("")));
   EXPECT_EQ(job.threads, 2);

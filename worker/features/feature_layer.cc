@@ -107,6 +107,9 @@ absl::StatusOr<FeatureLayer> FindFeatures(const Graph& graph,
     feature.elements.push_back(element);
     feature.rows.insert(feature.rows.end(), element_rows.begin(), element_rows.end());
   }
+  if (graph.inputs.size() == 1 && graph.inputs[0].dtype == DType::kFloat32) {
+    found.input_width = static_cast<int64_t>(trace.ElementsOf(graph.inputs[0].name).size());
+  }
   for (Feature& feature : found.features) std::sort(feature.rows.begin(), feature.rows.end());
   return found;
 }

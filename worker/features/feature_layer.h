@@ -43,6 +43,8 @@ struct FeatureLayer {
   PrunableLayer layer;  // One matrix: a Gemm or MatMul.
   std::string value;    // What it multiplies: [batch, layer.rows].
   std::vector<Feature> features;
+  // Numbers of an example; 0 unless the model has one input, of float32.
+  int64_t input_width = 0;
 };
 
 // Elements that are chosen together.

@@ -28,6 +28,7 @@ absl::StatusOr<CandidateFeatures> CandidatesOf(const FeatureLayer& features) {
   ASSIGN_OR_RETURN(BlockPartition partition,
                    BlockPartition::Create(features.layer, {1, features.layer.cols}));
   candidates.partition = std::make_shared<const BlockPartition>(std::move(partition));
+  candidates.input_width = features.input_width;
   for (const Feature& feature : features.features) candidates.rows.push_back(feature.rows);
   return candidates;
 }
@@ -114,10 +115,14 @@ void FeatureSelector::Choose(const std::vector<double>& scores) {
       best = i;
       best_score = score;
     }
-    is_chosen_[best] = 1;
-    chosen_.push_back({best, step_ + 1, static_cast<float>(scores[best])});
+    ChooseFeature(best, scores[best]);
   }
   AfterChoice();
+}
+
+void FeatureSelector::ChooseFeature(int64_t feature, double score) {
+  is_chosen_[feature] = 1;
+  chosen_.push_back({feature, step_ + 1, static_cast<float>(score)});
 }
 
 void FeatureSelector::RefreshScales() {

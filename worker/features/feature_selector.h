@@ -24,6 +24,7 @@ struct CandidateFeatures {
   std::string weight;
   std::shared_ptr<const BlockPartition> partition;
   std::vector<std::vector<int64_t>> rows;
+  int64_t input_width = 0;  // FeatureLayer::input_width.
   int64_t size() const { return static_cast<int64_t>(rows.size()); }
 
   // Sums `of_rows`, one number per row of the weight, over the rows of each feature.
@@ -129,6 +130,8 @@ class FeatureSelector : public Method {
   // Chooses the features of highest score that the phase of the step begun last is to choose: ties
   // to the lower index; a score that is not a number counts as the lowest.
   void Choose(const std::vector<double>& scores);
+  // The same of one, for selectors that rank in another way; AfterChoice() is not called.
+  void ChooseFeature(int64_t feature, double score);
 
  private:
   const CandidateFeatures candidates_;

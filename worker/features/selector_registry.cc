@@ -24,11 +24,15 @@ struct RegisteredSelector {
 constexpr std::tuple kSelectors = {
     RegisteredSelector<SequentialAttentionOptions>{"sequential_attention", NewSequentialAttention,
                                                    nullptr},
+    RegisteredSelector<ConcreteAutoencoderOptions>{"concrete_autoencoder", NewConcreteAutoencoder,
+                                                   nullptr},
     RegisteredSelector<GroupLassoSelectorOptions>{"group_lasso", NewGroupLassoSelector, nullptr},
+    RegisteredSelector<LiaoLattyYangOptions>{"liao_latty_yang", NewLiaoLattyYang, nullptr},
     RegisteredSelector<LinearOmpOptions>{"omp_linear", nullptr, SelectByLinearOmp},
     RegisteredSelector<OmpOptions>{"omp", NewOmp, nullptr},
     RegisteredSelector<RandomFeaturesOptions>{"random", nullptr, DrawFeatures},
     RegisteredSelector<SequentialLassoOptions>{"sequential_lasso", NewSequentialLasso, nullptr},
+    RegisteredSelector<StochasticGatesOptions>{"stochastic_gates", NewStochasticGates, nullptr},
 };
 
 template <typename Options>

@@ -11,20 +11,24 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/features/computed_selection.h"
+#include "worker/features/concrete_autoencoder.h"
 #include "worker/features/feature_layer.h"
 #include "worker/features/feature_selector.h"
 #include "worker/features/lasso_selectors.h"
+#include "worker/features/liao_latty_yang.h"
 #include "worker/features/linear_omp.h"
 #include "worker/features/omp.h"
 #include "worker/features/random_features.h"
 #include "worker/features/sequential_attention.h"
+#include "worker/features/stochastic_gates.h"
 
 namespace topiary {
 
 // Which selector, and how.
 using SelectorOptions =
-    std::variant<SequentialAttentionOptions, GroupLassoSelectorOptions, LinearOmpOptions,
-                 OmpOptions, RandomFeaturesOptions, SequentialLassoOptions>;
+    std::variant<SequentialAttentionOptions, ConcreteAutoencoderOptions, GroupLassoSelectorOptions,
+                 LiaoLattyYangOptions, LinearOmpOptions, OmpOptions, RandomFeaturesOptions,
+                 SequentialLassoOptions, StochasticGatesOptions>;
 
 // The name of its field in the spec, such as "sequential_attention".
 absl::string_view SelectorName(const SelectorOptions& options);

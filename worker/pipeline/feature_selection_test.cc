@@ -102,7 +102,10 @@ std::vector<SelectorCase> TrainingSelectors() {
           {"sequential_attention_several", SeveralPerStep()},
           {"omp", OmpOptions{1, 5}},
           {"sequential_lasso", SequentialLassoOptions()},
-          {"group_lasso", GroupLassoSelectorOptions()}};
+          {"group_lasso", GroupLassoSelectorOptions()},
+          {"liao_latty_yang", LiaoLattyYangOptions()},
+          {"stochastic_gates", StochasticGatesOptions()},
+          {"concrete_autoencoder", ConcreteAutoencoderOptions()}};
 }
 
 std::vector<SelectorCase> Selectors() {

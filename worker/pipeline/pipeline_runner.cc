@@ -17,15 +17,16 @@
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/determinism.h"
 #include "worker/pipeline/evaluator.h"
-#include "worker/pipeline/exported_state.h"
 #include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/finished_model.h"
+#include "worker/pipeline/job_latencies.h"
 #include "worker/pipeline/job_reporter.h"
-#include "worker/pipeline/latency.h"
+#include "worker/pipeline/kept_model.h"
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/planning.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/result_files.h"
+#include "worker/pipeline/resume_point.h"
 #include "worker/pipeline/shrunk_model.h"
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
@@ -60,7 +61,7 @@ class JobRun {
                              &reporter_);
     }
     ASSIGN_OR_RETURN(job_, LoadJob(spec_, reporter_));
-    if (!attempt_.checkpoint_path.empty()) ReadResumePoint();
+    if (!attempt_.checkpoint_path.empty()) Resume();
     ResultFiles files(attempt_.work_folder);
     if (!spec_.dry_run) RETURN_IF_ERROR(MeasureGivenModel());
     RETURN_IF_ERROR(Plan());
@@ -82,37 +83,14 @@ class JobRun {
  private:
   // A checkpoint that cannot be used, as one of another version of Topiary, costs time but not the
   // job: beginning anew gives the same bits.
-  void ReadResumePoint() {
-    absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(attempt_.checkpoint_path);
-    if (checkpoint.ok() && checkpoint->method != MethodName(spec_.method)) {
-      checkpoint = absl::InvalidArgumentError(absl::StrCat(
-          "the checkpoint is of method '", checkpoint->method, "', not of this job's"));
-    }
-    if (checkpoint.ok()) {
-      absl::Status status = CheckPlanOf(checkpoint->record);
-      if (status.ok() && checkpoint->record.selection.has_value()) {
-        status = job_.features.has_value()
-                     ? CheckChosen(checkpoint->record.selection->chosen, spec_, *job_.features)
-                     : absl::InvalidArgumentError("the checkpoint is of a selection of features");
-      }
-      if (!status.ok()) checkpoint = status;
-    }
+  void Resume() {
+    absl::StatusOr<Checkpoint> checkpoint = ReadResumePoint(attempt_.checkpoint_path, spec_, job_);
     if (!checkpoint.ok()) {
       LogWarning("beginning anew", {{"error", checkpoint.status().ToString()}});
       return;
     }
     record_ = checkpoint->record;
     resume_ = *std::move(checkpoint);
-  }
-
-  // Steps taken by another plan than that of the rest would be neither's.
-  absl::Status CheckPlanOf(const JobRecord& record) const {
-    const bool needs_plan = !job_.choices.empty();
-    if (record.plan.has_value() == needs_plan &&
-        (!needs_plan || record.plan->sparsities.empty() != SettlesLayers(*spec_.target))) {
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError("the checkpoint has no plan, or one of another job");
   }
 
   // Before training changes anything, with a store of its own.
@@ -255,34 +233,15 @@ class JobRun {
 
   // Where the model that training ended with does not meet the bound, the one kept takes its place.
   absl::Status KeepBound(Evaluator* evaluator, Trained* trained) {
-    const AccuracyBound bound = Bound();
+    const Method& method = trained->loop->method();
     KeptModel last;
     last.step = trained->loop->next_step();
-    last.sparsity = SparsityOf(trained->loop->method(), job_.all_elements);
+    last.sparsity = SparsityOf(method, job_.all_elements);
     last.metrics = trained->metrics;
-    bound_ = bound.Report();
-    bound_->step = last.step;
-    bound_->met = bound.Prefers(last, std::nullopt);
-    if (bound_->met) return absl::OkStatus();
-    if (!record_.kept.has_value()) {
-      bound_missed_ = absl::StrCat(
-          "spec.target.accuracy_bound: no pruned model of the training has an ", bound.Described(),
-          "; the last has ", last.metrics[bound_->metric], " at a sparsity of ", last.sparsity,
-          ": prune less, train longer, or allow more");
-      return absl::OkStatus();
-    }
-    bound_->met = true;
-    bound_->step = record_.kept->step;
-    bound_->final_metrics = last.metrics;
-    bound_->final_sparsity = last.sparsity;
-    RETURN_IF_ERROR(
-        LoadExported(*record_.kept->state, trained->loop->method(), trained->loop->store()));
-    for (PrunedWeight& weight : trained->pruned) {
-      weight.support = SupportIn(*record_.kept->state, weight.partition->layer().weight);
-    }
-    for (PrunedGroup& group : trained->pruned_groups) {
-      group.support = SupportIn(*record_.kept->state, group.group->name());
-    }
+    ASSIGN_OR_RETURN(bound_,
+                     KeepWithinBound(Bound(), last, record_.kept, method, trained->loop->store(),
+                                     &trained->pruned, &trained->pruned_groups));
+    if (!bound_->is_kept) return absl::OkStatus();
     ASSIGN_OR_RETURN(trained->metrics, evaluator->Evaluate(reporter_.checker()));
     return absl::OkStatus();
   }
@@ -389,7 +348,7 @@ class JobRun {
     ASSIGN_OR_RETURN(Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
     ZeroPrunedGroups(pruned_groups_, &model);
     trained.loop.reset();  // What comes needs its memory.
-    if (!bound_missed_.empty()) {
+    if (bound_.has_value() && !bound_->missed.empty()) {
       files->AddCheckpoint();
       job_.graph = model.Clone();
       return Finish(files, pruned, trained.metrics);
@@ -485,40 +444,16 @@ class JobRun {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<LatencyReport> Measure(const SparseWeights& kept, int64_t batch) {
-    RETURN_IF_ERROR(
-        CheckLatencyMemory(spec_, job_.graph, job_.data.bytes(), batch, kept.empty() ? 1 : 2));
-    ASSIGN_OR_RETURN(LatencyReport latency,
-                     MeasureLatency(job_.graph, kept, costs_, backend_.get(), job_.data.evaluation,
-                                    batch, reporter_.checker()));
-    if (shrunk_graph_.has_value()) {
-      ASSIGN_OR_RETURN(const LatencyReport shrunk,
-                       MeasureLatency(*shrunk_graph_, {}, costs_, backend_.get(),
-                                      job_.data.evaluation, batch, reporter_.checker()));
-      latency.shrunk = shrunk.dense;
-    }
-    return latency;
-  }
-
   // Of `job_.graph`, of whose pruned weights it has the blocks in `kept`.
   absl::Status MeasureLatencies(const SparseWeights& kept) {
     if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
     reporter_.EnterPhase("latency");
-    for (const int64_t batch : spec_.outputs.latency_batches) {
-      absl::StatusOr<LatencyReport> latency = Measure(kept, batch);
-      if (absl::IsCancelled(latency.status()) || absl::IsAborted(latency.status())) {
-        return latency.status();
-      }
-      if (latency.ok()) {
-        latencies_.push_back(*std::move(latency));
-        continue;
-      }
-      // What was trained must not be lost for that.
-      LogWarning("latency not measured",
-                 {{"batch", batch}, {"error", latency.status().ToString()}});
-      warnings_.push_back(absl::StrCat("the latency at batch ", batch,
-                                       " was not measured: ", latency.status().message()));
-    }
+    ASSIGN_OR_RETURN(
+        JobLatencies latencies,
+        topiary::MeasureLatencies(spec_, job_, kept, shrunk_graph_, costs_,
+                                                    backend_.get(), reporter_.checker()));
+    latencies_ = std::move(latencies.measured);
+    warnings_.insert(warnings_.end(), latencies.warnings.begin(), latencies.warnings.end());
     return absl::OkStatus();
   }
 
@@ -535,7 +470,7 @@ class JobRun {
     input.trained_metrics = trained_metrics;
     input.phases = phases_;
     input.latency = latencies_;
-    input.accuracy_bound = bound_;
+    if (bound_.has_value()) input.accuracy_bound = bound_->report;
     input.shrunk = shrunk_;
     input.warnings = warnings_;
     input.backend = backend_->info();
@@ -543,7 +478,7 @@ class JobRun {
     input.total_seconds = absl::ToDoubleSeconds(clock_->Now() - began_);
     input.training_estimate_seconds = training_estimate_seconds_;
     ASSIGN_OR_RETURN(JobOutcome outcome, WriteReport(input, files));
-    outcome.bound_missed = bound_missed_;
+    if (bound_.has_value()) outcome.bound_missed = bound_->missed;
     return outcome;
   }
 
@@ -568,8 +503,7 @@ class JobRun {
   std::vector<PrunedGroup> pruned_groups_;
   std::vector<Phase> phases_;
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
-  std::optional<AccuracyBoundReport> bound_;
-  std::string bound_missed_;  // Not empty: no model meets it.
+  std::optional<BoundOutcome> bound_;
   std::vector<LatencyReport> latencies_;
   std::optional<ShrunkReport> shrunk_;
   std::optional<Graph> shrunk_graph_;

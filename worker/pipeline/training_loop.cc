@@ -209,13 +209,15 @@ void TrainingLoop::StartFrom(const std::map<std::string, Tensor>& weights) {
 
 absl::StatusOr<TrainingLoop::StepResult> TrainingLoop::Step() {
   CHECK_LT(next_step_, total_steps());
+  const Batch& batch = loader_->Next();
+  tensors_->set_inputs(batch.inputs);
   const StepActions actions = method_->BeginStep(next_step_, *tensors_);
   if (actions.reset_optimizer) optimizer_->Reset();
   if (actions.reset_trainable_state) optimizer_->ResetAuxiliary();
   RememberOrRewind(actions);
   ApplyScales();
   RETURN_IF_ERROR(FitProgram(actions));
-  FeedBatch(loader_->Next(), *program_);
+  FeedBatch(batch, *program_);
   if (teacher_ != nullptr) teacher_->Teach(*program_);
   program_->set_step(static_cast<uint64_t>(next_step_));
   program_->ForwardBackward();
@@ -439,7 +441,7 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
     std::copy(values->data<float>(), values->data<float>() + parameter.size, parameter.value);
   }
   store_->MarkChanged();
-  RETURN_IF_ERROR(LoadRewind(state));
+  RETURN_IF_ERROR(LoadRewind(step, state));
   RETURN_IF_ERROR(optimizer_->Load(optimizer));
   RETURN_IF_ERROR(method_->Load(method));
   next_step_ = step;
@@ -448,17 +450,14 @@ absl::Status TrainingLoop::Load(const MethodState& state) {
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::LoadRewind(const MethodState& state) {
+absl::Status TrainingLoop::LoadRewind(int64_t step, const MethodState& state) {
   if (!rewind_.has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Tensor* rewound, FindState(state, "rewound", DType::kInt64, 2));
   rewound_at_ = rewound->data<int64_t>()[0];
   rewound_until_ = rewound->data<int64_t>()[1];
   const bool is_over = rewound_until_ == total_steps();
-  ASSIGN_OR_RETURN(const Tensor* steps, FindState(state, "steps", DType::kInt64, 2));
   remembered_.clear();
-  if (!rewind_->weights || is_over || steps->data<int64_t>()[0] <= RewindStep()) {
-    return absl::OkStatus();
-  }
+  if (!rewind_->weights || is_over || step <= RewindStep()) return absl::OkStatus();
   for (const Parameter& parameter : store_->parameters()) {
     ASSIGN_OR_RETURN(const Tensor* values,
                      FindState(state, absl::StrCat("remembered/", parameter.name), DType::kFloat32,

@@ -37,12 +37,16 @@ class StoreLayerTensors : public LayerTensors {
   absl::Span<const float> Gradients(int index) override;
   absl::Span<float> MutableGradients(int index) override;
   absl::Span<float> MutableEffectiveWeights(int index) override;
+  absl::Span<const Tensor> Inputs() override { return inputs_; }
+  // Those of a batch, which are valid until the next call.
+  void set_inputs(absl::Span<const Tensor> inputs) { inputs_ = inputs; }
   absl::Span<const float> RawWeight(const std::string& name) override;
   absl::Span<float> MutableRawWeight(const std::string& name) override;
 
  private:
   ParameterStore* const store_;
   std::vector<const Parameter*> parameters_;  // Null for groups.
+  absl::Span<const Tensor> inputs_;
 };
 
 // One training run: program, optimizer, method and data brought together, a step at a time. Whoever
@@ -122,7 +126,8 @@ class TrainingLoop {
   double LearningRateNow() const;
   // The step that `rewind_` goes back to.
   int64_t RewindStep() const;
-  absl::Status LoadRewind(const MethodState& state);
+  // Of a state saved before step `step`.
+  absl::Status LoadRewind(int64_t step, const MethodState& state);
   void SendInnerProducts();
   void Update(float learning_rate);
 

@@ -64,6 +64,9 @@ class LayerTensors {
   // What the forward pass reads.
   virtual absl::Span<float> MutableEffectiveWeights(int index) = 0;
 
+  // The inputs of the model in this step's batch, in the order of the data; axis 0 is the batch.
+  virtual absl::Span<const Tensor> Inputs() = 0;
+
   // The raw weight of this name, of a part of a group.
   virtual absl::Span<const float> RawWeight(const std::string& name) = 0;
   virtual absl::Span<float> MutableRawWeight(const std::string& name) = 0;

@@ -59,6 +59,7 @@ class FakeWeights : public LayerTensors {
   absl::Span<float> MutableEffectiveWeights(int index) override {
     return absl::MakeSpan(effective.at(index));
   }
+  absl::Span<const Tensor> Inputs() override { return inputs; }
 
   absl::Span<const float> RawWeight(const std::string& name) override { return named.at(name); }
   absl::Span<float> MutableRawWeight(const std::string& name) override {
@@ -67,6 +68,7 @@ class FakeWeights : public LayerTensors {
 
   std::vector<std::vector<float>> gradients;
   std::vector<std::vector<float>> effective;
+  std::vector<Tensor> inputs;
   std::map<std::string, std::vector<float>> named;  // Of groups.
   int reads = 0;                                    // Of raw weights.
 

@@ -1,0 +1,42 @@
+#include "worker/pipeline/kept_model.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/pipeline/exported_state.h"
+
+namespace topiary {
+
+absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound, const KeptModel& last,
+                                             const std::optional<KeptModel>& kept,
+                                             const Method& method, ParameterStore* store,
+                                             std::vector<PrunedWeight>* pruned,
+                                             std::vector<PrunedGroup>* groups) {
+  BoundOutcome outcome;
+  AccuracyBoundReport& report = outcome.report;
+  report = bound.Report();
+  report.step = last.step;
+  report.met = bound.Prefers(last, std::nullopt);
+  if (report.met) return outcome;
+  if (!kept.has_value()) {
+    outcome.missed = absl::StrCat(
+        "spec.target.accuracy_bound: no pruned model of the training has an ", bound.Described(),
+        "; the last has ", last.metrics.at(report.metric), " at a sparsity of ", last.sparsity,
+        ": prune less, train longer, or allow more");
+    return outcome;
+  }
+  outcome.is_kept = true;
+  report.met = true;
+  report.step = kept->step;
+  report.final_metrics = last.metrics;
+  report.final_sparsity = last.sparsity;
+  RETURN_IF_ERROR(LoadExported(*kept->state, method, store));
+  for (PrunedWeight& weight : *pruned) {
+    weight.support = SupportIn(*kept->state, weight.partition->layer().weight);
+  }
+  for (PrunedGroup& group : *groups) {
+    group.support = SupportIn(*kept->state, group.group->name());
+  }
+  return outcome;
+}
+
+}  // namespace topiary
