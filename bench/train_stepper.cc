@@ -32,6 +32,7 @@ class NoTensors : public LayerTensors {
   absl::Span<const float> Gradients(int) override { return {}; }
   absl::Span<float> MutableGradients(int) override { return {}; }
   absl::Span<float> MutableEffectiveWeights(int) override { return {}; }
+  absl::Span<const Tensor> Inputs() override { return {}; }
   absl::Span<const float> RawWeight(const std::string&) override { return {}; }
   absl::Span<float> MutableRawWeight(const std::string&) override { return {}; }
 };

@@ -165,8 +165,9 @@ TEST_F(EndToEndTest, ASweepOutlivesItsCoordinatorAndAWorker) {
 
   // Both workers have a child; one of them dies, then the coordinator.
   std::string orphan;
-  const absl::Time deadline = absl::Now() + kPatience;
+  const absl::Time deadline = absl::Now() + 2 * kPatience;
   while (orphan.empty() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(50));
     for (const v1::Job& child : Children(sweep)) {
       const v1::Job job = cluster_->jobs().Get(child.name()).value_or(v1::Job());
       if (job.state() == v1::JOB_STATE_RUNNING && job.progress().step() > 100 &&

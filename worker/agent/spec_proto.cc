@@ -282,6 +282,10 @@ absl::StatusOr<TaskSpec> ConvertTask(const v1::CompressionSpec& spec, bool may_e
   return out;
 }
 
+bool PrunesBlocks(const v1::CompressionSpec& spec) {
+  return spec.has_target() && spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED;
+}
+
 OutputsSpec ConvertOutputs(const v1::CompressionSpec& spec) {
   const v1::Outputs& outputs = spec.outputs();
   const bool trains = !spec.has_evaluate() && !spec.has_benchmark();

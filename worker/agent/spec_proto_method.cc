@@ -178,83 +178,95 @@ absl::StatusOr<SequentialAttentionPlusPlusOptions> ConvertSequentialAttention(
   return out;
 }
 
-}  // namespace
-
-absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
+absl::StatusOr<MethodOptions> ConvertMethodOptions(const v1::CompressionSpec& spec) {
   switch (spec.method_case()) {
     case v1::CompressionSpec::kDense:
-      return MethodSpec(DenseOptions());
-    case v1::CompressionSpec::kEvaluate:
-      return MethodSpec(EvaluateSpec{spec.evaluate().return_predictions()});
+      return MethodOptions(DenseOptions());
     case v1::CompressionSpec::kMagnitude: {
       MagnitudeOptions method;
       RETURN_IF_ERROR(ConvertSchedule(spec.magnitude(), "spec.magnitude.schedule", &method));
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kAcDc: {
       ASSIGN_OR_RETURN(AcDcOptions method, ConvertAcDc(spec.ac_dc()));
-      return MethodSpec(std::move(method));
+      return MethodOptions(std::move(method));
     }
     case v1::CompressionSpec::kRigl:
-      return MethodSpec(ConvertRigL(spec.rigl(), spec.task().seed()));
+      return MethodOptions(ConvertRigL(spec.rigl(), spec.task().seed()));
     case v1::CompressionSpec::kSnip:
-      return MethodSpec(SnipOptions{std::max(1, spec.snip().batches())});
+      return MethodOptions(SnipOptions{std::max(1, spec.snip().batches())});
     case v1::CompressionSpec::kGroupLasso: {
       const v1::GroupLassoMethod& given = spec.group_lasso();
       GroupLassoOptions method;
       if (given.has_strength()) method.strength = given.strength();
       if (given.has_end_fraction()) method.end_fraction = given.end_fraction();
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kIht: {
       IhtOptions method;
       ConvertStretch(spec.iht(), &method);
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kMovement: {
       MovementOptions method;
       ConvertStretch(spec.movement(), &method);
       method.refresh_steps = spec.movement().refresh_steps();
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kPowerPropagation: {
       ASSIGN_OR_RETURN(const PowerPropagationOptions method,
                        ConvertPowerPropagation(spec.power_propagation()));
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kRandom:
-      return MethodSpec(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
+      return MethodOptions(RandomPruningOptions{spec.random().at_fraction(), spec.task().seed()});
     case v1::CompressionSpec::kSequentialAttentionPp: {
       ASSIGN_OR_RETURN(SequentialAttentionPlusPlusOptions method,
                        ConvertSequentialAttention(spec.sequential_attention_pp()));
-      return MethodSpec(std::move(method));
+      return MethodOptions(std::move(method));
     }
     case v1::CompressionSpec::kGroupObs: {
       GroupObsOptions method;
       ConvertQuadratic(spec.group_obs(), &method);
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kSparsegpt: {
       SparseGptOptions method;
       ConvertQuadratic(spec.sparsegpt(), &method);
       if (spec.sparsegpt().chunk_inputs() > 0)
         method.chunk_inputs = spec.sparsegpt().chunk_inputs();
-      return MethodSpec(method);
+      return MethodOptions(method);
     }
     case v1::CompressionSpec::kWanda: {
       ASSIGN_OR_RETURN(WandaOptions method, ConvertWanda(spec.wanda()));
-      return MethodSpec(MethodOptions(std::move(method)));
+      return MethodOptions(std::move(method));
     }
-    case v1::CompressionSpec::kFeatureSelection: {
-      ASSIGN_OR_RETURN(FeatureSelectionSpec method, ConvertFeatureSelection(spec));
-      return MethodSpec(std::move(method));
-    }
-    case v1::CompressionSpec::kBenchmark:
-      return MethodSpec(BenchmarkSpec());
-    case v1::CompressionSpec::METHOD_NOT_SET:
+    default:
       break;
   }
   return UnknownValue("spec.method");
+}
+
+}  // namespace
+
+absl::StatusOr<MethodSpec> ConvertMethod(const v1::CompressionSpec& spec) {
+  MethodSpec method;
+  switch (spec.method_case()) {
+    case v1::CompressionSpec::kEvaluate:
+      method = EvaluateSpec{spec.evaluate().return_predictions()};
+      return method;
+    case v1::CompressionSpec::kBenchmark:
+      method = BenchmarkSpec();
+      return method;
+    case v1::CompressionSpec::kFeatureSelection: {
+      ASSIGN_OR_RETURN(method, ConvertFeatureSelection(spec));
+      return method;
+    }
+    default: {
+      ASSIGN_OR_RETURN(method, ConvertMethodOptions(spec));
+      return method;
+    }
+  }
 }
 
 }  // namespace topiary

@@ -156,8 +156,4 @@ absl::StatusOr<PruningTargetSpec> ConvertTarget(const v1::PruningTarget& target)
   return out;
 }
 
-bool PrunesBlocks(const v1::CompressionSpec& spec) {
-  return spec.has_target() && spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED;
-}
-
 }  // namespace topiary

@@ -95,8 +95,8 @@ void AddLassoGradient(const CandidateFeatures& candidates, absl::Span<const uint
   }
   for (const BlockRun& run : candidates.partition->runs()->runs) {
     for (int32_t i = 0; i < run.length; ++i) {
-      const int64_t at = run.offset + int64_t{i} * run.stride;
-      gradient[at] += static_cast<float>(factors[run.block] * weight[at]);
+      const int64_t at = run.At(i);
+      gradient[at] += static_cast<float>(factors[run.BlockOf(i)] * weight[at]);
     }
   }
 }

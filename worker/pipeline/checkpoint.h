@@ -38,6 +38,13 @@ struct SelectionRecord {
 
 // What a job has found out so far and cannot compute again from its input alone.
 struct JobRecord {
+  // Of the training to come.
+  void BeginHistory() {
+    history.clear();
+    loss_sum = 0;
+    loss_steps = 0;
+  }
+
   MetricValues given_metrics;
   // Of the dense comparison; absent while it has not ended, or where there is none.
   std::optional<MetricValues> dense_metrics;

@@ -1,7 +1,6 @@
 #include "worker/pipeline/pipeline_runner.h"
 
 #include <algorithm>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -271,8 +270,7 @@ class JobRun {
 
   // Of the training before the main one.
   int64_t StepsBefore() const {
-    if (spec_.outputs.train_dense_comparison) return job_.total_steps;  // Both are equally long.
-    return job_.selection_steps;
+    return spec_.outputs.train_dense_comparison ? job_.total_steps : job_.selection_steps;
   }
 
   absl::Status TrainDenseComparison() {
@@ -280,15 +278,8 @@ class JobRun {
     ASSIGN_OR_RETURN(const Trained trained,
                      Train(/*first_of_two=*/true, spec_.task, std::move(method)));
     record_.dense_metrics = trained.metrics;
-    BeginHistory();
+    record_.BeginHistory();
     return absl::OkStatus();
-  }
-
-  // Of the training to come.
-  void BeginHistory() {
-    record_.history.clear();
-    record_.loss_sum = 0;
-    record_.loss_steps = 0;
   }
 
   // Chooses the features, unless an attempt before has, and puts a fresh network on them in the
@@ -326,7 +317,7 @@ class JobRun {
                        SelectFor(spec_, *job_.features, job_.data.train, reporter_.checker()));
     }
     record_.selection = std::move(selection);
-    BeginHistory();
+    record_.BeginHistory();
     return absl::OkStatus();
   }
 
@@ -354,8 +345,7 @@ class JobRun {
       return Finish(files, pruned, trained.metrics);
     }
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
-    const bool prunes = !pruned.empty() || !pruned_groups_.empty();
-    if (spec_.outputs.onnx && prunes) RETURN_IF_ERROR(AddShrunk(model, files));
+    if (spec_.outputs.onnx && spec_.target.has_value()) RETURN_IF_ERROR(AddShrunk(model, files));
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
@@ -370,27 +360,14 @@ class JobRun {
   absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
     constexpr int64_t kCompared = 256;  // Examples, at most.
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
-    try {
-      shrunk =
-          ShrinkAndCompare(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
-                           backend.get(), reporter_.checker());
-    } catch (const std::bad_alloc&) {
-      shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
-    }
-    if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
-      return shrunk.status();
-    }
-    if (!shrunk.ok()) {
-      // The pruned model is what the job is for.
-      LogWarning("no shrunk model", {{"error", shrunk.status().ToString()}});
-      warnings_.push_back(
-          absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message()));
-      return absl::OkStatus();
-    }
-    if (!shrunk->has_value()) return absl::OkStatus();
-    shrunk_ = DescribeShrunk(model, **shrunk);
-    shrunk_graph_ = std::move((*shrunk)->graph);
+    ASSIGN_OR_RETURN(ShrinkOutcome shrunk,
+                     TryToShrink(model, job_.data.evaluation,
+                                 std::min(spec_.task.batch_size, kCompared), backend.get(),
+                                 reporter_.checker()));
+    if (!shrunk.warning.empty()) warnings_.push_back(shrunk.warning);
+    if (!shrunk.model.has_value()) return absl::OkStatus();
+    shrunk_ = DescribeShrunk(model, *shrunk.model);
+    shrunk_graph_ = std::move(shrunk.model->graph);
     return files->AddShrunkOnnx(*shrunk_graph_);
   }
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/logging.h"
 #include "common/status_macros.h"
 #include "worker/data/loader.h"
 #include "worker/engine/parameter_store.h"
@@ -86,6 +88,29 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
   ASSIGN_OR_RETURN(const Outputs got, OutputsOf(shrunk.graph, examples, backend));
   RETURN_IF_ERROR(Compare(wanted, got));
   return shrunk;
+}
+
+absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
+                                          Backend* backend,
+                                          const std::function<absl::Status()>& check) {
+  absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
+  try {
+    shrunk = ShrinkAndCompare(model, data, batch, backend, check);
+  } catch (const std::bad_alloc&) {
+    shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
+  }
+  if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
+    return shrunk.status();
+  }
+  ShrinkOutcome outcome;
+  if (shrunk.ok()) {
+    outcome.model = *std::move(shrunk);
+    return outcome;
+  }
+  LogWarning("no shrunk model", {{"error", shrunk.status().ToString()}});
+  outcome.warning =
+      absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message());
+  return outcome;
 }
 
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk) {

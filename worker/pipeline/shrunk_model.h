@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +24,17 @@ namespace topiary {
 absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
     const Graph& model, const Dataset& data, int64_t batch, Backend* backend,
     const std::function<absl::Status()>& check);
+
+struct ShrinkOutcome {
+  std::optional<ShrunkModel> model;
+  std::string warning;  // Why there is none, where there should be one.
+};
+
+// The same for a job whose pruned model counts more: of its errors, and of having too little memory,
+// only CANCELLED and ABORTED are returned.
+absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
+                                          Backend* backend,
+                                          const std::function<absl::Status()>& check);
 
 // What was taken out of `model` to make `shrunk`; the file is not named.
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk);

@@ -54,8 +54,8 @@ std::vector<double> ReadOutputs(const PrunableLayer& layer, int64_t group,
 void WriteOutputs(const PrunableLayer& layer, int64_t group, absl::Span<const double> outputs,
                   absl::Span<float> weight);
 
-// Calls body(i) for each i in [0, items), spread over the threads of `backend` (null: on the caller's
-// alone); which one does what must not matter.
+// Calls body(i) for each i in [0, items), spread over the threads of `backend` (null: on the
+// caller's alone); which one does what must not matter.
 void ForEachInParallel(Backend* backend, int64_t items, const std::function<void(int64_t)>& body);
 
 // The `keep` blocks of highest score, as many of each column of blocks (the outputs that a block
