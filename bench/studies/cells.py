@@ -70,7 +70,10 @@ def key_of(cell, digests):
 
 
 def layers_of(report):
-    """Of each layer [live blocks, blocks], or "dense"."""
+    """Of each layer, or, where a structure is pruned, of each group of candidates: [live, all], or "dense"."""
+    if "groups" in report:
+        return {group["name"]: "dense" if "dense_reason" in group else [group["live"], group["candidates"]]
+                for group in report["groups"]}
     return {layer["name"]: [layer["blocks_live"], layer["blocks_total"]] if layer["pruned"] else "dense"
             for layer in report["layers"]}
 

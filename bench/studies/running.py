@@ -9,6 +9,7 @@ import time
 from studies import artifacts, cells, service
 
 POLL_SECONDS = 1
+KILLS_PER_JOB = 3  # At most, over all.
 
 
 @dataclasses.dataclass
@@ -101,7 +102,8 @@ class Runner:
         if not stage.seconds_between_kills:
             yield
             return
-        with service.Killer(running, stage.seconds_between_kills, seed=len(stage.rows.by_key)) as killer:
+        most = KILLS_PER_JOB * len(stage.cells)
+        with service.Killer(running, stage.seconds_between_kills, most, seed=len(stage.rows.by_key)) as killer:
             yield
         print(f"study: {stage.name}: workers were killed {killer.kills} times", flush=True)
 

@@ -146,6 +146,13 @@ class Service:
         self._client("delete", job["name"])
         return job, report
 
+    def running_jobs(self):
+        """The jobs that workers hold, as JSON."""
+        code, output, errors = self._client("--output", "json", "list", "--state", "running")
+        if code != 0:
+            raise ServiceError(f"jobs were not listed: exit code {code}:\n{errors}")
+        return json.loads(output).get("jobs", [])
+
     def validate(self, spec):
         """Has the coordinator check a spec (JSON, as text); ServiceError says what is wrong with it."""
         path = self._folder / "spec.json"
@@ -170,31 +177,34 @@ class Service:
                 raise Stopped
         return process.returncode, output, errors
 
-    def kill_a_worker(self, choice):
-        """Ends one worker with SIGKILL and starts another in its place."""
+    def kill_worker(self, index):
+        """Ends a worker with SIGKILL and starts another in its place. Indices count on from the last to the
+        first."""
         with self._mutex:
             if not self._workers:
                 return
-            index = choice.randrange(len(self._workers))
+            index %= len(self._workers)
             self._workers[index].send_signal(signal.SIGKILL)
             self._workers[index].wait()
             self._workers[index] = self._start_worker(index)
 
 
 class Killer:
-    """Kills workers of a service at random, on average every `seconds`, while in a `with` statement."""
+    """Kills workers of a service while in a `with` statement: one after the other, so that none is spared, at
+    random times, on average every `seconds`; `most` in all, so that the jobs end on a slow machine too."""
 
-    def __init__(self, service, seconds, seed):
+    def __init__(self, service, seconds, most, seed):
         self._service = service
         self._random = random.Random(seed)
         self._rate = 1 / seconds
+        self._most = most
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.kills = 0
 
     def _run(self):
-        while not self._stop.wait(self._random.expovariate(self._rate)):
-            self._service.kill_a_worker(self._random)
+        while self.kills < self._most and not self._stop.wait(self._random.expovariate(self._rate)):
+            self._service.kill_worker(self.kills)
             self.kills += 1
 
     def __enter__(self):

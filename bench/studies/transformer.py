@@ -16,7 +16,6 @@ EPOCHS, PRUNING_EPOCHS = 6, 2
 BATCH = 32
 LEARNING_RATE, PRUNING_LEARNING_RATE = 2e-3, 1e-3
 SECONDS = {"dense": 240, "trained": 100, "calibrated": 20}
-CALIBRATION = 1024  # Examples.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,11 @@ class Granularity:
 
 BLOCKS = Granularity("blocks", "blocks of 32x32", {"block_rows": 32, "block_cols": 32, "min_blocks": 16,
                                                    "include_layers": ["layers.*"]}, (0.5, 0.7, 0.8, 0.9))
-GRANULARITIES = {granularity.name: granularity for granularity in [BLOCKS]}
+GRANULARITIES = {granularity.name: granularity for granularity in [
+    BLOCKS,
+    Granularity("heads", "attention heads", {"structure": "HEADS"}, (0.25, 0.5, 0.75)),
+    Granularity("neurons", "units of the feed-forward networks", {"structure": "NEURONS"}, (0.5, 0.75, 0.9)),
+]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +48,14 @@ class Method:
     granularities: tuple
 
 
+ALL = tuple(GRANULARITIES)
 METHODS = {method.name: method for method in [
-    Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ("blocks",)),
-    Method("magnitude_gradual", "gradual magnitude",
-           lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ("blocks",)),
-    Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
-    Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",)),
+    Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
+    Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
+    Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ALL),
+    Method("random", "random, then trained", lambda: {"random": {}}, True, ALL),
+    Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",)),
+    Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",)),
 ]}
 
 

@@ -1,15 +1,16 @@
 """A study's own coordinator and workers (bench/studies/service.py), with real processes."""
 
+import concurrent.futures
 import pathlib
-import random
 import sys
+import time
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
-from studies import ablations, block_pruning, catalog, cells, determinism, service
+from studies import ablations, block_pruning, catalog, cells, determinism, service, transformer
 
 
 @pytest.fixture(scope="module", name="folder")
@@ -60,20 +61,47 @@ def test_a_job_that_fails_has_no_report_and_says_why(running, spec):
     assert "min_blocks" in row["error"]
 
 
+def wait_for_steps(running):
+    """Until a job has trained; there is nothing to be notified by."""
+    while not any(int(job.get("progress", {}).get("step", 0)) > 0 for job in running.running_jobs()):
+        time.sleep(0.05)
+
+
 def test_killed_workers_change_no_bit(running, spec):
-    longer = {**spec, "task": {**spec["task"], "epochs": 4000}}
+    longer = {**spec, "task": {**spec["task"], "epochs": 3000}}
     job, _ = running.run_job(longer)
-    with service.Killer(running, 0.3, seed=1) as killer:
-        again, _ = running.run_job(longer)
-    assert killer.kills > 0
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(running.run_job, longer)
+        wait_for_steps(running)
+        running.kill_worker(0)
+        running.kill_worker(1)
+        again, _ = future.result()
     assert len(again["attempts"]) > 1
     models = [{file["kind"]: file["digest"] for file in found["result"]["files"]}["ONNX"] for found in (job, again)]
     assert models[0] == models[1]
 
 
+class CountedKills:
+    """A service whose workers are only counted as killed."""
+
+    def __init__(self):
+        self.killed = []
+
+    def kill_worker(self, index):
+        self.killed.append(index)
+
+
+def test_workers_are_killed_in_turn_and_not_without_end():
+    counted = CountedKills()
+    with service.Killer(counted, 1e-6, most=5, seed=1) as killer:
+        while killer.kills < 5:
+            time.sleep(0.001)
+    assert counted.killed == [0, 1, 2, 3, 4]
+
+
 def test_a_worker_that_is_killed_is_replaced(running, spec):
-    running.kill_a_worker(random.Random(1))
-    running.kill_a_worker(random.Random(2))
+    for index in range(3):
+        running.kill_worker(index)
     running.check()
     assert running.run_job(spec)[1] is not None
 
@@ -87,22 +115,34 @@ class OneOfEach(dict):
         self._data = spec["data"]["train"]["npz"]["digest"]
 
     def __missing__(self, name):
-        return self._model if name.startswith("model/") else self._data
+        return self._data if name.startswith("data/") else self._model
 
 
 def one_of_many(spec):
     """Specs that differ in numbers that no method looks at are as good as one."""
-    same = {**spec, "task": {**spec["task"], "seed": 0, "learning_rate": {"base": 0.001}}}
+    same = {**spec, "task": {**spec["task"], "seed": 0}}
+    if "learning_rate" in spec["task"]:
+        same["task"]["learning_rate"] = {"base": 0.001}
     if "target" in spec:
-        same["target"] = {**spec["target"], "sparsity": 0.9, "block_rows": 16, "block_cols": 16}
+        same["target"] = {**spec["target"], "sparsity": 0.9}
+    if "block_rows" in spec.get("target", {}):
+        same["target"] |= {"block_rows": 16, "block_cols": 16}
     return cells.canonical(same)
 
 
-@pytest.mark.parametrize("study", [ablations.Ablations, block_pruning.BlockPruning, determinism.Determinism])
-def test_the_service_accepts_every_spec(running, spec, study, tmp_path):
+def specs_of(study, stage_count=2):
+    stages = [make() for make in study.stages()[-stage_count:]]
+    return [cell.spec for stage in stages for cell in stage.cells]
+
+
+def test_the_service_accepts_every_spec(running, spec, tmp_path):
     digests = OneOfEach(spec)
-    stages = [make() for make in study(tmp_path, digests).stages()]
-    specs = {one_of_many(cells.resolve(cell.spec, digests)) for stage in stages for cell in stage.cells}
-    assert len(specs) > 5
+    found = [*specs_of(block_pruning.BlockPruning(tmp_path, digests), 1),
+             *specs_of(block_pruning.BlockPruning(tmp_path, digests, ["isolet_mlp"])),
+             *specs_of(ablations.Ablations(tmp_path, digests, ["isolet_mlp"]), 1),
+             *specs_of(determinism.Determinism(tmp_path, digests), 1),
+             *specs_of(transformer.Transformer(tmp_path, digests))]
+    specs = {one_of_many(cells.resolve(one, digests)) for one in found}
+    assert len(specs) > 80
     for text in specs:
         running.validate(text)

@@ -13,7 +13,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 from studies import ablations, block_pruning, cells, determinism, methods
 from studies.datasets import census, clicks
 from studies.models.clicks import make_click_model
-from studies.rows import Rows
 
 
 class AnyDigest(dict):
@@ -30,15 +29,21 @@ def make_row(cell, value, **more):
             "metrics": {"accuracy": value, "log_loss": value, "auc": value}, **more}
 
 
+def write_rows(path, rows):
+    """As Rows.append() does one after the other, which waits for the disk each time."""
+    path.write_text("".join(cells.canonical(row) + "\n" for row in rows), encoding="utf-8")
+
+
 # ---- Reports ------------------------------------------------------------------------------------------
 
 
 def test_the_report_of_block_pruning_has_means_tests_and_plots(tmp_path):
-    rows = Rows(tmp_path / "block_pruning.jsonl")
+    rows = []
     for cell in block_pruning.BlockPruning(tmp_path, AnyDigest()).main_stage().cells:
         if cell.task == "isolet_mlp":
             rank = list(methods.METHODS).index(cell.method)
             rows.append(make_row(cell, 0.9 - 0.01 * rank + 0.001 * cell.seed))
+    write_rows(tmp_path / "block_pruning.jsonl", rows)
     text = block_pruning.BlockPruning(tmp_path, AnyDigest()).report(tmp_path)
     assert "293 of" in text
     assert text.count("0.9020 ± 0.0016 (5)") == 6  # Ours: two sparsities, three blocks.
@@ -73,9 +78,9 @@ def test_the_base_of_the_ablations_is_the_cell_of_block_pruning(tmp_path):
 
 
 def test_ablations_report_the_difference_to_their_base(tmp_path):
-    rows = Rows(tmp_path / "ablations.jsonl")
-    for cell in ablations.Ablations(tmp_path, AnyDigest()).main_stage().cells:
-        rows.append(make_row(cell, 0.7 if cell.settings["variant"] == "c = 8" else 0.9))
+    write_rows(tmp_path / "ablations.jsonl", [
+        make_row(cell, 0.7 if cell.settings["variant"] == "c = 8" else 0.9)
+        for cell in ablations.Ablations(tmp_path, AnyDigest()).main_stage().cells])
     text = ablations.Ablations(tmp_path, AnyDigest()).report(tmp_path)
     assert "| c = 8, less as in block_pruning | 95 % | 20 | -0.2000 |" in text
     assert "| c = 2, less as in block_pruning | 95 % | 20 | +0.0000 |" in text
@@ -92,11 +97,12 @@ def test_runs_of_the_determinism_study_are_the_same_jobs_under_different_keys(tm
 
 def test_a_bit_that_changed_is_counted(tmp_path):
     study = determinism.Determinism(tmp_path, AnyDigest())
-    rows = Rows(tmp_path / "determinism.jsonl")
+    rows = []
     for make in study.stages():
         for cell in make().cells:
             changed = cell.run == "killed" and cell.method == "ac_dc" and cell.seed == 1
             rows.append(make_row(cell, 0.5, model="other" if changed else "same", run=cell.run))
+    write_rows(tmp_path / "determinism.jsonl", rows)
     lines = determinism.Determinism(tmp_path, AnyDigest()).report(tmp_path).splitlines()
     assert [line for line in lines if line.startswith("| AC/DC")][0].endswith("| 3 of 4 | 4 of 4 |")
     assert [line for line in lines if line.startswith("| random")][0].endswith("| 4 of 4 | 4 of 4 |")
