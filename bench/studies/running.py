@@ -132,7 +132,8 @@ class Runner:
         for name in cells.references(cell.spec):
             with self._mutex:
                 if name not in self._uploaded:
-                    running.upload(self._artifacts.ensure(name), name.split("/")[0])
+                    kind = "data" if name.startswith("data/") else "model"
+                    running.upload(self._artifacts.ensure(name), kind)
                     self._uploaded.add(name)
         digests = self._artifacts.digests
         keep = self._artifacts.kept_path(cell.keep) if cell.keep else None

@@ -156,6 +156,15 @@ def test_a_model_that_others_need_is_made_again_where_it_is_missing(tmp_path, mo
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_model_that_a_job_left_is_sent_as_a_model(tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(FakeService, "upload", lambda _, path, kind: sent.append((path, kind)))
+    cell = make_cell(model={"files": [{"digest": "@trained/m.onnx"}]})
+    monkeypatch.setattr(FakeArtifacts, "digests", {**DIGESTS, "trained/m.onnx": "c" * 64})
+    run_stage(tmp_path, [cell], monkeypatch)
+    assert sorted(sent) == [("data/d/train.npz", "data"), ("trained/m.onnx", "model")]
+
+
 def test_a_row_says_what_was_measured_and_under_which_determinism_key(tmp_path, monkeypatch):
     _, _, rows = run_stage(tmp_path, [make_cell()], monkeypatch)
     (row,) = Rows(tmp_path / "rows.jsonl").by_key.values()
