@@ -54,7 +54,7 @@ def open_cells(stage, digests):
 def describe(cell, row):
     words = [cell.task, cell.method]
     if cell.sparsity:
-        words.append(f"{100 * cell.sparsity:g} % of {cell.block}x{cell.block}")
+        words.append(f"{100 * cell.sparsity:g} %" + (f" of {cell.block}x{cell.block}" if cell.block else ""))
     words += [f"seed {cell.seed}", *([cell.run] if cell.run else [])]
     if "metrics" not in row:
         return " ".join(words) + f": {row['state']}: {row['error']}"
