@@ -44,10 +44,9 @@ FileDescriptorSet CompiledContract() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::Worker::descriptor()->file(), v1::Artifact::descriptor()->file(),
         v1::LayerTarget::descriptor()->file(), v1::Data::descriptor()->file(),
-         v1::Placement::descriptor()->file(), v1::Job::descriptor()->file(),
-         v1::DenseMethod::descriptor()->file(), v1::CompressionSpec::descriptor()->file(),
-         v1::Optimizer::descriptor()->file(),
-        v1::Lease::descriptor()->file()}) {
+        v1::Placement::descriptor()->file(), v1::Job::descriptor()->file(),
+        v1::DenseMethod::descriptor()->file(), v1::CompressionSpec::descriptor()->file(),
+        v1::Optimizer::descriptor()->file(), v1::Lease::descriptor()->file()}) {
     file->CopyTo(set.add_file());
   }
   return set;

@@ -36,9 +36,9 @@ struct JobFlags {
   std::optional<double> parameters;  // Instead of the sparsity: a ratio below 1, or a count.
   std::optional<double> bytes;
   std::optional<double> flops;
-  std::string n_of_m;                         // N:M, instead of the sparsity.
-  std::string block;                          // ROWSxCOLS
-  std::string budget;                         // uniform, global, erk, sensitivity
+  std::string n_of_m;  // N:M, instead of the sparsity.
+  std::string block;   // ROWSxCOLS
+  std::string budget;  // uniform, global, erk, sensitivity
   std::string bound;   // [METRIC=]VALUE, or [METRIC=]given-DROP, [METRIC=]dense-DROP
   std::vector<std::string> layer_sparsities;  // PATTERN=SPARSITY or PATTERN=MIN:MAX
   std::vector<std::string> include;

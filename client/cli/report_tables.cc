@@ -376,10 +376,9 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
                       SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
                       BoundText(Get(report, "accuracy_bound")), GroupsText(Get(report, "groups")),
-                      LayersText(Get(report, "layers")),
-                      PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
-                      ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
-                      NodesText(Get(report, "latency")),
+                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
+                      FilesText(Get(report, "files")), ShrunkText(Get(report, "shrunk")),
+                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
                       BreakEvenText(Get(report, "layers"), Get(report, "latency")),
                       CostsText(report));
 }

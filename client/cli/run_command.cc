@@ -52,8 +52,8 @@ class Watchdog {
   Periodic periodic_;
 };
 
-// What is done with a job that has left something behind, or a sweep that has ended, while its server
-// is still there.
+// What is done with a job that has left something behind, or a sweep that has ended, while its
+// server is still there.
 using WithResult = std::function<absl::Status(const v1::Job&)>;
 
 absl::StatusOr<v1::Job> RunJob(const RunFlags& flags, const WithResult& with_result,

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "server/api/spec_validation_test_util.h"
 
 namespace topiary {
 namespace {
@@ -15,31 +15,6 @@ using google::protobuf::TextFormat;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::SizeIs;
-
-std::string Digest(char digit) { return std::string(64, digit); }
-
-// The shortest useful spec.
-v1::CompressionSpec ShortestSpec() {
-  v1::CompressionSpec spec;
-  auto* file = spec.mutable_model()->add_files();
-  file->set_path("model.onnx");
-  file->set_digest(Digest('a'));
-  spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(Digest('b'));
-  spec.mutable_target()->set_sparsity(0.9);
-  return spec;
-}
-
-std::vector<std::string> PathsRefused(const v1::CompressionSpec& spec) {
-  FieldViolations violations;
-  ValidateSpec(spec, "spec", &violations);
-  std::vector<std::string> paths;
-  for (const FieldViolation& violation : violations.violations()) {
-    EXPECT_FALSE(violation.description.empty());
-    paths.push_back(violation.field);
-  }
-  return paths;
-}
 
 TEST(SpecValidation, TheShortestUsefulSpecIsAccepted) {
   EXPECT_THAT(PathsRefused(ShortestSpec()), IsEmpty());
@@ -467,52 +442,6 @@ TEST(SpecValidation, WhatOnlyTrainingReadsNeedsALengthWhereCalibrationPrunes) {
   spec.mutable_task()->set_steps(3);
   spec.mutable_outputs()->set_train_dense_comparison(true);
   EXPECT_THAT(PathsRefused(spec), IsEmpty());
-}
-
-// ---- Fields that this version does not know
-// ---------------------------------------------------------
-
-TEST(SpecValidation, AnUnknownFieldIsRefusedAndNotIgnored) {
-  v1::CompressionSpec spec = ShortestSpec();
-  v1::Task* task = spec.mutable_task();
-  v1::Task::GetReflection()->MutableUnknownFields(task)->AddVarint(77, 1);
-  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.77"));
-}
-
-// ---- Sizes
-// --------------------------------------------------------------------------------------------
-
-TEST(SpecValidation, ASpecThatIsTooLargeIsRefusedWhole) {
-  v1::CompressionSpec spec = ShortestSpec();
-  for (int i = 0; i < 1000; ++i) {
-    spec.mutable_target()->add_include_layers(std::string(255, 'x'));
-    spec.mutable_target()->add_exclude_layers(std::string(255, 'x'));
-  }
-  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec"));
-}
-
-TEST(SpecValidation, TooManyOfAKindAreRefused) {
-  v1::CompressionSpec spec = ShortestSpec();
-  for (int i = 0; i < 65; ++i) {
-    auto* file = spec.mutable_model()->add_files();
-    file->set_path(absl::StrCat("part", i));
-    file->set_digest(Digest('c'));
-    file->set_main(i == 0);
-    (*spec.mutable_labels())[absl::StrCat("label", i)] = "x";
-  }
-  for (int i = 0; i < 1001; ++i) spec.mutable_target()->add_include_layers("x");
-  EXPECT_THAT(PathsRefused(spec), testing::IsSupersetOf({"spec.model.files", "spec.labels",
-                                                         "spec.target.include_layers"}));
-}
-
-TEST(SpecValidation, OnlyTheFirstViolationsAreListedSoThatAnAnswerFitsIntoTrailers) {
-  v1::CompressionSpec spec = ShortestSpec();
-  for (int i = 0; i < 1000; ++i) spec.mutable_target()->add_include_layers("");
-  FieldViolations violations;
-  ValidateSpec(spec, "spec", &violations);
-  EXPECT_THAT(violations.violations(), SizeIs(FieldViolations::kMax));
-  EXPECT_THAT(std::string(violations.ToStatus().message()),
-              testing::HasSubstr("and 999 other fields"));
 }
 
 }  // namespace

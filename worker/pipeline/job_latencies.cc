@@ -18,9 +18,8 @@ absl::StatusOr<JobLatencies> MeasureLatencies(const JobSpec& spec, const LoadedJ
   const auto measure = [&](int64_t batch) -> absl::StatusOr<LatencyReport> {
     RETURN_IF_ERROR(
         CheckLatencyMemory(spec, job.graph, job.data.bytes(), batch, kept.empty() ? 1 : 2));
-    ASSIGN_OR_RETURN(
-        LatencyReport latency,
-        MeasureLatency(job.graph, kept, costs, backend, job.data.evaluation, batch, check));
+    ASSIGN_OR_RETURN(LatencyReport latency, MeasureLatency(job.graph, kept, costs, backend,
+                                                           job.data.evaluation, batch, check));
     if (shrunk.has_value()) {
       ASSIGN_OR_RETURN(
           const LatencyReport narrower,

@@ -24,8 +24,8 @@ struct JobLatencies {
 };
 
 // Times the graph of `job`, of whose pruned weights it has the blocks in `kept`, and the narrower
-// one that was made of it, if any, at each batch that `spec` names. Of the errors of MeasureLatency() only CANCELLED and ABORTED end it: what was
-// trained must not be lost for others.
+// one that was made of it, if any, at each batch that `spec` names. Of the errors of
+// MeasureLatency() only CANCELLED and ABORTED end it: what was trained must not be lost for others.
 absl::StatusOr<JobLatencies> MeasureLatencies(const JobSpec& spec, const LoadedJob& job,
                                               const SparseWeights& kept,
                                               const std::optional<Graph>& shrunk,

@@ -255,8 +255,7 @@ class JobRun {
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
-    options.keep_last_checkpoint =
-        (spec_.outputs.keep_checkpoint || HasBound()) && !first_of_two;
+    options.keep_last_checkpoint = (spec_.outputs.keep_checkpoint || HasBound()) && !first_of_two;
     if (HasBound() && !first_of_two) {
       options.bound.emplace(Bound());
       options.batch_norm_batches = spec_.target->batch_norm_batches;
@@ -360,10 +359,9 @@ class JobRun {
   absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
     constexpr int64_t kCompared = 256;  // Examples, at most.
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    ASSIGN_OR_RETURN(ShrinkOutcome shrunk,
-                     TryToShrink(model, job_.data.evaluation,
-                                 std::min(spec_.task.batch_size, kCompared), backend.get(),
-                                 reporter_.checker()));
+    ASSIGN_OR_RETURN(ShrinkOutcome shrunk, TryToShrink(model, job_.data.evaluation,
+                                                       std::min(spec_.task.batch_size, kCompared),
+                                                       backend.get(), reporter_.checker()));
     if (!shrunk.warning.empty()) warnings_.push_back(shrunk.warning);
     if (!shrunk.model.has_value()) return absl::OkStatus();
     shrunk_ = DescribeShrunk(model, *shrunk.model);
@@ -425,10 +423,9 @@ class JobRun {
   absl::Status MeasureLatencies(const SparseWeights& kept) {
     if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
     reporter_.EnterPhase("latency");
-    ASSIGN_OR_RETURN(
-        JobLatencies latencies,
-        topiary::MeasureLatencies(spec_, job_, kept, shrunk_graph_, costs_,
-                                                    backend_.get(), reporter_.checker()));
+    ASSIGN_OR_RETURN(JobLatencies latencies,
+                     topiary::MeasureLatencies(spec_, job_, kept, shrunk_graph_, costs_,
+                                               backend_.get(), reporter_.checker()));
     latencies_ = std::move(latencies.measured);
     warnings_.insert(warnings_.end(), latencies.warnings.begin(), latencies.warnings.end());
     return absl::OkStatus();

@@ -32,8 +32,8 @@ absl::StatusOr<Checkpoint> ReadResumePoint(const std::string& path, const JobSpe
                                            const LoadedJob& job) {
   ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(path));
   if (checkpoint.method != MethodName(spec.method)) {
-    return absl::InvalidArgumentError(absl::StrCat("the checkpoint is of method '",
-                                                   checkpoint.method, "', not of this job's"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the checkpoint is of method '", checkpoint.method, "', not of this job's"));
   }
   RETURN_IF_ERROR(CheckPlan(checkpoint.record, spec, job));
   RETURN_IF_ERROR(CheckSelection(checkpoint.record, spec, job));

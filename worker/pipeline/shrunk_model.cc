@@ -108,8 +108,7 @@ absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& dat
     return outcome;
   }
   LogWarning("no shrunk model", {{"error", shrunk.status().ToString()}});
-  outcome.warning =
-      absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message());
+  outcome.warning = absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message());
   return outcome;
 }
 

@@ -30,8 +30,8 @@ struct ShrinkOutcome {
   std::string warning;  // Why there is none, where there should be one.
 };
 
-// The same for a job whose pruned model counts more: of its errors, and of having too little memory,
-// only CANCELLED and ABORTED are returned.
+// The same for a job whose pruned model counts more: of its errors, and of having too little
+// memory, only CANCELLED and ABORTED are returned.
 absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
                                           Backend* backend,
                                           const std::function<absl::Status()>& check);
