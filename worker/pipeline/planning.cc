@@ -211,6 +211,7 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
 }
 
 std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job) {
+  if (!spec.target.has_value()) return {};
   if (spec.target->n_of_m.has_value()) return DrawRuns(job, *spec.target->n_of_m);
   std::map<std::string, double> sparsities;
   for (const LayerChoice& choice : job.choices) {
