@@ -130,6 +130,29 @@ std::string GroupsText(const Json& groups) {
   return absl::StrCat("\n", table.Render(48));
 }
 
+// In the order in which they were chosen.
+std::string FeaturesText(const Json& selection) {
+  const Json& features = Get(selection, "features");
+  if (!features.is_array() || features.empty()) return "";
+  const auto joined = [](const Json& values, auto text_of) {
+    std::vector<std::string> texts;
+    if (values.is_array()) {
+      for (const Json& value : values) texts.push_back(text_of(value));
+    }
+    return absl::StrJoin(texts, ", ");
+  };
+  Table table({{"chosen", Align::kRight}, {"feature"}, {"columns"}, {"step", Align::kRight}});
+  int order = 0;
+  for (const Json& feature : features) {
+    std::string name = Text(Get(feature, "group"));
+    if (name.empty()) name = joined(Get(feature, "names"), Text);
+    table.AddRow({absl::StrCat(++order), name.empty() ? Text(Get(feature, "input")) : name,
+                  joined(Get(feature, "columns"), Count), Count(Get(feature, "step"))});
+  }
+  return absl::StrCat("\n", order, " of ", Count(Get(selection, "candidates")), " features, by ",
+                      Text(Get(selection, "selector")), "\n", table.Render(48));
+}
+
 std::string SizeText(const Json& size) {
   if (!size.is_object() || size.empty()) return "";
   Table table({{"size"},
@@ -373,14 +396,15 @@ absl::StatusOr<std::string> ReportText(const std::string& json) {
   if (!report.is_object() || Text(Get(report, "method")).empty()) {
     return absl::InvalidArgumentError("this is not a report of a job");
   }
-  return absl::StrCat(TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
-                      SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
-                      BoundText(Get(report, "accuracy_bound")), GroupsText(Get(report, "groups")),
-                      LayersText(Get(report, "layers")), PhasesText(Get(report, "phases")),
-                      FilesText(Get(report, "files")), ShrunkText(Get(report, "shrunk")),
-                      LatencyText(Get(report, "latency")), NodesText(Get(report, "latency")),
-                      BreakEvenText(Get(report, "layers"), Get(report, "latency")),
-                      CostsText(report));
+  return absl::StrCat(
+      TaskText(report), WarningsText(report), MetricsText(Get(report, "metrics")),
+      SparsityText(Get(report, "sparsity")), SizeText(Get(report, "size")),
+      BoundText(Get(report, "accuracy_bound")), FeaturesText(Get(report, "feature_selection")),
+      GroupsText(Get(report, "groups")), LayersText(Get(report, "layers")),
+      PhasesText(Get(report, "phases")), FilesText(Get(report, "files")),
+      ShrunkText(Get(report, "shrunk")), LatencyText(Get(report, "latency")),
+      NodesText(Get(report, "latency")),
+      BreakEvenText(Get(report, "layers"), Get(report, "latency")), CostsText(report));
 }
 
 }  // namespace topiary

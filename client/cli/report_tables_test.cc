@@ -76,6 +76,19 @@ TEST(ReportText, ShowsWhatBecameOfAStructure) {
   EXPECT_THAT(text, HasSubstr("2.00     2.00x"));
 }
 
+TEST(ReportText, ShowsTheFeaturesChosenInTheirOrder) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "feature_selection", "feature_selection": {
+                     "selector": "sequential_attention", "candidates": 77, "steps": 1400,
+                     "features": [{"input": "x", "columns": [7], "names": ["SOD1_N"], "step": 700},
+                                  {"input": "x", "columns": [3], "step": 1400},
+                                  {"group": "place", "columns": [0, 1], "step": 1400}]}})"));
+  EXPECT_THAT(text, HasSubstr("3 of 77 features, by sequential_attention\n"));
+  EXPECT_THAT(text, HasSubstr("     1  SOD1_N   7          700\n"));
+  EXPECT_THAT(text, HasSubstr("     2  x        3        1,400\n"));
+  EXPECT_THAT(text, HasSubstr("     3  place    0, 1     1,400\n"));
+}
+
 TEST(ReportText, ShowsADryRunAndALatencyBudget) {
   ASSERT_OK_AND_ASSIGN(
       const std::string text,
