@@ -8,12 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/random.h"
 #include "common/status_macros.h"
-#include "worker/tensor/tensor.h"
 
 namespace topiary {
 namespace {
 
-constexpr char kLogits[] = "logits/selectors";
 constexpr uint64_t kNoise = kStreamFeatures | (uint64_t{3} << 32);
 
 // softmax(logits / temperature), by its largest logit.
@@ -28,17 +26,16 @@ void Softmax(absl::Span<const double> logits, double temperature, absl::Span<dou
   for (double& value : out) value /= sum;
 }
 
-class ConcreteAutoencoder : public FeatureSelector {
+class ConcreteAutoencoder : public TrainingSelector {
  public:
   ConcreteAutoencoder(const ConcreteAutoencoderOptions& options, CandidateFeatures candidates,
                       const SelectionSchedule& schedule)
-      : FeatureSelector(std::move(candidates), schedule),
+      : TrainingSelector(std::move(candidates), schedule, "logits/selectors",
+                         options.logits_learning_rate_multiplier, schedule.count()),
         options_(options),
         selectors_(schedule.count()),
         features_(this->candidates().size()),
-        layer_(this->candidates().partition->layer()),
-        logits_(DType::kFloat32, Shape({selectors_ * features_})),
-        gradient_(DType::kFloat32, Shape({selectors_ * features_})) {
+        layer_(this->candidates().partition->layer()) {
     Select(/*noise_of=*/-1);
     RefreshScales();
   }
@@ -104,26 +101,6 @@ class ConcreteAutoencoder : public FeatureSelector {
     FeatureSelector::RefreshScales();
   }
 
-  std::vector<TrainableState> trainable_state() override {
-    return {{kLogits, logits_.element_count(), logits_.data<float>(), gradient_.data<float>(),
-             options_.logits_learning_rate_multiplier, /*weight_decay=*/0.0}};
-  }
-
-  MethodState Save() const override {
-    MethodState state = FeatureSelector::Save();
-    state.emplace(kLogits, logits_.Clone());
-    return state;
-  }
-
-  absl::Status Load(const MethodState& state) override {
-    ASSIGN_OR_RETURN(const Tensor* logits,
-                     FindState(state, kLogits, DType::kFloat32, logits_.element_count()));
-    RETURN_IF_ERROR(FeatureSelector::Load(state));
-    std::copy_n(logits->data<float>(), logits->element_count(), logits_.data<float>());
-    RefreshScales();
-    return absl::OkStatus();
-  }
-
  protected:
   // The selection is in the effective weights.
   void FillMask(absl::Span<float> mask) const override {
@@ -140,7 +117,7 @@ class ConcreteAutoencoder : public FeatureSelector {
   }
 
   std::vector<double> Probabilities() const {
-    std::vector<double> logits(logits_.span<float>().begin(), logits_.span<float>().end());
+    std::vector<double> logits(trained().begin(), trained().end());
     std::vector<double> probabilities(logits.size());
     for (int64_t s = 0; s < selectors_; ++s) {
       Softmax(absl::MakeSpan(logits).subspan(s * features_, features_), 1,
@@ -152,13 +129,13 @@ class ConcreteAutoencoder : public FeatureSelector {
   // Makes S: with the noise of a step, without where that is -1, and of zeros and ones once the
   // features are chosen.
   void Select(int64_t noise_of) {
-    selection_.assign(logits_.element_count(), 0.0);
+    selection_.assign(trained().size(), 0.0);
     if (Finished()) {
       const std::vector<int64_t> features = AssignFeatures(Probabilities(), selectors_);
       for (int64_t s = 0; s < selectors_; ++s) selection_[s * features_ + features[s]] = 1;
       return;
     }
-    std::vector<double> logits(logits_.span<float>().begin(), logits_.span<float>().end());
+    std::vector<double> logits(trained().begin(), trained().end());
     if (noise_of >= 0) {
       Random random(options_.seed, kNoise, static_cast<uint64_t>(noise_of));
       // 1 - u is above 0, and so is the logarithm's negative but for u = 0: 2^-53 in its place.
@@ -180,7 +157,7 @@ class ConcreteAutoencoder : public FeatureSelector {
       const double* const d = of_selection.data() + s * features_;
       double mean = 0;
       for (int64_t j = 0; j < features_; ++j) mean += p[j] * d[j];
-      float* const gradient = gradient_.data<float>() + s * features_;
+      float* const gradient = mutable_gradient().data() + s * features_;
       for (int64_t j = 0; j < features_; ++j) {
         gradient[j] = static_cast<float>(p[j] * (d[j] - mean) * inverse);
       }
@@ -203,8 +180,6 @@ class ConcreteAutoencoder : public FeatureSelector {
   const int64_t selectors_;
   const int64_t features_;
   const PrunableLayer& layer_;
-  Tensor logits_;
-  Tensor gradient_;
   std::vector<double> selection_;  // S.
 };
 

@@ -187,4 +187,33 @@ absl::Status FeatureSelector::Load(const MethodState& state) {
   return absl::OkStatus();
 }
 
+TrainingSelector::TrainingSelector(CandidateFeatures candidates, const SelectionSchedule& schedule,
+                                   std::string name, double learning_rate_multiplier,
+                                   int64_t per_feature)
+    : FeatureSelector(std::move(candidates), schedule),
+      name_(std::move(name)),
+      learning_rate_multiplier_(learning_rate_multiplier),
+      trained_(DType::kFloat32, Shape({per_feature * this->candidates().size()})),
+      gradient_(DType::kFloat32, trained_.shape()) {}
+
+std::vector<TrainableState> TrainingSelector::trainable_state() {
+  return {{name_, trained_.element_count(), trained_.data<float>(), gradient_.data<float>(),
+           learning_rate_multiplier_, /*weight_decay=*/0.0}};
+}
+
+MethodState TrainingSelector::Save() const {
+  MethodState state = FeatureSelector::Save();
+  state.emplace(name_, trained_.Clone());
+  return state;
+}
+
+absl::Status TrainingSelector::Load(const MethodState& state) {
+  ASSIGN_OR_RETURN(const Tensor* trained,
+                   FindState(state, name_, DType::kFloat32, trained_.element_count()));
+  RETURN_IF_ERROR(FeatureSelector::Load(state));
+  std::copy_n(trained->data<float>(), trained->element_count(), trained_.data<float>());
+  RefreshScales();
+  return absl::OkStatus();
+}
+
 }  // namespace topiary

@@ -15,6 +15,7 @@
 #include "worker/prune/method.h"
 #include "worker/prune/phases.h"
 #include "worker/prune/support.h"
+#include "worker/tensor/tensor.h"
 
 namespace topiary {
 
@@ -143,6 +144,30 @@ class FeatureSelector : public Method {
   std::vector<uint8_t> is_chosen_;
   std::vector<float> scales_;
   Support support_;
+};
+
+// A selector that trains numbers beside the network, such as logits or gates: `per_feature` for
+// each feature, which start at 0.
+class TrainingSelector : public FeatureSelector {
+ public:
+  // `name` is that of TrainableState.
+  TrainingSelector(CandidateFeatures candidates, const SelectionSchedule& schedule,
+                   std::string name, double learning_rate_multiplier, int64_t per_feature = 1);
+
+  std::vector<TrainableState> trainable_state() override;
+  MethodState Save() const override;
+  absl::Status Load(const MethodState& state) override;
+
+ protected:
+  absl::Span<const float> trained() const { return trained_.span<float>(); }
+  absl::Span<float> mutable_trained() { return trained_.span<float>(); }
+  absl::Span<float> mutable_gradient() { return gradient_.span<float>(); }
+
+ private:
+  const std::string name_;
+  const double learning_rate_multiplier_;
+  Tensor trained_;
+  Tensor gradient_;
 };
 
 }  // namespace topiary

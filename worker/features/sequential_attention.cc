@@ -8,21 +8,16 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
-#include "worker/tensor/tensor.h"
 
 namespace topiary {
 namespace {
 
-constexpr char kLogits[] = "logits/features";
-
-class SequentialAttention : public FeatureSelector {
+class SequentialAttention : public TrainingSelector {
  public:
   SequentialAttention(const SequentialAttentionOptions& options, CandidateFeatures candidates,
                       const SelectionSchedule& schedule)
-      : FeatureSelector(std::move(candidates), schedule),
-        options_(options),
-        logits_(DType::kFloat32, Shape({this->candidates().size()})),
-        gradient_(DType::kFloat32, Shape({this->candidates().size()})) {
+      : TrainingSelector(std::move(candidates), schedule, "logits/features",
+                         options.logits_learning_rate_multiplier) {
     RefreshScales();
   }
 
@@ -38,34 +33,13 @@ class SequentialAttention : public FeatureSelector {
 
   void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
     CHECK_EQ(inner_products.size(), 1u);
-    const absl::Span<float> gradient = gradient_.span<float>();
+    const absl::Span<float> gradient = mutable_gradient();
     if (schedule().PhaseOf(step()) < 0) {
       std::fill(gradient.begin(), gradient.end(), 0.0F);
       return;
     }
     SequentialAttentionGradient(Mask(), candidates().SumOverRows(inner_products[0]), is_chosen(),
                                 gradient);
-  }
-
-  std::vector<TrainableState> trainable_state() override {
-    return {{kLogits, logits_.element_count(), logits_.data<float>(), gradient_.data<float>(),
-             options_.logits_learning_rate_multiplier, /*weight_decay=*/0.0}};
-  }
-
-  MethodState Save() const override {
-    MethodState state = FeatureSelector::Save();
-    state.emplace(kLogits, logits_.Clone());
-    return state;
-  }
-
-  absl::Status Load(const MethodState& state) override {
-    ASSIGN_OR_RETURN(const Tensor* logits,
-                     FindState(state, kLogits, DType::kFloat32, logits_.element_count()));
-    RETURN_IF_ERROR(FeatureSelector::Load(state));
-    const absl::Span<const float> values = logits->span<float>();
-    std::copy(values.begin(), values.end(), logits_.data<float>());
-    RefreshScales();
-    return absl::OkStatus();
   }
 
  protected:
@@ -79,22 +53,15 @@ class SequentialAttention : public FeatureSelector {
   }
 
   std::vector<double> Scores(LayerTensors&) override {
-    const absl::Span<const float> logits = logits_.span<float>();
-    return {logits.begin(), logits.end()};
+    return {trained().begin(), trained().end()};
   }
 
   void AfterChoice() override {
-    std::fill(logits_.span<float>().begin(), logits_.span<float>().end(), 0.0F);
+    std::fill(mutable_trained().begin(), mutable_trained().end(), 0.0F);
   }
 
  private:
-  std::vector<double> Mask() const {
-    return SequentialAttentionMask(logits_.span<float>(), is_chosen());
-  }
-
-  const SequentialAttentionOptions options_;
-  Tensor logits_;
-  Tensor gradient_;
+  std::vector<double> Mask() const { return SequentialAttentionMask(trained(), is_chosen()); }
 };
 
 }  // namespace

@@ -9,23 +9,20 @@
 #include "common/check.h"
 #include "common/random.h"
 #include "common/status_macros.h"
-#include "worker/tensor/tensor.h"
 
 namespace topiary {
 namespace {
 
-constexpr char kGates[] = "gates/features";
 constexpr uint64_t kNoise = kStreamFeatures | (uint64_t{2} << 32);
 
-class StochasticGates : public FeatureSelector {
+class StochasticGates : public TrainingSelector {
  public:
   StochasticGates(const StochasticGatesOptions& options, CandidateFeatures candidates,
                   const SelectionSchedule& schedule)
-      : FeatureSelector(std::move(candidates), schedule),
-        options_(options),
-        gates_(DType::kFloat32, Shape({this->candidates().size()})),
-        gradient_(DType::kFloat32, Shape({this->candidates().size()})) {
-    std::fill(gates_.span<float>().begin(), gates_.span<float>().end(), 0.5F);
+      : TrainingSelector(std::move(candidates), schedule, "gates/features",
+                         options.gates_learning_rate_multiplier),
+        options_(options) {
+    std::fill(mutable_trained().begin(), mutable_trained().end(), 0.5F);
     RefreshScales();
   }
 
@@ -37,7 +34,7 @@ class StochasticGates : public FeatureSelector {
     noise_.resize(candidates().rows.size());
     for (float& e : noise_) e = static_cast<float>(options_.deviation) * random.Normal();
     opened_.resize(noise_.size());
-    for (size_t i = 0; i < noise_.size(); ++i) opened_[i] = gates_.span<float>()[i] + noise_[i];
+    for (size_t i = 0; i < noise_.size(); ++i) opened_[i] = trained()[i] + noise_[i];
     StepActions actions = FeatureSelector::BeginStep(step, tensors);
     noise_.clear();
     return actions;
@@ -46,52 +43,30 @@ class StochasticGates : public FeatureSelector {
   void EndStep(absl::Span<const absl::Span<const float>> inner_products) override {
     CHECK_EQ(inner_products.size(), 1u);
     const std::vector<double> h = candidates().SumOverRows(inner_products[0]);
-    const absl::Span<float> gradient = gradient_.span<float>();
+    const absl::Span<float> gradient = mutable_gradient();
     const double inverse = 1 / options_.deviation;
     for (size_t i = 0; i < h.size(); ++i) {
-      const double z = gates_.span<float>()[i] * inverse;
+      const double z = trained()[i] * inverse;
       const double density = std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI);
       const bool passes = opened_[i] > 0 && opened_[i] < 1;
       gradient[i] = static_cast<float>((passes ? h[i] : 0) + options_.strength * density * inverse);
     }
   }
 
-  std::vector<TrainableState> trainable_state() override {
-    return {{kGates, gates_.element_count(), gates_.data<float>(), gradient_.data<float>(),
-             options_.gates_learning_rate_multiplier, /*weight_decay=*/0.0}};
-  }
-
-  MethodState Save() const override {
-    MethodState state = FeatureSelector::Save();
-    state.emplace(kGates, gates_.Clone());
-    return state;
-  }
-
-  absl::Status Load(const MethodState& state) override {
-    ASSIGN_OR_RETURN(const Tensor* gates,
-                     FindState(state, kGates, DType::kFloat32, gates_.element_count()));
-    RETURN_IF_ERROR(FeatureSelector::Load(state));
-    std::copy_n(gates->data<float>(), gates->element_count(), gates_.data<float>());
-    RefreshScales();
-    return absl::OkStatus();
-  }
-
  protected:
   void FillMask(absl::Span<float> mask) const override {
     for (size_t i = 0; i < mask.size(); ++i) {
-      const float gate = gates_.span<float>()[i] + (noise_.empty() ? 0.0F : noise_[i]);
+      const float gate = trained()[i] + (noise_.empty() ? 0.0F : noise_[i]);
       mask[i] = std::min(std::max(gate, 0.0F), 1.0F);
     }
   }
 
   std::vector<double> Scores(LayerTensors&) override {
-    return {gates_.span<float>().begin(), gates_.span<float>().end()};
+    return {trained().begin(), trained().end()};
   }
 
  private:
   const StochasticGatesOptions options_;
-  Tensor gates_;
-  Tensor gradient_;
   std::vector<float> noise_;   // Of the step that begins; empty between steps.
   std::vector<float> opened_;  // Gates with the noise of the step begun last.
 };
