@@ -34,6 +34,9 @@ GRANULARITIES = {granularity.name: granularity for granularity in [
     BLOCKS,
     Granularity("heads", "attention heads", {"structure": "HEADS"}, (0.25, 0.5, 0.75)),
     Granularity("neurons", "units of the feed-forward networks", {"structure": "NEURONS"}, (0.5, 0.75, 0.9)),
+    # All four may go: none is protected.
+    Granularity("layers", "whole layers", {"structure": "TRANSFORMER_LAYERS", "protect_first": 0, "protect_last": 0},
+                (0.25, 0.5, 0.75)),
 ]}
 
 
@@ -56,6 +59,8 @@ METHODS = {method.name: method for method in [
     Method("random", "random, then trained", lambda: {"random": {}}, True, ALL),
     Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",)),
     Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",)),
+    Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, ("blocks",)),
+    Method("sparsegpt_trained", "SparseGPT, then trained", lambda: {"sparsegpt": {}}, True, ("blocks",)),
 ]}
 
 
