@@ -45,9 +45,9 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command
       ->add_option(
           "--method", flags->method,
-          "ac_dc, benchmark, dense, evaluate, group_lasso, group_obs, iht, magnitude, "
-          "magnitude_iterative, magnitude_one_shot, movement, power_propagation, random, rigl, "
-          "sequential_attention_pp, snip, sparsegpt, wanda [sequential_attention_pp]")
+          "ac_dc, benchmark, dense, evaluate, fisher_attention, group_lasso, group_obs, iht, "
+          "magnitude, magnitude_iterative, magnitude_one_shot, movement, power_propagation, "
+          "random, rigl, sequential_attention_pp, snip, sparsegpt, wanda [sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
       ->group(group);

@@ -59,6 +59,8 @@ INSTANTIATE_TEST_SUITE_P(
                  },
                  "ac_dc { preset: PAPER_CIFAR10 }"},
         FlagCase{"Snip", [](JobFlags* f) { f->method = "snip"; }, "snip {}"},
+        FlagCase{"FisherAttention", [](JobFlags* f) { f->method = "fisher_attention"; },
+                 "fisher_attention {}"},
         FlagCase{"Movement", [](JobFlags* f) { f->method = "movement"; }, "movement {}"},
         FlagCase{"GroupLasso", [](JobFlags* f) { f->method = "group_lasso"; }, "group_lasso {}"},
         FlagCase{"Iht", [](JobFlags* f) { f->method = "iht"; }, "iht {}"},

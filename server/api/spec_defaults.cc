@@ -147,6 +147,14 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
   SET_IF_ABSENT(method, reset_optimizer_at_phases, true);
 }
 
+void FillFisherAttention(double weight_decay, v1::FisherAttentionMethod* method) {
+  SET_IF_ABSENT(method, begin_fraction, 0.05);
+  SET_IF_ABSENT(method, end_fraction, 0.5);
+  SET_IF_ABSENT(method, logits_learning_rate_multiplier, 30.0);
+  SET_IF_ABSENT(method, logits_weight_decay, weight_decay);
+  SET_IF_ABSENT(method, fisher_decay, 0.98);
+}
+
 bool HasStructure(const v1::PruningTarget& target) {
   return target.structure() != v1::PruningTarget::STRUCTURE_UNSPECIFIED;
 }
@@ -248,6 +256,9 @@ void FillMethod(v1::CompressionSpec* spec) {
   }
   if (spec->has_magnitude()) FillSchedule(spec->mutable_magnitude());
   if (spec->has_ac_dc()) FillAcDc(spec->mutable_ac_dc());
+  if (spec->has_fisher_attention()) {
+    FillFisherAttention(spec->task().optimizer().weight_decay(), spec->mutable_fisher_attention());
+  }
   if (spec->has_group_lasso()) {
     SET_IF_ABSENT(spec->mutable_group_lasso(), strength, 1e-3);
     SET_IF_ABSENT(spec->mutable_group_lasso(), end_fraction, 0.7);

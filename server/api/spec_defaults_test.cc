@@ -117,6 +117,12 @@ INSTANTIATE_TEST_SUITE_P(
                      "group_lasso { strength: 0.001 end_fraction: 0.7 }"},
         DefaultsCase{"Iht", "target { sparsity: 0.5 } iht {}",
                      "iht { begin_fraction: 0.2 end_fraction: 0.7 }"},
+        DefaultsCase{"FisherAttention",
+                     "target { sparsity: 0.5 } task { optimizer { weight_decay: 0.01 } } "
+                     "fisher_attention {}",
+                     "fisher_attention { begin_fraction: 0.05 end_fraction: 0.5 "
+                     "logits_learning_rate_multiplier: 30 logits_weight_decay: 0.01 "
+                     "fisher_decay: 0.98 }"},
         DefaultsCase{"Movement", "target { sparsity: 0.5 } movement {}",
                      "movement { begin_fraction: 0.2 end_fraction: 0.7 }"},
         DefaultsCase{"RigL", "target { sparsity: 0.5 } rigl {}",

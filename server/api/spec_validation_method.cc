@@ -67,15 +67,29 @@ void ValidateRandom(const v1::RandomMethod& method, absl::string_view path,
   check.InRightOpen(method.at_fraction(), 0, 1, "at_fraction");
 }
 
-void ValidateMovement(const v1::MovementMethod& method, absl::string_view path,
-                      FieldViolations* violations) {
-  FieldChecks check(path, violations);
-  CheckStretch(method, &check);
+// Of methods that choose by what they saw in steps before.
+template <typename Method>
+void CheckScoredStretch(const Method& method, FieldChecks* check) {
+  CheckStretch(method, check);
   // Before the first choice there must be a score.
-  if (method.has_begin_fraction()) check.InOpen(method.begin_fraction(), 0, 1, "begin_fraction");
+  if (method.has_begin_fraction()) check->InOpen(method.begin_fraction(), 0, 1, "begin_fraction");
   if (method.has_refresh_steps()) {
-    check.InRange(method.refresh_steps(), 1, kMaxSteps, "refresh_steps");
+    check->InRange(method.refresh_steps(), 1, kMaxSteps, "refresh_steps");
   }
+}
+
+void ValidateFisherAttention(const v1::FisherAttentionMethod& method, absl::string_view path,
+                             FieldViolations* violations) {
+  FieldChecks check(path, violations);
+  CheckScoredStretch(method, &check);
+  if (method.has_logits_learning_rate_multiplier()) {
+    check.InClosed(method.logits_learning_rate_multiplier(), 0, 10000,
+                   "logits_learning_rate_multiplier");
+  }
+  if (method.has_logits_weight_decay()) {
+    check.InClosed(method.logits_weight_decay(), 0, 10, "logits_weight_decay");
+  }
+  if (method.has_fisher_decay()) check.InRightOpen(method.fisher_decay(), 0, 1, "fisher_decay");
 }
 
 void ValidateGroupLasso(const v1::GroupLassoMethod& method, absl::string_view path,
@@ -210,8 +224,9 @@ void ValidateProtection(const v1::PruningTarget& target, FieldChecks* check) {
 
 bool PrunesStructures(const v1::CompressionSpec& spec) {
   return spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET ||
-         spec.has_sequential_attention_pp() || spec.has_magnitude() || spec.has_movement() ||
-         spec.has_snip() || spec.has_ac_dc() || spec.has_random();
+         spec.has_sequential_attention_pp() || spec.has_fisher_attention() ||
+         spec.has_magnitude() || spec.has_movement() || spec.has_snip() || spec.has_ac_dc() ||
+         spec.has_random();
 }
 
 void ValidateNOfM(const v1::PruningTarget& target, FieldChecks* check,
@@ -428,6 +443,9 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     ValidateSchedule(spec.magnitude(), check.PathOf("magnitude"), violations);
   }
   if (spec.has_ac_dc()) ValidateAcDc(spec.ac_dc(), check.PathOf("ac_dc"), violations);
+  if (spec.has_fisher_attention()) {
+    ValidateFisherAttention(spec.fisher_attention(), check.PathOf("fisher_attention"), violations);
+  }
   if (spec.has_group_lasso()) {
     ValidateGroupLasso(spec.group_lasso(), check.PathOf("group_lasso"), violations);
   }
@@ -436,7 +454,8 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     CheckStretch(spec.iht(), &iht);
   }
   if (spec.has_movement()) {
-    ValidateMovement(spec.movement(), check.PathOf("movement"), violations);
+    FieldChecks movement(check.PathOf("movement"), violations);
+    CheckScoredStretch(spec.movement(), &movement);
   }
   if (spec.has_power_propagation()) {
     ValidatePowerPropagation(spec.power_propagation(), check.PathOf("power_propagation"),
@@ -464,8 +483,8 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
     check.That(spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED ||
                    PrunesStructures(spec),
                "target.structure",
-               "the method prunes blocks only: use sequential_attention_pp, magnitude, movement, "
-               "snip, ac_dc or random");
+               "the method prunes blocks only: use sequential_attention_pp, fisher_attention, "
+               "magnitude, movement, snip, ac_dc or random");
     if (spec.target().has_accuracy_bound()) {
       ValidateAccuracyBound(spec, check.PathOf("target.accuracy_bound"), violations);
     }

@@ -86,8 +86,9 @@ ServerMetrics::ServerMetrics(Registry* registry)
                                      {"control", "transfer"})),
       jobs_submitted_(ByLabelValue(
           CounterFamily(registry, kJobsSubmittedText), "method",
-          {"ac_dc", "benchmark", "dense", "evaluate", "group_lasso", "iht", "magnitude", "movement",
-           "power_propagation", "random", "rigl", "sequential_attention_pp", "snip", "sweep"})),
+          {"ac_dc", "benchmark", "dense", "evaluate", "feature_selection", "fisher_attention",
+           "group_lasso", "group_obs", "iht", "magnitude", "movement", "power_propagation",
+           "random", "rigl", "sequential_attention_pp", "snip", "sparsegpt", "sweep", "wanda"})),
       jobs_finished_(ByLabelValue(CounterFamily(registry, kJobsFinishedText), "outcome",
                                   {"succeeded", "failed", "cancelled"})),
       job_attempts_(ByLabelValue(CounterFamily(registry, kJobAttemptsText), "outcome",

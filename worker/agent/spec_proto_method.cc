@@ -178,6 +178,18 @@ absl::StatusOr<SequentialAttentionPlusPlusOptions> ConvertSequentialAttention(
   return out;
 }
 
+FisherAttentionOptions ConvertFisherAttention(const v1::FisherAttentionMethod& method) {
+  FisherAttentionOptions out;
+  ConvertStretch(method, &out);
+  out.refresh_steps = method.refresh_steps();
+  if (method.has_logits_learning_rate_multiplier()) {
+    out.logits_learning_rate_multiplier = method.logits_learning_rate_multiplier();
+  }
+  if (method.has_logits_weight_decay()) out.logits_weight_decay = method.logits_weight_decay();
+  if (method.has_fisher_decay()) out.fisher_decay = method.fisher_decay();
+  return out;
+}
+
 absl::StatusOr<MethodOptions> ConvertMethodOptions(const v1::CompressionSpec& spec) {
   switch (spec.method_case()) {
     case v1::CompressionSpec::kDense:
@@ -195,6 +207,8 @@ absl::StatusOr<MethodOptions> ConvertMethodOptions(const v1::CompressionSpec& sp
       return MethodOptions(ConvertRigL(spec.rigl(), spec.task().seed()));
     case v1::CompressionSpec::kSnip:
       return MethodOptions(SnipOptions{std::max(1, spec.snip().batches())});
+    case v1::CompressionSpec::kFisherAttention:
+      return MethodOptions(ConvertFisherAttention(spec.fisher_attention()));
     case v1::CompressionSpec::kGroupLasso: {
       const v1::GroupLassoMethod& given = spec.group_lasso();
       GroupLassoOptions method;

@@ -192,6 +192,21 @@ TEST(ConvertSpec, AcDcHasThePhasesOfItsPresetOrItsOwn) {
   EXPECT_FALSE(MethodOf<AcDcOptions>(job).reset_optimizer_at_phases);
 }
 
+TEST(ConvertSpec, FisherAttentionHasItsOptions) {
+  ASSERT_OK_AND_ASSIGN(
+      JobSpec job,
+      Convert(Complete("fisher_attention { begin_fraction: 0.1 end_fraction: 0.9 refresh_steps: 5 "
+                       "logits_learning_rate_multiplier: 0 logits_weight_decay: 0 "
+                       "fisher_decay: 0.5 }")));
+  const auto& method = MethodOf<FisherAttentionOptions>(job);
+  EXPECT_EQ(method.begin_fraction, 0.1);
+  EXPECT_EQ(method.end_fraction, 0.9);
+  EXPECT_EQ(method.refresh_steps, 5);
+  EXPECT_EQ(method.logits_learning_rate_multiplier, 0);
+  EXPECT_EQ(method.logits_weight_decay, 0);
+  EXPECT_EQ(method.fisher_decay, 0.5);
+}
+
 TEST(ConvertSpec, MovementHasItsStretch) {
   ASSERT_OK_AND_ASSIGN(
       const JobSpec job,

@@ -56,6 +56,7 @@ PowerPropagationOptions BlockPowers() {
 
 std::vector<MethodCase> PruningMethods() {
   return {{"ac_dc", AcDcOptions()},
+          {"fisher_attention", FisherAttentionOptions()},
           {"group_lasso", GroupLassoOptions{0.1, 0.7}},
           {"iht", IhtOptions()},
           {"magnitude_gradual", MagnitudeOptions()},

@@ -43,6 +43,7 @@ void PrintTo(const MethodCase& method, std::ostream* out) { *out << method.name;
 std::vector<MethodCase> Methods() {
   using Magnitude = MagnitudeOptions::Schedule;
   return {{"ac_dc", AcDcOptions()},
+          {"fisher_attention", FisherAttentionOptions()},
           {"magnitude_gradual", Schedule(Magnitude::kGradual)},
           {"magnitude_iterative", Schedule(Magnitude::kIterative)},
           {"magnitude_one_shot", Schedule(Magnitude::kOneShot)},

@@ -29,6 +29,7 @@ absl::StatusOr<std::unique_ptr<Method>> NewDense(const DenseOptions&, const Prun
 constexpr std::tuple kMethods = {
     RegisteredMethod<DenseOptions>{"dense", false, NewDense},
     RegisteredMethod<AcDcOptions>{"ac_dc", true, NewAcDc},
+    RegisteredMethod<FisherAttentionOptions>{"fisher_attention", true, NewFisherAttention},
     RegisteredMethod<GroupLassoOptions>{"group_lasso", false, NewGroupLasso},
     RegisteredMethod<GroupObsOptions>{"group_obs", false, NewGroupObs},
     RegisteredMethod<IhtOptions>{"iht", false, NewIht},
@@ -70,10 +71,11 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
   return std::visit(
       [&](const auto& chosen) -> absl::StatusOr<std::unique_ptr<Method>> {
         if (target.structure.has_value() && Prunes(options) && !PrunesGroups(options)) {
-          return absl::InvalidArgumentError(
-              absl::StrCat("target.structure: method ", RegisteredFor(chosen).name,
-                           " prunes blocks of weights only: leave the structure out, or use "
-                           "sequential_attention_pp, magnitude, movement, snip, ac_dc or random"));
+          return absl::InvalidArgumentError(absl::StrCat(
+              "target.structure: method ", RegisteredFor(chosen).name,
+              " prunes blocks of weights only: leave the structure out, or use "
+              "sequential_attention_pp, fisher_attention, magnitude, movement, snip, ac_dc or "
+              "random"));
         }
         return RegisteredFor(chosen).create(chosen, target, std::move(layers), total_steps);
       },

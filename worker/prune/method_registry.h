@@ -13,6 +13,7 @@
 #include "worker/prune/ac_dc.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/dense_method.h"
+#include "worker/prune/fisher_attention.h"
 #include "worker/prune/group_lasso.h"
 #include "worker/prune/group_obs.h"
 #include "worker/prune/iht.h"
@@ -31,10 +32,10 @@ namespace topiary {
 
 // Which method, and how.
 using MethodOptions =
-    std::variant<DenseOptions, AcDcOptions, GroupLassoOptions, IhtOptions, MagnitudeOptions,
-                 MovementOptions, PowerPropagationOptions, RandomPruningOptions, RigLOptions,
-                 SequentialAttentionPlusPlusOptions, SnipOptions, GroupObsOptions, SparseGptOptions,
-                 WandaOptions>;
+    std::variant<DenseOptions, AcDcOptions, FisherAttentionOptions, GroupLassoOptions, IhtOptions,
+                 MagnitudeOptions, MovementOptions, PowerPropagationOptions, RandomPruningOptions,
+                 RigLOptions, SequentialAttentionPlusPlusOptions, SnipOptions, GroupObsOptions,
+                 SparseGptOptions, WandaOptions>;
 
 // The name of its field in the spec, such as "magnitude", which is Method::name() too.
 absl::string_view RegisteredName(const MethodOptions& options);

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/prune/schedule.h"
 #include "worker/prune/summing_method.h"
@@ -40,14 +39,9 @@ absl::StatusOr<std::unique_ptr<Method>> NewMovement(const MovementOptions& optio
   if (options.refresh_steps < 0) {
     return absl::InvalidArgumentError("movement.refresh_steps must be >= 1");
   }
-  ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares,
-                   GradualPhases(options.begin_fraction, options.end_fraction, "movement"));
-  ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
-  if (plan.phases().front().kind != PhaseKind::kDense) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("movement.begin_fraction is ", options.begin_fraction, ", which of ",
-                     total_steps, " steps leaves none before the first choice: raise it"));
-  }
+  ASSIGN_OR_RETURN(
+      PhasePlan plan,
+      GradualPlanAfterSteps(options.begin_fraction, options.end_fraction, "movement", total_steps));
   PhasedOptions phased = PhasedOptions::For(target);
   phased.refresh_steps = options.refresh_steps;
   phased.blocks_return = true;

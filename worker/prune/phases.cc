@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/status_macros.h"
 
 namespace topiary {
 namespace {
@@ -184,6 +185,18 @@ absl::StatusOr<std::vector<PhaseShare>> GradualPhases(double begin, double end,
   return std::vector<PhaseShare>{{PhaseKind::kDense, begin},
                                  {PhaseKind::kSparsify, end - begin},
                                  {PhaseKind::kSparse, 1 - end}};
+}
+
+absl::StatusOr<PhasePlan> GradualPlanAfterSteps(double begin, double end, absl::string_view message,
+                                                int64_t total_steps) {
+  ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares, GradualPhases(begin, end, message));
+  ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
+  if (plan.phases().front().kind != PhaseKind::kDense) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(message, ".begin_fraction is ", begin, ", which of ", total_steps,
+                     " steps leaves none before the first choice: raise it"));
+  }
+  return plan;
 }
 
 }  // namespace topiary

@@ -89,6 +89,11 @@ absl::StatusOr<std::vector<PhaseShare>> OneShotPhases(double at, absl::string_vi
 absl::StatusOr<std::vector<PhaseShare>> GradualPhases(double begin, double end,
                                                       absl::string_view message);
 
+// The plan of GradualPhases() over a run of `total_steps`, for methods that choose by what they saw
+// in steps before: INVALID_ARGUMENT too where no step comes before the first choice.
+absl::StatusOr<PhasePlan> GradualPlanAfterSteps(double begin, double end, absl::string_view message,
+                                                int64_t total_steps);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_WORKER_PRUNE_PHASES_H_

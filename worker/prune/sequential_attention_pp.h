@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/prune/attention_method.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/method.h"
 #include "worker/prune/phases.h"
@@ -16,30 +16,18 @@ namespace topiary {
 
 // Where the paper is silent, and why these are the defaults:
 // docs/methods/sequential_attention_pp.md.
-struct SequentialAttentionPlusPlusOptions {
+struct SequentialAttentionPlusPlusOptions : AttentionOptions {
   // Empty: the preset "single".
   std::vector<PhaseShare> phases;
-  // Learning rate of the logits over that of the weights; > 0.
-  double logits_learning_rate_multiplier = 10;
-  // Absent: the weights'. >= 0.
-  std::optional<double> logits_weight_decay;
   // c of ExponentialSparsity(); > 0.
   double schedule_constant = 4;
-  // Clamp the attention to [d, 1 / d], d = 1 - target sparsity.
-  bool clip_attention = true;
   // Steps between two choices of what to prune; 0: max(1, 1 % of the phase).
   int64_t mask_refresh_steps = 0;
   bool reset_optimizer_at_phases = true;
-  // Which blocks share the attention: those of a layer, as in the paper, or all, so that layers
-  // compete for it too.
-  enum class Softmax { kLayer, kGlobal };
-  Softmax softmax = Softmax::kLayer;
 };
 
-// One logit per block, starting at 0, named "logits/<weight>" as trainable state; scale of a block
-// = live * clip(N softmax(logits)) (attention.h), N being the blocks that share the softmax. Blocks
-// are ranked by their logits, which is by attention; between softmaxes (global budget) by log
-// attention.
+// An AttentionMethod whose blocks are ranked by their logits, which is by attention; between
+// softmaxes (global budget) by log attention. The logits' rate must be above 0.
 //
 // INVALID_ARGUMENT, naming the field, where an option is out of range, or the last phase is not
 // sparse or sparsify (the result would not be pruned).
