@@ -9,14 +9,15 @@ import signal
 import sys
 import time
 
-from studies import (ablations, artifacts, block_pruning, datasets, determinism, documents, feature_selection, running,
-                     service, transformer)
+from studies import (ablations, artifacts, block_pruning, datasets, determinism, documents, feature_selection,
+                     fisher_attention, running, service, transformer)
 
 STUDIES = {
     ablations.NAME: ablations.Ablations,
     block_pruning.NAME: block_pruning.BlockPruning,
     determinism.NAME: determinism.Determinism,
     feature_selection.NAME: feature_selection.FeatureSelection,
+    fisher_attention.NAME: fisher_attention.FisherAttention,
     transformer.NAME: transformer.Transformer,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"

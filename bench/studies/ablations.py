@@ -62,7 +62,7 @@ class Ablations:
         return tasks.TASKS[cell.task].seconds
 
     def stages(self):
-        return [self._tuned.tuning_stage_of(METHOD), self.main_stage]
+        return [self._tuned.tuning_stage_of(METHOD.name), self.main_stage]
 
     def main_stage(self):
         found = [cell for task in self._tasks for variant in VARIANTS for cell in self._cells(task, variant)]

@@ -35,11 +35,11 @@ class BlockPruning(tuning.TunedStudy):
         return [make_cell(task, method, settings, tuning.FIRST_SEED + i, sparsity, block, tuning.VALIDATION_FRACTION)
                 for i, (sparsity, block) in enumerate(task.tuned_at) for settings in method.grid]
 
-    def tuning_stage_of(self, method):
-        """As tuning_stage(), of one method."""
+    def tuning_stage_of(self, *names):
+        """As tuning_stage(), of the methods of these names."""
         def stage():
             whole = self.tuning_stage()
-            return dataclasses.replace(whole, cells=[cell for cell in whole.cells if cell.method == method.name])
+            return dataclasses.replace(whole, cells=[cell for cell in whole.cells if cell.method in names])
 
         return stage
 

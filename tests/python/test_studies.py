@@ -13,8 +13,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
-from studies import (artifacts, block_pruning, cells, datasets, documents, methods, paired_tests, running, service, svg,
-                     tables, tasks, tuning)
+from studies import (artifacts, block_pruning, cells, datasets, documents, fisher_attention, methods, paired_tests,
+                     running, service, svg, tables, tasks, tuning)
 from studies.rows import Rows
 
 DIGESTS = {"data/d/train.npz": "a" * 64, "model/m/seed0.onnx": "b" * 64}
@@ -209,8 +209,27 @@ def test_tuning_is_the_same_effort_for_each_method_and_sees_no_test_data(task):
     assert counts == {methods.GRID_SIZE * len(task.tuned_at)}
 
 
+def test_our_own_method_is_tuned_like_the_others_and_confirmed_on_fresh_seeds():
+    study = fisher_attention.FisherAttention(pathlib.Path("nowhere"), {})
+    tuned_on = [(cell.task, cell.seed, cell.sparsity, cell.block) for cell in study.tuning_stage().cells]
+    others = [(cell.task, cell.seed, cell.sparsity, cell.block)
+              for cell in STUDY.tuning_stage_of("random")().cells]
+    assert sorted(tuned_on) == sorted(others)
+    fresh = {cell.seed for cell in study.main_stage().cells}
+    assert fresh.isdisjoint({cell.seed for cell in [*STUDY.main_stage().cells, *STUDY.tuning_stage().cells]})
+
+
+def test_our_own_method_and_what_it_is_compared_with_meet_the_same_cells():
+    met = {}
+    for cell in fisher_attention.FisherAttention(pathlib.Path("nowhere"), {}).main_stage().cells:
+        if cell.task in fisher_attention.TAKEN_APART:
+            met.setdefault(cell.method, set()).add((cell.task, cell.seed, cell.sparsity, cell.block))
+    assert set(met) == {fisher_attention.NAME, *fisher_attention.RIVALS, *fisher_attention.PARTS}
+    assert len(set(map(frozenset, met.values()))) == 1
+
+
 def test_settings_of_a_grid_are_all_different():
-    for method in methods.METHODS.values():
+    for method in [*methods.METHODS.values(), fisher_attention.OURS]:
         specs = [cells.canonical([method.spec(settings), settings["learning_rate"]]) for settings in method.grid]
         assert len(set(specs)) == methods.GRID_SIZE
 
