@@ -23,8 +23,7 @@ class Sums {
  public:
   virtual ~Sums() = default;
   virtual void Add(int64_t group, absl::Span<const float> sample) = 0;
-  virtual void Flush() {}
-  virtual std::vector<double> Mean(int64_t group) const = 0;
+  virtual std::vector<double> Mean(int64_t group) = 0;
 };
 
 class DiagonalSums final : public Sums {
@@ -38,7 +37,7 @@ class DiagonalSums final : public Sums {
     ++counts_[group];
   }
 
-  std::vector<double> Mean(int64_t group) const override {
+  std::vector<double> Mean(int64_t group) override {
     std::vector<double> mean = sums_[group];
     for (double& value : mean) value /= static_cast<double>(counts_[group]);
     return mean;
@@ -49,7 +48,7 @@ class DiagonalSums final : public Sums {
   std::vector<int64_t> counts_;
 };
 
-// Gathers samples and has the backend multiply them with themselves.
+// Gathers samples, of each matrix by themselves, and has the backend multiply them with themselves.
 class FullSums final : public Sums {
  public:
   static absl::StatusOr<std::unique_ptr<FullSums>> Create(int64_t groups, int64_t inputs,
@@ -60,26 +59,15 @@ class FullSums final : public Sums {
   }
 
   void Add(int64_t group, absl::Span<const float> sample) override {
-    if (group != group_) Flush();
-    group_ = group;
-    std::copy(sample.begin(), sample.end(), samples() + gathered_ * inputs_);
+    std::vector<float>& waiting = waiting_[group];
+    waiting.insert(waiting.end(), sample.begin(), sample.end());
     ++counts_[group];
-    if (++gathered_ == at_once_) Flush();
-  }
-
-  void Flush() override {
-    if (gathered_ == 0) return;
-    std::fill_n(samples() + gathered_ * inputs_, (at_once_ - gathered_) * inputs_, 0.0F);
-    std::memcpy(memory_[1].data(), memory_[0].data(), memory_[0].bytes());
-    kernel_->Run();
-    const auto* const product = static_cast<const float*>(memory_[2].data());
-    std::vector<double>& sums = sums_[group_];
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += product[i];
-    gathered_ = 0;
+    if (static_cast<int64_t>(waiting.size()) == at_once_ * inputs_) Multiply(group);
   }
 
   // Symmetric whatever the order in which the backend has added up.
-  std::vector<double> Mean(int64_t group) const override {
+  std::vector<double> Mean(int64_t group) override {
+    Multiply(group);
     const std::vector<double>& sums = sums_[group];
     std::vector<double> mean(sums.size());
     for (int64_t i = 0; i < inputs_; ++i) {
@@ -97,6 +85,7 @@ class FullSums final : public Sums {
       : inputs_(inputs),
         at_once_(std::clamp<int64_t>(kMostSampleBytes / (inputs * int64_t{sizeof(float)}), 1,
                                      kMostSamples)),
+        waiting_(groups),
         sums_(groups, std::vector<double>(inputs * inputs, 0)),
         counts_(groups, 0) {}
 
@@ -119,15 +108,27 @@ class FullSums final : public Sums {
     return absl::OkStatus();
   }
 
-  float* samples() { return static_cast<float*>(memory_[0].data()); }
+  // A product costs the same however few its samples are: they wait for others, of later batches.
+  void Multiply(int64_t group) {
+    std::vector<float>& waiting = waiting_[group];
+    if (waiting.empty()) return;
+    waiting.resize(at_once_ * inputs_, 0.0F);
+    for (const int operand : {0, 1}) {
+      std::memcpy(memory_[operand].data(), waiting.data(), waiting.size() * sizeof(float));
+    }
+    kernel_->Run();
+    const auto* const product = static_cast<const float*>(memory_[2].data());
+    std::vector<double>& sums = sums_[group];
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += product[i];
+    waiting.clear();
+  }
 
   const int64_t inputs_;
   const int64_t at_once_;
   std::unique_ptr<Kernel> kernel_;
   std::vector<Buffer> memory_;
   Buffer scratch_;
-  int64_t gathered_ = 0;  // Samples of `group_` that have not been multiplied yet.
-  int64_t group_ = 0;
+  std::vector<std::vector<float>> waiting_;  // Samples of each group that are yet to be multiplied.
   std::vector<std::vector<double>> sums_;
   std::vector<int64_t> counts_;
 };
@@ -153,10 +154,9 @@ class LayerMoments final : public InputMoments {
           activations[sources_[i]],
           [this](int64_t group, absl::Span<const float> sample) { sums_->Add(group, sample); });
     }
-    sums_->Flush();
   }
 
-  std::vector<double> Mean(int64_t group) const override { return sums_->Mean(group); }
+  std::vector<double> Mean(int64_t group) override { return sums_->Mean(group); }
   const std::string& key() const override { return key_; }
 
  private:

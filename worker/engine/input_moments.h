@@ -48,7 +48,7 @@ class InputMoments {
 
   // Of matrix `group`, over all samples so far: K numbers, or K x K, symmetric. At least one batch
   // has been added.
-  virtual std::vector<double> Mean(int64_t group) const = 0;
+  virtual std::vector<double> Mean(int64_t group) = 0;
 
   // Whether another layer's samples would be the same, so that its moments need not be computed:
   // equal texts mean that.

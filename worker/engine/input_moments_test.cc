@@ -210,6 +210,40 @@ TEST_P(Moments, OfTheDiagonalAreThoseOfTheWhole) {
 INSTANTIATE_TEST_SUITE_P(Products, Moments, testing::ValuesIn(Products()),
                          [](const auto& info) { return info.param.name; });
 
+// Of 1,206 samples 1,024 are multiplied together, and 182.
+TEST(InputMoments, OfManyBatchesAreThoseOfOneBatchOfAllTheirSamples) {
+  const ProductCase product{"many", "MatMul", {2, 1, 5}, {2, 5, 4}};
+  constexpr int64_t kBatches = 402;
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const TestProduct setup, Make(product));
+  ASSERT_OK_AND_ASSIGN(
+      const auto moments,
+      InputMoments::Create(setup.graph, setup.inferred, setup.layer, MomentKind::kFull, &backend));
+  const std::vector<float> all = RandomInput(Shape({kBatches * kBatch, 2, 5}));
+  for (int64_t batch = 0; batch < kBatches; ++batch) {
+    moments->Add({all.data() + batch * kBatch * 2 * 5});
+  }
+  ASSERT_OK_AND_ASSIGN(const auto shapes, InputShapesForBatch(setup.graph, kBatches * kBatch));
+  ASSERT_OK_AND_ASSIGN(const InferredGraph inferred, InferShapes(setup.graph, shapes));
+  ASSERT_OK_AND_ASSIGN(const auto at_once, InputMoments::Create(setup.graph, inferred, setup.layer,
+                                                                MomentKind::kFull, &backend));
+  at_once->Add({all.data()});
+  for (int64_t group = 0; group < 2; ++group) {
+    const std::vector<double> mean = moments->Mean(group);
+    EXPECT_EQ(mean, at_once->Mean(group));
+    for (int64_t i = 0; i < 5; ++i) {
+      for (int64_t j = 0; j < 5; ++j) {
+        double sum = 0;
+        for (int64_t sample = 0; sample < kBatches * kBatch; ++sample) {
+          const float* const x = &all[(sample * 2 + group) * 5];
+          sum += double{x[i]} * x[j];
+        }
+        EXPECT_NEAR(mean[i * 5 + j], sum / (kBatches * kBatch), 1e-5);
+      }
+    }
+  }
+}
+
 // Two uses see the weight alike, one transposed: the samples of the two count.
 TEST(InputMoments, OfASharedWeightAreThoseOfItsUses) {
   ProductCase product{"shared", "MatMul", {5}, {5, 5}};
