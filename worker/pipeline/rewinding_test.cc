@@ -36,11 +36,12 @@ class Rewinding : public testing::Test {
   absl::StatusOr<std::unique_ptr<TrainingLoop>> NewLoop(const MagnitudeOptions& options) {
     std::vector<MethodLayer> layers;
     for (const PrunableLayer& layer : FindPrunableLayers(graph_)) {
+      if (!only_layer_.empty() && layer.weight != only_layer_) continue;
       layers.push_back({layer.weight, std::make_shared<const BlockPartition>(
-                                          BlockPartition::Create(layer, {4, 4}).value())});
+                                          BlockPartition::Create(layer, block_).value())});
     }
     PruningTarget target;
-    target.sparsity = 0.75;
+    target.sparsity = sparsity_;
     return TrainingLoop::Create(
         graph_, &backend_, data_.train, task_,
         NewMagnitudeMethod(options, target, std::move(layers), kSteps).value(), {}, rewind_);
@@ -68,6 +69,9 @@ class Rewinding : public testing::Test {
   TaskSpec task_;
   PreparedData data_;
   RewindSpec rewind_;
+  std::string only_layer_;  // Empty: every layer is pruned.
+  BlockShape block_ = {4, 4};
+  double sparsity_ = 0.75;
 };
 
 // One step with a learning rate of nearly 0 shows the weights that it began with.
@@ -159,11 +163,51 @@ TEST_F(Rewinding, ResumesWithTheSameBits) {
   }
 }
 
+// Of 4 blocks 3 3 2 2 are kept: with the third round, at step 12, the rate begins to run through
+// its schedule for the last time, 27 steps of it in the 18 that are left: it falls at step 28.
+TEST_F(Rewinding, ARoundThatTakesNothingNeitherGoesBackNorEndsTheSchedule) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  options.rounds = 4;
+  options.begin_fraction = 0.2;
+  options.end_fraction = 0.6;
+  only_layer_ = "c2.weight";
+  block_ = {18, 8};
+  sparsity_ = 0.5;
+  task_.optimizer.momentum = 0;
+  task_.learning_rate.schedule = LearningRateSpec::Schedule::kStep;
+  task_.learning_rate.step_factor = 1e-30;
+  task_.learning_rate.step_milestones = {0.9};
+  ASSERT_OK_AND_ASSIGN(const auto loop, NewLoop(options));
+  const Parameter* head = loop->store()->Find("head.bias");
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const std::vector<float> before(head->value, head->value + head->size);
+    RunTo(loop.get(), step + 1);
+    const std::vector<float> after(head->value, head->value + head->size);
+    EXPECT_EQ(before != after, step < 28) << step;
+  }
+}
+
 TEST_F(Rewinding, RefusesToGoBackToWhatIsYetToCome) {
+  const auto is_refused = StatusIs(absl::StatusCode::kInvalidArgument,
+                                   testing::HasSubstr("spec.target.rewind.to_fraction"));
   rewind_.to_fraction = 0.6;
-  EXPECT_THAT(NewLoop(OneShot(0.5)).status(),
+  EXPECT_THAT(NewLoop(OneShot(0.5)).status(), is_refused);
+  rewind_.to_fraction = 0.5;  // Where it is already.
+  EXPECT_THAT(NewLoop(OneShot(0.5)).status(), is_refused);
+  MagnitudeOptions once;
+  once.schedule = MagnitudeOptions::Schedule::kIterative;
+  once.rounds = 1;  // At step 6, though the last phase begins at step 21.
+  EXPECT_THAT(NewLoop(once).status(), is_refused);
+}
+
+TEST_F(Rewinding, RefusesARunInWhichBlocksGoToTheEnd) {
+  MagnitudeOptions options;
+  options.end_fraction = 1;
+  EXPECT_THAT(NewLoop(options).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       testing::HasSubstr("spec.target.rewind.to_fraction")));
+                       testing::AllOf(testing::HasSubstr("spec.target.rewind:"),
+                                      testing::HasSubstr("end_fraction"))));
 }
 
 }  // namespace

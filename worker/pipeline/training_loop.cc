@@ -24,15 +24,20 @@ Tensor VectorTensor(const float* values, int64_t size) {
   return tensor;
 }
 
-absl::Status CheckRewind(int64_t step, const PhasePlan& plan) {
-  if (plan.phases().empty()) {
+absl::Status CheckRewind(int64_t step, const Method& method) {
+  if (method.plan().phases().empty()) {
     return absl::InvalidArgumentError("spec.target.rewind: nothing is trained, so leave it out");
   }
-  const Phase& last = plan.phases().back();
-  if (step <= last.begin) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("spec.target.rewind.to_fraction means step ", step,
-                                                 ", after the last phase has begun, at step ",
-                                                 last.begin, ": go back further, or prune later"));
+  const std::optional<int64_t> last = method.last_settling_step();
+  if (!last.has_value()) {
+    return absl::InvalidArgumentError(
+        "spec.target.rewind: what is pruned is not settled before the run ends, so that it would "
+        "never go back: lower end_fraction of the method, or leave it out");
+  }
+  if (step < *last) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "spec.target.rewind.to_fraction means step ", step, ", which is not before step ", *last,
+      ", the last from which the run would go back: go back further, or prune later"));
 }
 
 }  // namespace
@@ -99,7 +104,7 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
     RETURN_IF_ERROR(ValidateLearningRateSchedule(loop->learning_rate_));
   }
   loop->rewind_ = rewind;
-  if (rewind.has_value()) RETURN_IF_ERROR(CheckRewind(loop->RewindStep(), loop->method_->plan()));
+  if (rewind.has_value()) RETURN_IF_ERROR(CheckRewind(loop->RewindStep(), *loop->method_));
   RETURN_IF_ERROR(loop->Attach(graph, backend, task));
   RETURN_IF_ERROR(loop->CreateOptimizer(task));
   LoaderOptions options;

@@ -62,8 +62,8 @@ class TrainingLoop {
   // The weights of `graph` are where training starts. `graph`, `backend` (host-accessible) and
   // `train` outlive the last step. The method must plan TotalSteps() of the data. `break_evens` are
   // of LayerUse::kTraining. Where the task distills, the teacher is `graph` as it is now.
-  // Errors as Program::Build() and ParameterStore::Create(); INVALID_ARGUMENT where `rewind` goes
-  // back to a step after the last phase has begun.
+  // Errors as Program::Build() and ParameterStore::Create(); INVALID_ARGUMENT where training would
+  // never go back as `rewind` says.
   static absl::StatusOr<std::unique_ptr<TrainingLoop>> Create(
       const Graph& graph, Backend* backend, const Dataset& train, const TaskSpec& task,
       std::unique_ptr<Method> method, BreakEvenDensities break_evens,

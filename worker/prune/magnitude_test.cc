@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "common/status_matchers.h"
 #include "worker/prune/method_test_util.h"
@@ -97,6 +100,41 @@ TEST(Magnitude, IterativePrunesTheSamePartInEachRoundAndReadsWeightsOnlyThen) {
     EXPECT_EQ(LiveBlocks(method->support(0)), kept[step / 20]) << step;
   }
   EXPECT_EQ(weights.reads, 5);
+}
+
+// Of 8 blocks 7 7 6 6 6 5 5 5 4 4 are kept: what a round without a cut leaves is settled before it.
+TEST(Magnitude, EachCutIsSettledUntilTheNextThoughRoundsBetweenTakeNothing) {
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  for (const BudgetKind budget : {BudgetKind::kUniform, BudgetKind::kGlobal}) {
+    PruningTarget target = Target(0.5);
+    target.budget = budget;
+    ASSERT_OK_AND_ASSIGN(
+        const auto method,
+        NewMagnitudeMethod(options, target, {LinearLayer("fc", 4, 32, {4, 4})}, kSteps));
+    FakeWeights weights({RandomVector(4 * 32, 9)});
+    std::vector<int64_t> cuts;
+    std::vector<int64_t> settled_until;
+    for (int64_t step = 0; step < kSteps; ++step) {
+      const StepActions actions = method->BeginStep(step, weights);
+      EXPECT_EQ(actions.changed_blocks > 0, actions.settled_until.has_value()) << step;
+      if (actions.changed_blocks > 0) cuts.push_back(step);
+      if (actions.settled_until.has_value()) settled_until.push_back(*actions.settled_until);
+    }
+    EXPECT_EQ(cuts, (std::vector<int64_t>{20, 30, 45, 60}));
+    EXPECT_EQ(settled_until, (std::vector<int64_t>{30, 45, 60, 100}));
+    EXPECT_EQ(method->last_settling_step(), 60);
+  }
+}
+
+TEST(Magnitude, NothingIsSettledWhereBlocksGoToTheEnd) {
+  MagnitudeOptions options;
+  EXPECT_EQ(Magnitude(options)->last_settling_step(), 70);
+  EXPECT_EQ(Magnitude(OneShot(0.3))->last_settling_step(), 30);
+  options.end_fraction = 1;
+  EXPECT_EQ(Magnitude(options)->last_settling_step(), std::nullopt);
+  options.schedule = MagnitudeOptions::Schedule::kIterative;  // The last round trains what it left.
+  EXPECT_EQ(Magnitude(options)->last_settling_step(), 92);
 }
 
 TEST(Magnitude, APrunedBlockStaysPrunedEvenIfItsWeightsGrow) {

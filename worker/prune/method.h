@@ -81,7 +81,7 @@ struct StepActions {
   bool hold_weights = false;
   int64_t changed_blocks = 0;  // Blocks that left or joined the support.
   // From this step on the support stays as it is, to the end or for a round: where rewinding goes
-  // back. The step before which it changes again, or the end of the run.
+  // back. The next step that has one, or the end of the run.
   std::optional<int64_t> settled_until;
 };
 
@@ -122,6 +122,10 @@ class Method {
 
   // Settles support and scales for `step`, in [0, plan().total_steps()); may change raw weights.
   virtual StepActions BeginStep(int64_t step, LayerTensors& tensors) = 0;
+
+  // The last step of which StepActions::settled_until is given; none where blocks come or go to
+  // the end of the run.
+  virtual std::optional<int64_t> last_settling_step() const { return std::nullopt; }
 
   // The scale of each block of layer `index`; 0 means pruned.
   virtual absl::Span<const float> scales(int index) const = 0;

@@ -56,24 +56,53 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
       if (at.first) actions.changed_blocks = Select(1, /*from_all=*/false, tensors);
       break;
   }
-  actions.settled_until = SettledUntil(at, step, actions.changed_blocks);
+  actions.settled_until = SettledUntil(step);
   RefreshScales();
   return actions;
 }
 
-std::optional<int64_t> PhasedMethod::SettledUntil(const PhasePosition& at, int64_t step,
-                                                  int64_t changed) const {
+std::optional<int64_t> PhasedMethod::SettledUntil(int64_t step) const {
   const int64_t end = plan_.total_steps();
-  const bool last_phase = at.phase.kind == PhaseKind::kSparse && at.phase.end() == end;
-  if (!options_.in_rounds) return last_phase && at.first ? std::optional(end) : std::nullopt;
-  if (changed == 0) return std::nullopt;
+  if (!options_.in_rounds) return step == last_settling_step() ? std::optional(end) : std::nullopt;
+  if (!BeginsRound(step)) return std::nullopt;
   int64_t until = step + 1;
-  constexpr double kAnyTarget = 0.5;
-  const double sparsity = SparsityAt(kAnyTarget, at.t);
-  while (until < at.phase.end() && SparsityAt(kAnyTarget, plan_.At(until).t) == sparsity) {
-    ++until;
+  while (until < end && !BeginsRound(until)) ++until;
+  return until;
+}
+
+std::optional<int64_t> PhasedMethod::last_settling_step() const {
+  if (plan_.phases().empty()) return std::nullopt;
+  if (!options_.in_rounds) {
+    const Phase& last = plan_.phases().back();
+    return last.kind == PhaseKind::kSparse ? std::optional(last.begin) : std::nullopt;
   }
-  return until == at.phase.end() ? end : until;
+  for (int64_t step = plan_.total_steps(); step-- > 0;) {
+    if (BeginsRound(step)) return step;
+  }
+  return std::nullopt;
+}
+
+// By what is kept and not by the curve: of few blocks, some rounds take none.
+bool PhasedMethod::BeginsRound(int64_t step) const {
+  return KeptOf(ProgressAt(step)) != KeptOf(step == 0 ? 0 : ProgressAt(step - 1));
+}
+
+double PhasedMethod::ProgressAt(int64_t step) const {
+  const PhasePosition at = plan_.At(step);
+  if (at.phase.kind == PhaseKind::kSparsify) return at.t;
+  return at.phase.kind == PhaseKind::kSparse ? 1 : 0;
+}
+
+std::vector<int64_t> PhasedMethod::KeptOf(double t) const {
+  const bool global = options_.budget == BudgetKind::kGlobal;
+  std::vector<int64_t> kept;
+  int64_t all = 0;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    kept.push_back(global ? RangeAt(i, t).most : KeptAt(t, i));
+    all += layers_[i].block_count();
+  }
+  if (global) kept.push_back(KeptBlocks(SparsityAt(options_.sparsity, t), all));
+  return kept;
 }
 
 bool PhasedMethod::SelectsAt(const PhasePosition& at, int64_t step) const {

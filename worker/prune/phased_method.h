@@ -58,6 +58,8 @@ class PhasedMethod : public Method {
   StepActions BeginStep(int64_t step, LayerTensors& tensors) final;
   absl::Span<const float> scales(int index) const override { return scales_[index]; }
   const Support& support(int index) const override { return supports_[index]; }
+  // The first of a sparse phase that ends the run; in rounds that of the last round.
+  std::optional<int64_t> last_settling_step() const override;
   bool wants_inner_products() const override { return false; }
   void EndStep(absl::Span<const absl::Span<const float>>) override {}
   void WriteEffectiveWeights(LayerTensors&) override {}
@@ -102,8 +104,14 @@ class PhasedMethod : public Method {
  private:
   int64_t ReviveAll(LayerTensors& tensors);
   int64_t KeptAt(double t, size_t index) const;  // Blocks of a layer.
-  // StepActions::settled_until of step `step`, in which `changed` blocks went.
-  std::optional<int64_t> SettledUntil(const PhasePosition& at, int64_t step, int64_t changed) const;
+  // StepActions::settled_until of step `step`.
+  std::optional<int64_t> SettledUntil(int64_t step) const;
+  // Whether less is kept than before, of a method that prunes in rounds.
+  bool BeginsRound(int64_t step) const;
+  // Of a sparsify phase t, of a dense one 0 and of a sparse one 1.
+  double ProgressAt(int64_t step) const;
+  // Blocks at progress t: of each layer, or at most of each and of all where they compete.
+  std::vector<int64_t> KeptOf(double t) const;
   // Of layer `index` at progress t, where layers compete.
   KeptRange RangeAt(size_t index, double t) const;
 
