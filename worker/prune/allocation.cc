@@ -53,6 +53,21 @@ class ErkAllocation : public Allocation {
   double least_ = 1;
 };
 
+// Gives layers of `allotment` what they have in `next`, one after another, as far as the budget
+// goes. It ends at the first that does not fit, and does not look for a cheaper one behind it: that
+// one would lose its block again to the first where there is a little more budget.
+void FillUp(const Allotment& next, absl::Span<const BudgetedLayer> layers, double budget,
+            Allotment* allotment) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (allotment->kept[i] == next.kept[i]) continue;
+    const double cost =
+        allotment->cost + layers[i].cost(next.kept[i]) - layers[i].cost(allotment->kept[i]);
+    if (cost > budget) return;
+    allotment->kept[i] = next.kept[i];
+    allotment->cost = cost;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Allocation> NewUniformAllocation(size_t layers) {
@@ -88,6 +103,7 @@ absl::StatusOr<Allotment> Allot(const Allocation& allocation,
                                                  std::min(best.cost, most.cost)));
   }
   double low = 0, high = 1;
+  Allotment next = std::move(most);
   for (int i = 0; i < kBisections; ++i) {
     const double middle = (low + high) / 2;
     Allotment allotment = AllotmentAt(allocation, layers, middle);
@@ -96,8 +112,10 @@ absl::StatusOr<Allotment> Allot(const Allocation& allocation,
       best = std::move(allotment);
     } else {
       high = middle;
+      next = std::move(allotment);
     }
   }
+  FillUp(next, layers, budget, &best);
   return best;
 }
 

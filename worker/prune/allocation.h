@@ -56,10 +56,11 @@ struct Allotment {
 Allotment AllotmentAt(const Allocation& allocation, absl::Span<const BudgetedLayer> layers,
                       double share);
 
-// The largest share whose cost is within `budget`, to the last block that fits. Where layers are at
-// their bounds, the others have what is left.
-// OUT_OF_RANGE, with figures, where the budget cannot be met: less than all layers cost at the
-// least.
+// The largest share whose cost is within `budget`. Where layers are at their bounds, the others
+// have what is left. Layers that are due for a block at the same share, as those that are alike,
+// get it one after another in their order, until the next does not fit: what is left is less than
+// the next one's. More budget takes no block from a layer. OUT_OF_RANGE, with figures, where the
+// budget cannot be met: less than all layers cost at the least.
 absl::StatusOr<Allotment> Allot(const Allocation& allocation,
                                 absl::Span<const BudgetedLayer> layers, double budget);
 
