@@ -1,11 +1,15 @@
 #include "worker/pipeline/accuracy_bound.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace topiary {
 namespace {
+
+constexpr double kRounding = 1e-9;
 
 double ValueOf(const MetricValues& metrics, const std::string& metric) {
   const auto found = metrics.find(metric);
@@ -33,10 +37,11 @@ AccuracyBound::AccuracyBound(const AccuracyBoundSpec& spec, const MetricValues& 
       break;
   }
   limit_ = reference_ - sign_ * spec.limit;
+  if (std::isfinite(limit_)) slack_ = kRounding * std::max(1.0, std::abs(reference_));
 }
 
 bool AccuracyBound::IsMetBy(const MetricValues& metrics) const {
-  return sign_ * ValueOf(metrics, metric_) >= sign_ * limit_;
+  return sign_ * ValueOf(metrics, metric_) >= sign_ * limit_ - slack_;
 }
 
 bool AccuracyBound::Prefers(const KeptModel& candidate,

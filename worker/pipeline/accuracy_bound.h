@@ -20,7 +20,9 @@ class AccuracyBound {
                 const MetricValues& dense);
 
   // Whether a model with these metrics is good enough; one whose metric is not a number never is,
-  // and none is where the reference's is not.
+  // and none is where the reference's is not. A model that falls behind the reference by just what
+  // is allowed is: a difference of two decimal fractions is only known to a rounding, so what is
+  // within 1e-9 of the limit (of the reference, where that is more than 1) counts as at it.
   bool IsMetBy(const MetricValues& metrics) const;
 
   // Whether `candidate` takes the place of `kept`: it is pruned, meets the bound, and is sparser,
@@ -38,7 +40,8 @@ class AccuracyBound {
   const std::string metric_;
   double sign_ = 1;       // Times the metric: more is better.
   double reference_ = 0;  // What the metric is of the reference, where there is one.
-  double limit_ = 0;      // What the metric must be at the least, or at most.
+  double limit_ = 0;      // What the metric must be at the least, or at most,
+  double slack_ = 0;      // but for so much.
 };
 
 }  // namespace topiary

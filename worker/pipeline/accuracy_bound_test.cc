@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace topiary {
@@ -49,6 +50,25 @@ TEST(AccuracyBound, ADropIsTakenOffTheReference) {
   const AccuracyBound trained({MetricSpec::kAccuracy, Reference::kDense, 0}, given, dense);
   EXPECT_TRUE(trained.IsMetBy({{"accuracy", 0.5}}));
   EXPECT_EQ(trained.Described(), "accuracy of at least 0.5: 0.5 of the dense model, less 0");
+}
+
+// 0.8 - 0.1 is a little more than 0.7 in binary.
+TEST(AccuracyBound, ADropOfJustWhatIsAllowedMeetsIt) {
+  const AccuracyBound tie({MetricSpec::kAccuracy, Reference::kGiven, 0.1}, {{"accuracy", 0.8}}, {});
+  EXPECT_TRUE(tie.IsMetBy({{"accuracy", 0.7}}));
+  EXPECT_FALSE(tie.IsMetBy({{"accuracy", 0.6999999}}));
+  for (const double drop : {0.01, 0.02, 0.05, 0.1}) {
+    for (int given = 100; given <= 1000; ++given) {
+      const AccuracyBound bound({MetricSpec::kAccuracy, Reference::kDense, drop}, {},
+                                {{"accuracy", given / 1000.0}});
+      const auto allowed = static_cast<int>(std::lround(1000 * drop));
+      EXPECT_TRUE(bound.IsMetBy({{"accuracy", (given - allowed) / 1000.0}})) << given;
+      EXPECT_FALSE(bound.IsMetBy({{"accuracy", (given - allowed - 1) / 1000.0}})) << given;
+    }
+  }
+  const AccuracyBound loss({MetricSpec::kLogLoss, Reference::kGiven, 0.1}, {{"log_loss", 0.7}}, {});
+  EXPECT_TRUE(loss.IsMetBy({{"log_loss", 0.8}}));
+  EXPECT_FALSE(loss.IsMetBy({{"log_loss", 0.8000001}}));
 }
 
 TEST(AccuracyBound, NothingIsAsGoodAsAReferenceThatIsNoNumber) {
