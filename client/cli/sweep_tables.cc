@@ -57,7 +57,7 @@ std::string ShownMetric(const std::vector<v1::Job>& children) {
 // What tells the methods of a report apart: the name, and the options where one name has several.
 class MethodLabels {
  public:
-  explicit MethodLabels(const Json& rows) {
+  MethodLabels(const Json& methods, const Json& rows) : methods_(methods) {
     for (const Json& row : rows) options_[Text(Get(row, "method"))].insert(OptionsText(row));
   }
 
@@ -69,10 +69,19 @@ class MethodLabels {
   }
 
  private:
-  static std::string OptionsText(const Json& row) {
-    return Printable(Get(row, "options").dump(-1, ' ', false, Json::error_handler_t::replace));
+  // In reports of version 1 each row has them.
+  const Json& OptionsOf(const Json& row) const {
+    const Json& index = Get(row, "method_index");
+    const bool is_there = index.is_number_unsigned() && methods_.is_array() &&
+                          index.get<uint64_t>() < methods_.size();
+    return Get(is_there ? methods_[index.get<size_t>()] : row, "options");
   }
 
+  std::string OptionsText(const Json& row) const {
+    return Printable(OptionsOf(row).dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+
+  const Json& methods_;
   std::map<std::string, std::set<std::string>> options_;  // by method
 };
 
@@ -86,6 +95,11 @@ std::string Percent(const Json& value) {
   return value.is_number() ? FormatPercent(Number(value)) : "-";
 }
 
+// All digits: seeds that differ must look it.
+std::string SeedText(const Json& seed) {
+  return seed.is_number_integer() ? seed.dump() : FormatNumber(Number(seed));
+}
+
 std::string FrontMark(const Json& row) {
   const Json& front = Get(row, "front");
   return front.is_boolean() && front.get<bool>() ? "*" : "";
@@ -96,8 +110,8 @@ bool HasFront(const Json& rows) {
                      [](const Json& row) { return !FrontMark(row).empty(); });
 }
 
-std::string ChildrenText(const Json& rows, const std::string& metric) {
-  const MethodLabels labels(rows);
+std::string ChildrenText(const Json& methods, const Json& rows, const std::string& metric) {
+  const MethodLabels labels(methods, rows);
   Table table({{"job"},
                {"state"},
                {"method"},
@@ -115,8 +129,7 @@ std::string ChildrenText(const Json& rows, const std::string& metric) {
     const Json& values = pruned.is_object() ? pruned : Get(metrics, "dense");
     table.AddRow({LastPart(Text(Get(row, "job"))), absl::AsciiStrToLower(Text(Get(row, "state"))),
                   labels.LabelOf(row), BlockText(row), Percent(Get(row, "sparsity_requested")),
-                  FormatNumber(Number(Get(row, "seed"))),
-                  Metric(metric, Get(values, metric.c_str())),
+                  SeedText(Get(row, "seed")), Metric(metric, Get(values, metric.c_str())),
                   Percent(Get(row, "sparsity_reached")), Bytes(Get(row, "bytes")), FrontMark(row),
                   Text(Get(row, "error"))});
   }
@@ -130,12 +143,12 @@ std::string MeanText(const std::string& metric, const Json& spread) {
   return deviation.is_number() ? absl::StrCat(mean, " +- ", Metric(metric, deviation)) : mean;
 }
 
-std::string GroupsText(const Json& rows, const std::string& metric) {
+std::string GroupsText(const Json& methods, const Json& rows, const std::string& metric) {
   const bool several = std::any_of(rows.begin(), rows.end(), [](const Json& row) {
     return Get(row, "seeds").is_array() && Get(row, "seeds").size() > 1;
   });
   if (!several) return "";
-  const MethodLabels labels(rows);
+  const MethodLabels labels(methods, rows);
   Table table({{"mean over seeds"},
                {"block"},
                {"requested", Align::kRight},
@@ -185,7 +198,8 @@ std::string ChildTable(const std::vector<v1::Job>& children) {
                {"seed", Align::kRight},
                {"step", Align::kRight},
                {metric, Align::kRight},
-               {"sparsity", Align::kRight}});
+               {"sparsity", Align::kRight},
+               {"error"}});
   for (const v1::Job& child : children) {
     const v1::PruningTarget& target = child.spec().target();
     table.AddRow(
@@ -199,7 +213,8 @@ std::string ChildTable(const std::vector<v1::Job>& children) {
              : "-",
          Metric(metric, MetricOf(child, metric)),
          child.result().has_sparsity_reached() ? FormatPercent(child.result().sparsity_reached())
-                                               : "-"});
+                                               : "-",
+         Printable(child.error().message())});
   }
   return table.Render(kMaxColumn);
 }
@@ -211,11 +226,13 @@ bool IsSweepReport(const Json& report) {
 std::string SweepReportText(const Json& report) {
   const Json& children = Get(report, "children");
   const Json& groups = Get(report, "groups");
+  const Json& methods = Get(report, "methods");
   const Json& main = Get(report, "metric");
   const std::string metric = Text(Get(main, "name"));
-  std::string text = absl::StrCat("sweep of ", children.size(), " jobs; main metric ", metric, ", ",
-                                  Text(Get(main, "better")), " is better\n\n",
-                                  ChildrenText(children, metric), GroupsText(groups, metric));
+  std::string text =
+      absl::StrCat("sweep of ", children.size(), " jobs; main metric ", metric, ", ",
+                   Text(Get(main, "better")), " is better\n\n",
+                   ChildrenText(methods, children, metric), GroupsText(methods, groups, metric));
   if (HasFront(children)) {
     absl::StrAppend(&text, "\n* on the front: nothing is at least as good in ", metric,
                     ", sparsity and size, and better in one\n");

@@ -13,26 +13,28 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr char kReport[] = R"({
-  "format": "topiary-sweep-report", "format_version": 1, "sweep": "projects/p/jobs/s",
+  "format": "topiary-sweep-report", "format_version": 2, "sweep": "projects/p/jobs/s",
   "metric": {"name": "accuracy", "better": "higher"},
+  "methods": [{"name": "magnitude", "options": {"one_shot": {}}},
+              {"name": "magnitude", "options": {"gradual": {}}}],
   "children": [
     {"job": "projects/p/jobs/s-0001", "state": "SUCCEEDED", "method": "magnitude",
-     "options": {"one_shot": {}}, "sparsity_requested": 0.9, "block": [8, 4], "seed": 1,
+     "method_index": 0, "sparsity_requested": 0.9, "block": [8, 4], "seed": 1,
      "sparsity_reached": 0.85, "metrics": {"given": {"accuracy": 0.1}, "pruned": {"accuracy": 0.8}},
      "bytes": 2048, "front": true},
     {"job": "projects/p/jobs/s-0002", "state": "SUCCEEDED", "method": "magnitude",
-     "options": {"one_shot": {}}, "sparsity_requested": 0.9, "block": [8, 4], "seed": 2,
+     "method_index": 0, "sparsity_requested": 0.9, "block": [8, 4], "seed": 2,
      "sparsity_reached": 0.85, "metrics": {"pruned": {"accuracy": 0.7}}, "bytes": 2048,
      "front": false},
     {"job": "projects/p/jobs/s-0003", "state": "FAILED", "method": "magnitude",
-     "options": {"gradual": {}}, "sparsity_requested": 0.9, "block": [8, 4], "seed": 1,
+     "method_index": 1, "sparsity_requested": 0.9, "block": [8, 4], "seed": 1,
      "error": "it broke"}],
   "groups": [
-    {"method": "magnitude", "options": {"one_shot": {}}, "sparsity_requested": 0.9, "block": [8, 4],
+    {"method": "magnitude", "method_index": 0, "sparsity_requested": 0.9, "block": [8, 4],
      "seeds": [1, 2], "succeeded": 2,
      "metrics": {"accuracy": {"mean": 0.75, "standard_deviation": 0.0707}},
      "sparsity_reached": {"mean": 0.85}, "bytes": {"mean": 2048.0}, "front": true},
-    {"method": "magnitude", "options": {"gradual": {}}, "sparsity_requested": 0.9, "block": [8, 4],
+    {"method": "magnitude", "method_index": 1, "sparsity_requested": 0.9, "block": [8, 4],
      "seeds": [1], "succeeded": 0}]
 })";
 
@@ -65,6 +67,21 @@ TEST(SweepReportText, HasTheChildrenTheMeansAndTheFront) {
             " in one\n");
 }
 
+TEST(SweepReportText, SeedsHaveAllTheirDigits) {
+  ASSERT_OK_AND_ASSIGN(const std::string text, ReportText(R"({"format": "topiary-sweep-report",
+      "children": [{"seed": 1000001}, {"seed": 18446744073709551615}]})"));
+  EXPECT_THAT(text, HasSubstr("1000001"));
+  EXPECT_THAT(text, HasSubstr("18446744073709551615"));
+}
+
+// As before the options of each method were there once.
+TEST(SweepReportText, RowsMayHaveTheirOptionsThemselves) {
+  ASSERT_OK_AND_ASSIGN(const std::string text, ReportText(R"({"format": "topiary-sweep-report",
+      "children": [{"method": "iht", "options": {}}, {"method": "iht", "options": {"a": 1}},
+                   {"method": "iht", "method_index": 7}]})"));
+  EXPECT_THAT(text, HasSubstr("iht {\"a\":1}"));
+}
+
 TEST(SweepReportText, WhatIsMissingOrWrongIsLeftOut) {
   ASSERT_OK_AND_ASSIGN(const std::string text,
                        ReportText(R"({"format": "topiary-sweep-report", "children": [7, {}],
@@ -87,11 +104,19 @@ TEST(ChildTable, HasOneRowPerChild) {
   v1::Job waiting;
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
       "name: 'projects/p/jobs/s-0002' state: JOB_STATE_QUEUED spec { dense {} }", &waiting));
-  EXPECT_EQ(ChildTable({done, waiting}),
-            "job     state      method     block  requested  seed  step  accuracy  sparsity\n"
-            "------  ---------  ---------  -----  ---------  ----  ----  --------  --------\n"
+  v1::Job failed = waiting;
+  failed.set_name("projects/p/jobs/s-0003");
+  failed.set_state(v1::JOB_STATE_FAILED);
+  failed.mutable_error()->set_message("it broke");
+  EXPECT_EQ(ChildTable({done, waiting, failed}),
+            "job     state      method     block  requested  seed  step  accuracy  sparsity"
+            "  error\n"
+            "------  ---------  ---------  -----  ---------  ----  ----  --------  --------"
+            "  --------\n"
             "s-0001  succeeded  magnitude  8x4      90.00 %     3     -   80.00 %   85.00 %\n"
-            "s-0002  queued     dense      -              -     0     -         -         -\n");
+            "s-0002  queued     dense      -              -     0     -         -         -\n"
+            "s-0003  failed     dense      -              -     0     -         -         -"
+            "  it broke\n");
 }
 
 TEST(SweepText, SaysWhatTheListsHold) {

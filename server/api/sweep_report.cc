@@ -24,7 +24,8 @@ using Metrics = std::map<std::string, double>;
 // A child and its messages.
 struct Child {
   const Job* job = nullptr;
-  v1::CompressionSpec spec;
+  v1::CompressionSpec spec;             // without its method
+  size_t method = 0;                    // in Methods
   std::optional<v1::JobResult> result;  // of one that succeeded
   Metrics metrics;                      // of the model that it made
   ModelMerit merit;
@@ -76,10 +77,61 @@ double Find(const Metrics& metrics, const std::string& name) {
   return found == metrics.end() ? std::nan("") : found->second;
 }
 
-Child ReadChild(const Job& job) {
+// ---- What a child was to do
+
+// The methods of children, each once.
+class Methods {
+ public:
+  // Takes the method off `spec`; the same one always gets the same number.
+  size_t Take(v1::CompressionSpec* spec) {
+    v1::CompressionSpec method;
+    const auto* field = FieldOf(*spec);
+    if (field != nullptr) {
+      const std::vector<const google::protobuf::FieldDescriptor*> fields = {field};
+      spec->GetReflection()->SwapFields(spec, &method, fields);
+    }
+    const auto [place, is_new] =
+        places_.emplace(SerializeDeterministically(method), methods_.size());
+    if (is_new) methods_.push_back({{"name", NameOf(method)}, {"options", OptionsJson(method)}});
+    return place->second;
+  }
+
+  std::string Name(size_t method) const { return methods_[method]["name"]; }
+  const Json& json() const { return methods_; }
+
+ private:
+  static const google::protobuf::FieldDescriptor* FieldOf(const v1::CompressionSpec& spec) {
+    return v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case());
+  }
+
+  static std::string NameOf(const v1::CompressionSpec& spec) {
+    const auto* field = FieldOf(spec);
+    return field == nullptr ? "" : field->name();
+  }
+
+  static Json OptionsJson(const v1::CompressionSpec& spec) {
+    const auto* field = FieldOf(spec);
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    std::string text;
+    if (field == nullptr || !google::protobuf::util::MessageToJsonString(
+                                 spec.GetReflection()->GetMessage(spec, field), &text, options)
+                                 .ok()) {
+      return Json::object();
+    }
+    const Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    return parsed.is_object() ? parsed : Json::object();
+  }
+
+  Json methods_ = Json::array();
+  std::map<std::string, size_t> places_;  // by the bytes of a spec that has the method alone
+};
+
+Child ReadChild(const Job& job, Methods* methods) {
   Child child;
   child.job = &job;
   child.spec.ParseFromString(job.spec);
+  child.method = methods->Take(&child.spec);
   v1::JobResult result;
   if (job.state != JobState::kSucceeded || !result.ParseFromString(job.result)) return child;
   const auto& metrics =
@@ -99,31 +151,11 @@ ModelMerit MeritOf(const Child& child, const MainMetric& metric) {
   return merit;
 }
 
-// ---- What a child was to do
-
-const google::protobuf::FieldDescriptor* MethodField(const v1::CompressionSpec& spec) {
-  return v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case());
-}
-
-Json OptionsJson(const v1::CompressionSpec& spec) {
-  const auto* field = MethodField(spec);
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string text;
-  if (field == nullptr || !google::protobuf::util::MessageToJsonString(
-                               spec.GetReflection()->GetMessage(spec, field), &text, options)
-                               .ok()) {
-    return Json::object();
-  }
-  const Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  return parsed.is_object() ? parsed : Json::object();
-}
-
 // All but the seed.
-void AddSettings(const v1::CompressionSpec& spec, Json* row) {
-  const auto* method = MethodField(spec);
-  (*row)["method"] = method == nullptr ? "" : method->name();
-  (*row)["options"] = OptionsJson(spec);
+void AddSettings(const Child& child, const Methods& methods, Json* row) {
+  const v1::CompressionSpec& spec = child.spec;
+  (*row)["method"] = methods.Name(child.method);
+  (*row)["method_index"] = child.method;
   if (spec.target().has_sparsity()) (*row)["sparsity_requested"] = spec.target().sparsity();
   if (spec.target().block_rows() > 0) {
     (*row)["block"] = {spec.target().block_rows(), spec.target().block_cols()};
@@ -164,10 +196,10 @@ void AddResult(const v1::JobResult& result, Json* row) {
 
 bool IsBitExact(const Child& child) { return child.job->bit_exact && child.result->bit_exact(); }
 
-Json ChildJson(const Child& child, bool front) {
+Json ChildJson(const Child& child, const Methods& methods, bool front) {
   const Job& job = *child.job;
   Json row = {{"job", ToString(job.name())}, {"state", std::string(JobStateName(job.state))}};
-  AddSettings(child.spec, &row);
+  AddSettings(child, methods, &row);
   row["seed"] = child.spec.task().seed();
   if (child.result.has_value()) {
     AddResult(*child.result, &row);
@@ -233,21 +265,21 @@ struct Group {
 
 std::vector<Group> GroupBySettings(const std::vector<Child>& children) {
   std::vector<Group> groups;
-  std::map<std::string, size_t> places;
+  std::map<std::pair<size_t, std::string>, size_t> places;
   for (const Child& child : children) {
     v1::CompressionSpec settings = child.spec;
     settings.mutable_task()->clear_seed();
-    const auto [place, is_new] =
-        places.emplace(SerializeDeterministically(settings), groups.size());
+    const auto [place, is_new] = places.emplace(
+        std::make_pair(child.method, SerializeDeterministically(settings)), groups.size());
     if (is_new) groups.emplace_back();
     groups[place->second].Add(child);
   }
   return groups;
 }
 
-Json GroupJson(const Group& group, bool front) {
+Json GroupJson(const Group& group, const Methods& methods, bool front) {
   Json row = Json::object();
-  AddSettings(group.children[0]->spec, &row);
+  AddSettings(*group.children[0], methods, &row);
   row["seeds"] = Json::array();
   row["jobs"] = Json::array();
   for (const Child* child : group.children) {
@@ -283,8 +315,9 @@ std::string ResultOf(const std::vector<Child>& children, const std::string& json
 }  // namespace
 
 SweepReport MakeSweepReport(const Job& sweep, const std::vector<Job>& jobs) {
+  Methods methods;
   std::vector<Child> children;
-  for (const Job& job : jobs) children.push_back(ReadChild(job));
+  for (const Job& job : jobs) children.push_back(ReadChild(job, &methods));
   // All children have the same task but for the seed.
   MainMetric metric;
   if (!children.empty() && children[0].spec.task().metrics_size() > 0) {
@@ -300,16 +333,17 @@ SweepReport MakeSweepReport(const Job& sweep, const std::vector<Job>& jobs) {
 
   Json json = {
       {"format", "topiary-sweep-report"},
-      {"format_version", 1},
+      {"format_version", 2},
       {"sweep", ToString(sweep.name())},
       {"metric", {{"name", metric.name}, {"better", metric.lower_is_better ? "lower" : "higher"}}}};
+  json["methods"] = methods.json();
   json["children"] = Json::array();
   for (size_t i = 0; i < children.size(); ++i) {
-    json["children"].push_back(ChildJson(children[i], front[i]));
+    json["children"].push_back(ChildJson(children[i], methods, front[i]));
   }
   json["groups"] = Json::array();
   for (size_t i = 0; i < groups.size(); ++i) {
-    json["groups"].push_back(GroupJson(groups[i], group_front[i]));
+    json["groups"].push_back(GroupJson(groups[i], methods, group_front[i]));
   }
   SweepReport report;
   report.json = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -10,7 +10,8 @@ namespace topiary {
 
 // The report of a sweep, as docs/methods/sweeps.md describes it: what each child was to do and came
 // to, means over children that differ in their seed alone, and which of both are on the front of
-// main metric, sparsity and bytes. The same `children`, in order, give the same bytes.
+// main metric, sparsity and bytes. The same `children`, in order, give the same bytes. The options
+// of a method are in it once, however many children have them: they may take as much as a spec.
 //
 // A child that has no result, or one that cannot be read, has its state and error in its row.
 SweepReport MakeSweepReport(const Job& sweep, const std::vector<Job>& children);

@@ -88,7 +88,9 @@ TEST_F(SweepReportTest, AChildsRowSaysWhatItWasToDoAndWhatItCameTo) {
   EXPECT_EQ(row["job"], "projects/p/jobs/s-0001");
   EXPECT_EQ(row["state"], "SUCCEEDED");
   EXPECT_EQ(row["method"], "magnitude");
-  EXPECT_EQ(row["options"], Json::parse(R"({"one_shot": {"at_fraction": 0}})"));
+  EXPECT_EQ(row["method_index"], 0);
+  EXPECT_EQ(report["methods"], Json::parse(R"([{"name": "magnitude",
+                                               "options": {"one_shot": {"at_fraction": 0}}}])"));
   EXPECT_EQ(row["sparsity_requested"], 0.9);
   EXPECT_EQ(row["block"], Json({8, 4}));
   EXPECT_EQ(row["seed"], 3);
@@ -183,6 +185,42 @@ TEST_F(SweepReportTest, AMetricThatIsNotANumberIsNoneAndOnNoFront) {
   EXPECT_TRUE(report["children"][0]["metrics"]["pruned"]["accuracy"].is_null());
   EXPECT_FALSE(report["children"][0]["front"]);
   EXPECT_FALSE(report["groups"][0]["front"]);
+}
+
+TEST_F(SweepReportTest, EachMethodIsThereOnce) {
+  for (const char* method : {"rigl {}", "rigl { drop_fraction: 0.5 }", "rigl {}", "iht {}"}) {
+    Add(absl::StrCat(method, " task { seed: 1 } target { sparsity: 0.5 }"), "");
+  }
+  const Json report = Report();
+  EXPECT_EQ(report["methods"], Json::parse(R"([{"name": "rigl", "options": {}},
+                                               {"name": "rigl", "options": {"drop_fraction": 0.5}},
+                                               {"name": "iht", "options": {}}])"));
+  std::vector<int> of_children, of_groups;
+  for (const Json& row : report["children"]) of_children.push_back(row["method_index"]);
+  for (const Json& row : report["groups"]) of_groups.push_back(row["method_index"]);
+  EXPECT_THAT(of_children, ElementsAre(0, 1, 0, 2));
+  EXPECT_THAT(of_groups, ElementsAre(0, 1, 2));
+  EXPECT_EQ(report["groups"][2]["method"], "iht");
+}
+
+// As many children as a sweep may have, of a method that takes most of what their specs may.
+TEST_F(SweepReportTest, IsSmallThoughOptionsAreLong) {
+  std::string phases;
+  for (int i = 0; i < 1000; ++i) {
+    absl::StrAppend(&phases, "phases { kind: ", i % 2 == 0 ? "SPARSIFICATION" : "SPARSE",
+                    " fraction: 0.001 } ");
+  }
+  for (int i = 0; i < 1000; ++i) {
+    Add(absl::StrCat("sequential_attention_pp { phases { ", phases,
+                     "} } task { metrics: ACCURACY seed: ", i % 2,
+                     " } target { sparsity: ", 0.5 + 0.0004 * (i / 2), " }"),
+        Result(0.8, 0.5, 300));
+  }
+  const Json report = Report();
+  EXPECT_EQ(report["methods"].size(), 1);
+  EXPECT_EQ(report["methods"][0]["options"]["phases"]["phases"].size(), 1000);
+  EXPECT_EQ(report["groups"].size(), 500);
+  EXPECT_LT(report_.json.size(), 4 << 20);
 }
 
 TEST_F(SweepReportTest, TheResultNamesTheReportAndTheBytesAreTheSameEachTime) {
