@@ -1,7 +1,10 @@
 #include "server/scheduling/sweep_finisher.h"
 
+#include <exception>
+#include <map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
 
@@ -17,10 +20,38 @@ SweepFinisher::SweepFinisher(JobStore* store, ArtifactRepository* artifacts, Mak
     : store_(store), artifacts_(artifacts), make_report_(std::move(make_report)) {}
 
 absl::Status SweepFinisher::FinishEnded() {
-  ASSIGN_OR_RETURN(const std::vector<JobName> ended, store_->ListEndedSweeps(kSweepsPerCall));
+  // So many more, since these may come first.
+  const int limit = kSweepsPerCall + static_cast<int>(retries_.size());
+  ASSIGN_OR_RETURN(const std::vector<JobName> ended, store_->ListEndedSweeps(limit));
+  const absl::Time now = store_->Now();
   absl::Status first;
-  for (const JobName& name : ended) first.Update(Finish(name));
+  std::map<JobName, absl::Time> retries;
+  for (const JobName& name : ended) {
+    const auto waiting = retries_.find(name);
+    if (waiting != retries_.end() && now < waiting->second) {
+      retries.insert(*waiting);
+      continue;
+    }
+    const absl::Status status = TryToFinish(name);
+    if (!status.ok()) retries[name] = now + kRetryInterval;
+    first.Update(status);
+  }
+  retries_ = std::move(retries);  // What is not waiting any more is forgotten.
   return first;
+}
+
+// One sweep that does not fit into memory must not end the coordinator, which would meet it again
+// whenever it starts.
+absl::Status SweepFinisher::TryToFinish(const JobName& name) {
+  absl::Status status;
+  try {
+    status = Finish(name);
+  } catch (const std::exception& error) {
+    status = absl::InternalError(error.what());
+  }
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("the report of sweep ", ToString(name), ": ", status.message()));
 }
 
 absl::Status SweepFinisher::Finish(const JobName& name) {

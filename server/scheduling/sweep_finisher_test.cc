@@ -1,5 +1,9 @@
 #include "server/scheduling/sweep_finisher.h"
 
+#include <new>
+#include <set>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/digest.h"
@@ -28,6 +32,7 @@ class SweepFinisherTest : public testing::Test {
     finisher_ = std::make_unique<SweepFinisher>(
         &store_, artifacts_.get(), [this](const Job& sweep, const std::vector<Job>& children) {
           ++reports_;
+          if (cannot_.count(sweep.id) == 1) throw std::bad_alloc();
           SweepReport report;
           report.json = absl::StrCat("report on ", sweep.id);
           for (const Job& child : children) absl::StrAppend(&report.json, " ", child.id);
@@ -48,7 +53,7 @@ class SweepFinisherTest : public testing::Test {
       child.id = absl::StrFormat("%s-%04d", id, i);
       children.push_back(child);
     }
-    ASSERT_OK(store_.InsertSweep(sweep, children, 100, clock_.Now()));
+    ASSERT_OK(store_.InsertSweep(sweep, children, 1000, clock_.Now()));
     for (const Job& child : children) {
       ASSERT_OK_AND_ASSIGN(const Job leased,
                            store_.Acquire(child.name(), "w", "t", clock_.Now() + absl::Seconds(9),
@@ -64,6 +69,7 @@ class SweepFinisherTest : public testing::Test {
   MemoryArtifactStore blobs_{&clock_};
   int next_upload_ = 0;
   int reports_ = 0;
+  std::set<std::string> cannot_;  // Sweeps of which a report cannot be made.
   std::unique_ptr<ArtifactRepository> artifacts_;
   std::unique_ptr<SweepFinisher> finisher_;
 };
@@ -120,6 +126,42 @@ TEST_F(SweepFinisherTest, ACoordinatorThatWasKilledDoesTheRestWhenItIsBack) {
   query.project = "p";
   ASSERT_OK_AND_ASSIGN(const ArtifactPage page, store_.ListArtifacts(query));
   EXPECT_THAT(page.artifacts, SizeIs(2)) << "one for each sweep";
+}
+
+TEST_F(SweepFinisherTest, ASweepThatCannotBeReportedWaitsAndOthersDoNot) {
+  EndedSweep("a");
+  EndedSweep("s");
+  cannot_ = {"a"};
+  EXPECT_THAT(finisher_->FinishEnded(),
+              StatusIs(absl::StatusCode::kInternal, testing::HasSubstr("projects/p/jobs/a")));
+  EXPECT_NE(Get("a").state, JobState::kSucceeded);
+  EXPECT_EQ(Get("s").state, JobState::kSucceeded);
+  EXPECT_EQ(reports_, 2);
+  EndedSweep("t");
+  ASSERT_OK(finisher_->FinishEnded());
+  EXPECT_EQ(Get("t").state, JobState::kSucceeded);
+  EXPECT_EQ(reports_, 3) << "it is not tried again at once";
+  clock_.Advance(SweepFinisher::kRetryInterval);
+  EXPECT_FALSE(finisher_->FinishEnded().ok());
+  EXPECT_EQ(reports_, 4);
+  cannot_.clear();
+  clock_.Advance(SweepFinisher::kRetryInterval);
+  ASSERT_OK(finisher_->FinishEnded());
+  EXPECT_EQ(Get("a").state, JobState::kSucceeded);
+}
+
+// The store names them first, and no more than a hundred at a time.
+TEST_F(SweepFinisherTest, ManyThatCannotBeReportedDoNotStarveTheRest) {
+  for (int i = 0; i < 120; ++i) {
+    const std::string id = absl::StrFormat("a%03d", i);
+    EndedSweep(id);
+    cannot_.insert(id);
+  }
+  EndedSweep("s");
+  EXPECT_FALSE(finisher_->FinishEnded().ok());
+  EXPECT_FALSE(finisher_->FinishEnded().ok());
+  EXPECT_EQ(Get("s").state, JobState::kSucceeded);
+  EXPECT_EQ(reports_, 121);
 }
 
 TEST_F(SweepFinisherTest, WhatFailsIsTriedAgain) {
