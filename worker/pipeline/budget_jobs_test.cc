@@ -335,6 +335,22 @@ TEST_F(SensitivityJobs, ALaterAttemptHasTheCurvesOfTheFirst) {
   EXPECT_EQ(ReportOf(resumed)["sparsity"]["sensitivity_examples"], 50);
 }
 
+// All are read where they lie.
+TEST_F(SensitivityJobs, CopiesOfExamplesAreInTheEstimateOfMemory) {
+  JobSpec spec = SensitivityJob();
+  spec.dry_run = true;
+  const auto estimate = [&](int64_t examples) -> int64_t {
+    spec.target->sensitivity.examples = examples;
+    const absl::StatusOr<JobOutcome> outcome = Run(spec);
+    EXPECT_OK(outcome.status());
+    return ReportOf(*outcome)["costs"]["memory_estimate_bytes"];
+  };
+  const int64_t without = estimate(1'000'000);
+  const int64_t of_48 = estimate(48) - without;
+  EXPECT_GE(of_48, 48 * 44 * int64_t{sizeof(float)}) << "of 44 numbers each";
+  EXPECT_EQ(of_48, 2 * (estimate(24) - without));
+}
+
 TEST_F(SensitivityJobs, AModelWithoutALossIsRefused) {
   JobSpec spec = SensitivityJob();
   ASSERT_OK_AND_ASSIGN(Graph graph, ImportOnnx(spec.model_path));

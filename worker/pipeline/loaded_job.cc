@@ -1,6 +1,7 @@
 #include "worker/pipeline/loaded_job.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -94,11 +95,22 @@ absl::Status CheckLatencyBatches(const JobSpec& spec, const Graph& graph) {
   return absl::OkStatus();
 }
 
+// Of the copies of training examples on which sensitivity is measured; all are read in place.
+int64_t DrawnBytes(const JobSpec& spec, const PreparedData& data) {
+  const std::optional<PruningTargetSpec>& target = spec.target;
+  if (!target.has_value() || target->latency.has_value()) return 0;
+  if (target->budget != BudgetKind::kSensitivity) return 0;
+  if (target->sensitivity.examples >= data.train.size()) return 0;
+  // Those held out are alike.
+  return data.bytes() / (data.train.size() + data.evaluation.size()) * target->sensitivity.examples;
+}
+
 absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
                          int64_t prediction_bytes, LoadedJob* job) {
   MemoryNeeds needs;
   needs.batch = batch;
   needs.data_bytes = data_bytes;
+  if (data_bytes > 0) needs.data_bytes += DrawnBytes(spec, job->data);
   needs.prediction_bytes = prediction_bytes;
   needs.teacher = spec.task.distillation.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;

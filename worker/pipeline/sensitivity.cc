@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,11 +27,11 @@ MetricSpec MetricOf(LossSpec loss) {
   return loss == LossSpec::kMeanSquaredError ? MetricSpec::kMeanSquaredError : MetricSpec::kLogLoss;
 }
 
+// Fewer than there are: a copy.
 Dataset Draw(const Dataset& data, int64_t examples, uint64_t seed) {
   const std::vector<uint32_t> order =
       Permutation(seed, kStreamSensitivity, 0, static_cast<uint32_t>(data.size()));
-  const auto count = static_cast<size_t>(std::min(examples, data.size()));
-  std::vector<int64_t> rows(order.begin(), order.begin() + static_cast<int64_t>(count));
+  std::vector<int64_t> rows(order.begin(), order.begin() + examples);
   std::sort(rows.begin(), rows.end());
   return SelectRows(data, rows);
 }
@@ -84,7 +85,11 @@ absl::StatusOr<SensitivityPlan> MeasureSensitivity(const JobSpec& spec, const Lo
                                                    Backend* backend,
                                                    const std::function<absl::Status()>& check) {
   const SensitivitySpec& sensitivity = spec.target->sensitivity;
-  const Dataset examples = Draw(job.data.train, sensitivity.examples, spec.task.seed);
+  std::optional<Dataset> drawn;
+  if (sensitivity.examples < job.data.train.size()) {
+    drawn = Draw(job.data.train, sensitivity.examples, spec.task.seed);
+  }
+  const Dataset& examples = drawn.has_value() ? *drawn : job.data.train;
   TaskSpec task = spec.task;
   const MetricSpec metric = MetricOf(task.loss);
   task.metrics = {metric};
