@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "common/status_matchers.h"
 #include "worker/pipeline/checkpoint.h"
@@ -14,6 +15,7 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 using Reference = AccuracyBoundSpec::Reference;
 
@@ -33,6 +35,9 @@ class BoundJobs : public RunningJobs, public testing::WithParamInterface<bool> {
     spec.target->block_cols = 2;
     spec.target->accuracy_bound = AccuracyBoundSpec{MetricSpec::kLogLoss, reference, limit};
     spec.outputs.latency_batches.clear();
+    if (parameters_.has_value()) {
+      spec.target->size = SizeBudgetSpec{SizeBudgetSpec::Amount::kParameters, *parameters_, 0};
+    }
     return spec;
   }
   JobSpec Job(double most_loss) const { return Job(Reference::kNone, most_loss); }
@@ -64,6 +69,8 @@ class BoundJobs : public RunningJobs, public testing::WithParamInterface<bool> {
     }
     return earlier;
   }
+
+  std::optional<double> parameters_;  // Of the dense model, in place of the sparsity.
 };
 
 TEST_P(BoundJobs, AreNotDisturbedByABoundThatIsMet) {
@@ -150,6 +157,17 @@ TEST_P(BoundJobs, LeaveAReportAndACheckpointWhereNothingMeetsIt) {
   }
 }
 
+TEST_P(BoundJobs, WarnWhereTheModelKeptIsLargerThanAskedFor) {
+  parameters_ = 0.25;
+  const Earlier earlier = FindEarlier();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(Job(earlier.limit)));
+  const json report = ReportOf(outcome);
+  EXPECT_GT(report["size"]["parameters"]["reached"], report["size"]["parameters"]["requested"]);
+  EXPECT_THAT(report["warnings"].dump(), HasSubstr("kept for the accuracy bound"));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome met, Run(Job(1e6)));
+  EXPECT_THAT(ReportOf(met)["warnings"].dump(), Not(HasSubstr("kept for the accuracy bound")));
+}
+
 TEST_P(BoundJobs, AreHeldAgainstTheDenseComparison) {
   JobSpec spec = Job(Reference::kDense, 1e6);
   spec.outputs.train_dense_comparison = true;
@@ -163,6 +181,32 @@ TEST_P(BoundJobs, AreHeldAgainstTheDenseComparison) {
 INSTANTIATE_TEST_SUITE_P(Models, BoundJobs, testing::Bool(), [](const auto& info) {
   return info.param ? "BatchNormalization" : "Linear";
 });
+
+class KeptModels : public RunningJobs {};
+
+TEST_F(KeptModels, OfNOfMHaveItInEveryLayer) {
+  JobSpec spec = SmallJob(folder_, MlpGraph());
+  MagnitudeOptions magnitude;
+  magnitude.begin_fraction = 0;
+  magnitude.end_fraction = 0.7;
+  spec.method = magnitude;
+  spec.target->n_of_m = NOfM{1, 4};
+  spec.target->sparsity = 0.75;
+  spec.target->block_rows = spec.target->block_cols = 1;
+  spec.target->accuracy_bound =
+      AccuracyBoundSpec{MetricSpec::kLogLoss, Reference::kNone, /*limit=*/1e6};
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
+  ASSERT_OK_AND_ASSIGN(const Checkpoint before, ReadCheckpoint(observer.CheckpointPath(19)));
+  ASSERT_THAT(before.record.history, SizeIs(3));
+  EXPECT_GT(before.record.history.back().sparsity, 0.5);
+  EXPECT_FALSE(before.record.kept.has_value()) << "runs are on their way";
+  ASSERT_OK_AND_ASSIGN(const Checkpoint after, ReadCheckpoint(observer.CheckpointPath(30)));
+  ASSERT_TRUE(after.record.kept.has_value());
+  EXPECT_GE(after.record.kept->step, 21);
+  EXPECT_EQ(after.record.kept->sparsity, *outcome.sparsity_reached);
+}
 
 }  // namespace
 }  // namespace topiary

@@ -259,6 +259,7 @@ class JobRun {
     if (HasBound() && !first_of_two) {
       options.bound.emplace(Bound());
       options.batch_norm_batches = spec_.target->batch_norm_batches;
+      options.n_of_m = spec_.target->n_of_m;
     }
     options.on_stored = [this] {
       plan_is_unstored_ = false;

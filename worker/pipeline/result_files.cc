@@ -107,6 +107,15 @@ absl::Status DescribeSize(const ReportInput& input, JobReport* report) {
     size.requested = RequestedAmount(*budget, AmountOf(size.dense, budget->amount));
     size.requested_ratio = budget->ratio;
   }
+  if (input.accuracy_bound.has_value() && !size.amount.empty()) {
+    const int64_t reached = AmountOf(size.reached, input.spec->target->size->amount);
+    if (reached > size.requested) {
+      report->warnings.push_back(absl::StrCat(
+          "the model kept for the accuracy bound, of step ", input.accuracy_bound->step, ", has ",
+          reached, " ", size.amount, ", more than the ", size.requested,
+          " asked for: allow more, train longer, or loosen the bound"));
+    }
+  }
   report->size = size;
   return AddFlops(graph, *input.pruned, &report->layers);
 }

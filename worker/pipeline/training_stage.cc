@@ -11,6 +11,7 @@
 #include "worker/pipeline/exported_state.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/prune/phases.h"
+#include "worker/prune/support.h"
 
 namespace topiary {
 namespace {
@@ -141,12 +142,24 @@ absl::StatusOr<MetricValues> TrainingStage::MeasureForBound() {
   model.sparsity = SparsityOf(loop_->method(), options_.all_elements);
   ASSIGN_OR_RETURN(model.metrics, evaluator_->Evaluate(reporter_->checker()));
   MetricValues metrics = model.metrics;
-  if (options_.bound->Prefers(model, record_->kept)) {
+  if (options_.bound->Prefers(model, record_->kept) && HoldsPattern()) {
     model.state =
         std::make_shared<const MethodState>(SaveExported(*loop_->store(), loop_->method()));
     record_->kept = std::move(model);
   }
   return metrics;
+}
+
+bool TrainingStage::HoldsPattern() const {
+  if (!options_.n_of_m.has_value()) return true;
+  const Method& method = loop_->method();
+  for (size_t i = 0; i < method.layers().size(); ++i) {
+    // Runs keep their n best before any other weight is kept: no more than in the end are just
+    // these.
+    const int64_t in_the_end = KeptElements(*method.layers()[i].partition, *options_.n_of_m);
+    if (LiveBlocks(method.support(static_cast<int>(i))) > in_the_end) return false;
+  }
+  return true;
 }
 
 absl::Status TrainingStage::SaveCheckpoint() {

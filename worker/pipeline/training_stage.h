@@ -18,6 +18,7 @@
 #include "worker/pipeline/task.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/prune/method.h"
+#include "worker/prune/n_of_m.h"
 
 namespace topiary {
 
@@ -52,6 +53,8 @@ class TrainingStage {
     // anew over so many batches, and keeps the best that meets the bound in the record.
     std::optional<AccuracyBound> bound;
     int64_t batch_norm_batches = 0;
+    // Models that have it only in part, as those on the way to it, are not kept.
+    std::optional<NOfM> n_of_m;
     // Whenever the observer has stored a checkpoint.
     std::function<void()> on_stored = [] {};
   };
@@ -76,6 +79,7 @@ class TrainingStage {
   absl::Status Measure();
   // The metrics of this moment's model, which it keeps where the bound prefers it.
   absl::StatusOr<MetricValues> MeasureForBound();
+  bool HoldsPattern() const;
   bool MeasuresAt(int64_t step) const;
   // Adds the time since the last call to `seconds`.
   void AccountTo(double* seconds);
