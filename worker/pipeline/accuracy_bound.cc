@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -69,6 +70,13 @@ AccuracyBoundReport AccuracyBound::Report() const {
   report.reference = spec_.reference == AccuracyBoundSpec::Reference::kGiven ? "given" : "dense";
   report.max_drop = spec_.limit;
   return report;
+}
+
+std::optional<AccuracyBound> BoundOf(const JobSpec& spec, const JobRecord& record) {
+  if (!spec.target.has_value() || !spec.target->accuracy_bound.has_value()) return std::nullopt;
+  return std::optional<AccuracyBound>(std::in_place, *spec.target->accuracy_bound,
+                                      record.given_metrics,
+                                      record.dense_metrics.value_or(MetricValues()));
 }
 
 }  // namespace topiary

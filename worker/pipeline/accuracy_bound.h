@@ -44,6 +44,9 @@ class AccuracyBound {
   double slack_ = 0;      // but for so much.
 };
 
+// Of the target of `spec`, held against what `record` has measured; none where there is none.
+std::optional<AccuracyBound> BoundOf(const JobSpec& spec, const JobRecord& record);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_WORKER_PIPELINE_ACCURACY_BOUND_H_

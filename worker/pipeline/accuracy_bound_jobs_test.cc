@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
 
 #include "common/status_matchers.h"
 #include "worker/pipeline/checkpoint.h"
@@ -14,6 +18,7 @@ namespace topiary {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
@@ -207,6 +212,157 @@ TEST_F(KeptModels, OfNOfMHaveItInEveryLayer) {
   EXPECT_GE(after.record.kept->step, 21);
   EXPECT_EQ(after.record.kept->sparsity, *outcome.sparsity_reached);
 }
+
+// Weights grow twelvefold each step, so that a loss is soon no number any more.
+class DivergingJobs : public RunningJobs {
+ protected:
+  JobSpec Job(double most_loss) const {
+    JobSpec spec = SmallJob(folder_, MlpGraph());
+    MagnitudeOptions magnitude;
+    magnitude.begin_fraction = 0;
+    magnitude.end_fraction = 1;
+    magnitude.refresh_steps = 1;
+    spec.method = magnitude;
+    spec.task.learning_rate.schedule = LearningRateSpec::Schedule::kConstant;
+    spec.task.learning_rate.base = 1e-15;
+    spec.task.optimizer.momentum = 0;
+    spec.task.optimizer.weight_decay = 1.3e16;
+    spec.target->accuracy_bound =
+        AccuracyBoundSpec{MetricSpec::kLogLoss, Reference::kNone, most_loss};
+    spec.outputs.latency_batches.clear();
+    return spec;
+  }
+};
+
+TEST_F(DivergingJobs, LeaveTheModelThatWasKept) {
+  JobSpec spec = Job(1e30);
+  spec.outputs.keep_checkpoint = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const json report = ReportOf(outcome);
+  const json& bound = report["accuracy_bound"];
+  EXPECT_TRUE(bound["met"]);
+  EXPECT_EQ(bound["final"]["metrics"], json::object());
+  EXPECT_THAT(report["warnings"].dump(), AllOf(HasSubstr("diverged"), HasSubstr("learning_rate")));
+  const json kept = report["history"].front();  // What follows has a loss that is no number.
+  EXPECT_EQ(bound["step"], kept["step"]);
+  EXPECT_EQ(json(outcome.pruned_metrics), kept["metrics"]);
+  EXPECT_NEAR(*outcome.sparsity_reached, kept["sparsity"], 1e-12);
+  EXPECT_EQ(outcome.bound_missed, "");
+  ASSERT_NE(Find(outcome, JobFile::Kind::kOnnx), nullptr);
+  for (const JobFile& file : outcome.files) {
+    EXPECT_TRUE(std::filesystem::exists(file.path)) << file.path;
+  }
+  JobSpec evaluate = spec;
+  evaluate.model_path = Find(outcome, JobFile::Kind::kOnnx)->path;
+  evaluate.method = EvaluateSpec();
+  evaluate.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(evaluate));
+  EXPECT_EQ(measured.given_metrics, outcome.pruned_metrics);
+}
+
+TEST_F(DivergingJobs, LeaveTheSameModelWhenTheyAreKilledAndResumed) {
+  const JobSpec spec = Job(1e30);
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  for (const int64_t step : {int64_t{3}, observer.checkpoint_steps.back()}) {
+    RecordingObserver quiet;
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight)) << "from step " << step;
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
+  }
+}
+
+TEST_F(DivergingJobs, FailWhereNoneWasKept) {
+  EXPECT_THAT(Run(Job(1e-9)).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("diverged")));
+  JobSpec spec = Job(1e30);
+  spec.target->accuracy_bound.reset();
+  EXPECT_THAT(Run(spec).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("diverged")));
+}
+
+// Methods that scale, revive, write effective weights or change weights themselves.
+struct MethodCase {
+  std::string name;
+  MethodSpec method;
+  std::optional<Structure> structure = std::nullopt;
+  bool rewinds = false;
+};
+
+void PrintTo(const MethodCase& method, std::ostream* out) { *out << method.name; }
+
+std::vector<MethodCase> MethodCases() {
+  SequentialAttentionPlusPlusOptions cycles;
+  cycles.phases = PhasePreset("paper_imagenet").value();
+  MagnitudeOptions one_shot;
+  one_shot.schedule = MagnitudeOptions::Schedule::kOneShot;
+  one_shot.at_fraction = 0.5;
+  return {{"ac_dc", AcDcOptions()},
+          {"iht", IhtOptions()},
+          {"power_propagation", PowerPropagationOptions()},
+          {"rewinding", one_shot, std::nullopt, true},
+          {"rigl", RigLOptions{0.5, 3, 0.75, 0}},
+          {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
+          {"sequential_attention_pp_cycles", cycles},
+          {"sequential_attention_pp_of_channels", SequentialAttentionPlusPlusOptions(),
+           Structure::kChannels},
+          {"wanda", WandaOptions()}};
+}
+
+class BoundOfAnyMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {
+ protected:
+  JobSpec Job() const {
+    const MethodCase& c = GetParam();
+    JobSpec spec = SmallJob(folder_, c.structure.has_value() ? ConvGraph() : MlpGraph());
+    spec.method = c.method;
+    spec.target->structure = c.structure;
+    if (c.structure.has_value()) spec.outputs.block_sparse = false;
+    if (c.rewinds) {
+      spec.target->rewind.emplace();
+      spec.target->rewind->to_fraction = 0.2;
+      spec.target->rewind->weights = true;
+    }
+    spec.outputs.latency_batches.clear();
+    return spec;
+  }
+};
+
+TEST_P(BoundOfAnyMethod, DoesNotDisturbTheTrainingAndKeepsWhatItMeasured) {
+  JobSpec spec = Job();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome free, Run(spec));
+  spec.target->accuracy_bound =
+      AccuracyBoundSpec{MetricSpec::kLogLoss, Reference::kNone, /*limit=*/1e6};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome bounded, Run(spec));
+  EXPECT_EQ(DigestOf(bounded, JobFile::Kind::kOnnx), DigestOf(free, JobFile::Kind::kOnnx));
+  EXPECT_EQ(bounded.pruned_metrics, free.pruned_metrics);
+  // The bound that an earlier model alone meets, if there is one.
+  const json history = ReportOf(bounded)["history"];
+  const double last = history.back()["metrics"]["log_loss"];
+  json best;
+  for (const json& entry : history) {
+    if (!(entry["sparsity"] > 0 && entry["metrics"]["log_loss"] < last)) continue;
+    const bool better =
+        best.is_null() || entry["metrics"]["log_loss"] < best["metrics"]["log_loss"];
+    if (better) best = entry;
+  }
+  if (best.is_null()) return;
+  spec.target->accuracy_bound->limit = best["metrics"]["log_loss"];
+  ASSERT_OK_AND_ASSIGN(const JobOutcome kept, Run(spec));
+  EXPECT_EQ(ReportOf(kept)["accuracy_bound"]["step"], best["step"]);
+  EXPECT_EQ(json(kept.pruned_metrics), best["metrics"]);
+  EXPECT_NEAR(*kept.sparsity_reached, best["sparsity"], 1e-12);
+  JobSpec evaluate = spec;
+  evaluate.model_path = Find(kept, JobFile::Kind::kOnnx)->path;
+  evaluate.method = EvaluateSpec();
+  evaluate.target.reset();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome measured, Run(evaluate));
+  EXPECT_EQ(measured.given_metrics, kept.pruned_metrics);
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, BoundOfAnyMethod, testing::ValuesIn(MethodCases()),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace topiary

@@ -6,7 +6,8 @@
 
 namespace topiary {
 
-absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound, const KeptModel& last,
+absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound,
+                                             const absl::Status& diverged, const KeptModel& last,
                                              const std::optional<KeptModel>& kept,
                                              const Method& method, ParameterStore* store,
                                              std::vector<PrunedWeight>* pruned,
@@ -15,9 +16,10 @@ absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound, const K
   AccuracyBoundReport& report = outcome.report;
   report = bound.Report();
   report.step = last.step;
-  report.met = bound.Prefers(last, std::nullopt);
+  report.met = diverged.ok() && bound.Prefers(last, std::nullopt);
   if (report.met) return outcome;
   if (!kept.has_value()) {
+    RETURN_IF_ERROR(diverged);
     outcome.missed = absl::StrCat(
         "spec.target.accuracy_bound: no pruned model of the training has an ", bound.Described(),
         "; the last has ", last.metrics.at(report.metric), " at a sparsity of ", last.sparsity,

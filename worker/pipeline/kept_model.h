@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/export/report.h"
@@ -24,9 +25,12 @@ struct BoundOutcome {
 };
 
 // Where `last`, the model that training ended with, does not meet the bound, puts `kept`, which
-// does, in its place: in `store`, and with its supports in `pruned` and `groups`. INVALID_ARGUMENT
-// where `kept` is not of a model of `method`, over the same layers.
-absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound, const KeptModel& last,
+// does, in its place: in `store`, and with its supports in `pruned` and `groups`. `diverged`: why
+// training has ended with no model; then `last` has no metrics, and it is an error of this status
+// that there is none in `kept`. INVALID_ARGUMENT where `kept` is not of a model of `method`, over
+// the same layers.
+absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound,
+                                             const absl::Status& diverged, const KeptModel& last,
                                              const std::optional<KeptModel>& kept,
                                              const Method& method, ParameterStore* store,
                                              std::vector<PrunedWeight>* pruned,

@@ -190,22 +190,29 @@ class JobRun {
     // attempt without it would measure anew.
     if (plan_is_unstored_) RETURN_IF_ERROR(stage.SaveCheckpoint());
     if (!plan_is_unstored_) AnnounceKey();
-    RETURN_IF_ERROR(stage.Run());
+    absl::Status diverged = stage.Run();
+    if (diverged.ok()) {
+      loop.RefreshEffectiveWeights();
+      diverged = loop.CheckWeightsAreFinite();
+    }
+    // A model that was kept for an accuracy bound is none the worse for what came after it.
+    const bool may_have_kept = !first_of_two && record_.kept.has_value();
+    if (!may_have_kept || !absl::IsFailedPrecondition(diverged)) RETURN_IF_ERROR(diverged);
     if (!first_of_two) AnnounceKey();
-    loop.RefreshEffectiveWeights();
-    RETURN_IF_ERROR(loop.CheckWeightsAreFinite());
-    if (!first_of_two && spec_.target.has_value()) {
+    if (!first_of_two && diverged.ok() && spec_.target.has_value()) {
       reporter_.EnterPhase("batch_norm");
       RETURN_IF_ERROR(
           loop.ReestimateBatchNorm(spec_.target->batch_norm_batches, reporter_.checker()));
     }
     reporter_.EnterPhase("evaluate");
     const absl::Time began = clock_->Now();
-    ASSIGN_OR_RETURN(trained.metrics, evaluator->Evaluate(reporter_.checker()));
+    if (diverged.ok()) {
+      ASSIGN_OR_RETURN(trained.metrics, evaluator->Evaluate(reporter_.checker()));
+    }
     record_.evaluation_seconds += absl::ToDoubleSeconds(clock_->Now() - began);
     trained.pruned = PrunedWeightsOf(loop.method());
     trained.pruned_groups = PrunedGroupsOf(loop.method());
-    if (!first_of_two && HasBound()) RETURN_IF_ERROR(KeepBound(evaluator.get(), &trained));
+    if (!first_of_two) RETURN_IF_ERROR(KeepBound(diverged, evaluator.get(), &trained));
     reporter_.set_metrics(trained.metrics);
     return trained;
   }
@@ -221,26 +228,20 @@ class JobRun {
     return std::move(found.weights);
   }
 
-  bool HasBound() const {
-    return spec_.target.has_value() && spec_.target->accuracy_bound.has_value();
-  }
-
-  AccuracyBound Bound() const {
-    return AccuracyBound(*spec_.target->accuracy_bound, record_.given_metrics,
-                         record_.dense_metrics.value_or(MetricValues()));
-  }
-
   // Where the model that training ended with does not meet the bound, the one kept takes its place.
-  absl::Status KeepBound(Evaluator* evaluator, Trained* trained) {
+  absl::Status KeepBound(const absl::Status& diverged, Evaluator* evaluator, Trained* trained) {
+    const std::optional<AccuracyBound> bound = BoundOf(spec_, record_);
+    if (!bound.has_value()) return absl::OkStatus();
     const Method& method = trained->loop->method();
     KeptModel last;
     last.step = trained->loop->next_step();
     last.sparsity = SparsityOf(method, job_.all_elements);
     last.metrics = trained->metrics;
-    ASSIGN_OR_RETURN(bound_,
-                     KeepWithinBound(Bound(), last, record_.kept, method, trained->loop->store(),
-                                     &trained->pruned, &trained->pruned_groups));
+    ASSIGN_OR_RETURN(
+        bound_, KeepWithinBound(*bound, diverged, last, record_.kept, method,
+                                trained->loop->store(), &trained->pruned, &trained->pruned_groups));
     if (!bound_->is_kept) return absl::OkStatus();
+    if (!diverged.ok()) warnings_.emplace_back(diverged.message());
     ASSIGN_OR_RETURN(trained->metrics, evaluator->Evaluate(reporter_.checker()));
     return absl::OkStatus();
   }
@@ -250,27 +251,26 @@ class JobRun {
     options.method = std::string(MethodName(spec_.method));
     options.first_of_two = first_of_two;
     if (first_of_two) options.phase = job_.features.has_value() ? "selection" : "dense_comparison";
-    if (!first_of_two) options.steps_before = StepsBefore();
+    if (!first_of_two) {  // Of the training before it.
+      options.steps_before =
+          spec_.outputs.train_dense_comparison ? job_.total_steps : job_.selection_steps;
+    }
     options.plan_digest = key_->plan_digest;
     options.work_folder = attempt_.work_folder;
     options.all_elements = job_.all_elements;
     options.checkpoint_interval = options_.checkpoint_interval;
-    options.keep_last_checkpoint = (spec_.outputs.keep_checkpoint || HasBound()) && !first_of_two;
-    if (HasBound() && !first_of_two) {
-      options.bound.emplace(Bound());
+    if (auto bound = BoundOf(spec_, record_); bound.has_value() && !first_of_two) {
+      options.bound.emplace(*bound);
       options.batch_norm_batches = spec_.target->batch_norm_batches;
       options.n_of_m = spec_.target->n_of_m;
     }
+    options.keep_last_checkpoint =
+        (spec_.outputs.keep_checkpoint || options.bound.has_value()) && !first_of_two;
     options.on_stored = [this] {
       plan_is_unstored_ = false;
       AnnounceKey();
     };
     return options;
-  }
-
-  // Of the training before the main one.
-  int64_t StepsBefore() const {
-    return spec_.outputs.train_dense_comparison ? job_.total_steps : job_.selection_steps;
   }
 
   absl::Status TrainDenseComparison() {

@@ -268,7 +268,11 @@ absl::Status ResultFiles::AddPredictions(const Tensor& predictions) {
   return WriteNpz("predictions", predictions, Add(JobFile::Kind::kPredictions, "predictions.npz"));
 }
 
-void ResultFiles::AddCheckpoint() { Add(JobFile::Kind::kCheckpoint, "checkpoint"); }
+void ResultFiles::AddCheckpoint() {
+  std::error_code ignored;
+  if (!std::filesystem::exists(absl::StrCat(folder_, "/checkpoint"), ignored)) return;
+  Add(JobFile::Kind::kCheckpoint, "checkpoint");
+}
 
 absl::Status ResultFiles::AddReport(const std::string& json) {
   return WriteFileAtomically(Add(JobFile::Kind::kReport, "report.json"), json);

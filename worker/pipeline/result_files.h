@@ -33,7 +33,8 @@ class ResultFiles {
   absl::Status AddBlockSparse(const Graph& model,  // model.safetensors
                               const std::vector<PrunedWeight>& pruned);
   absl::Status AddPredictions(const Tensor& predictions);  // predictions.npz
-  void AddCheckpoint();                             // "checkpoint", which lies there already.
+  void
+  AddCheckpoint();  // "checkpoint", where it lies there: a training that diverged may have none.
   absl::Status AddReport(const std::string& json);  // report.json
 
   const std::vector<JobFile>& files() const { return files_; }
