@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
+#include "worker/model/flops.h"
 #include "worker/pipeline/model_size.h"
 #include "worker/prune/sensitivity.h"
 #include "worker/prune/support.h"
@@ -96,7 +97,7 @@ absl::StatusOr<Budget> SizeBudget(const PruningTargetSpec& target, const LoadedJ
   const bool whole = target.budget != BudgetKind::kGlobal;
   ASSIGN_OR_RETURN(SizeCosts costs, SizeCostsIn(size.amount, job.graph, partitions, whole));
   budget.whole = costs.dense;
-  budget.requested = RequestedAmount(size, static_cast<int64_t>(costs.dense));
+  budget.requested = RequestedAmount(size, WholeFlops(costs.dense));
   budget.rest = costs.rest;
   for (size_t i = 0; i < layers.size(); ++i) {
     budget.layers.push_back(BudgetedLayerOf(*layers[i]));

@@ -188,6 +188,7 @@ TEST_P(LayerBounds, HoldAndLeaveTheRestToTheOthers) {
   JobSpec spec = Job(SmallMlp(), GetParam());
   spec.target->sparsity = 0.75;
   spec.target->layer_targets = {{"fc1*", 0.5, 0.5}, {"fc3*", 0.1, 0.75}};
+  spec.target->sensitivity.sparsities = {0.5, 0.75, 0.9};
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
   const json report = ReportOf(outcome);
   int64_t live = 0;
@@ -197,17 +198,62 @@ TEST_P(LayerBounds, HoldAndLeaveTheRestToTheOthers) {
   EXPECT_EQ(LayerOf(report, "fc1.weight")["blocks_live"], 36);
   EXPECT_GE(LayerOf(report, "fc3.weight")["blocks_live"], 16);
   EXPECT_LE(LayerOf(report, "fc3.weight")["blocks_live"], 58);
-  EXPECT_LE(live, 58);
-  EXPECT_GE(live, 57);
+  EXPECT_EQ(live, 58);
 }
 
 INSTANTIATE_TEST_SUITE_P(Budgets, LayerBounds,
                          testing::Values(BudgetKind::kUniform, BudgetKind::kGlobal,
-                                         BudgetKind::kErk),
+                                         BudgetKind::kErk, BudgetKind::kSensitivity),
                          [](const auto& info) {
-                           if (info.param == BudgetKind::kUniform) return "Uniform";
-                           return info.param == BudgetKind::kGlobal ? "Global" : "Erk";
+                           switch (info.param) {
+                             case BudgetKind::kUniform:
+                               return "Uniform";
+                             case BudgetKind::kGlobal:
+                               return "Global";
+                             case BudgetKind::kErk:
+                               return "Erk";
+                             case BudgetKind::kSensitivity:
+                               return "Sensitivity";
+                           }
+                           return "";
                          });
+
+// Each chooses in a way of its own.
+TEST_F(BudgetJobs, BoundsHoldUnderGlobalWhicheverTheMethod) {
+  const std::vector<MethodSpec> methods = {IhtOptions(), RigLOptions{0.5, 3, 0.75, 0},
+                                           SequentialAttentionPlusPlusOptions(), AcDcOptions()};
+  for (const MethodSpec& method : methods) {
+    SCOPED_TRACE(MethodName(method));
+    JobSpec spec = Job(SmallMlp(), BudgetKind::kGlobal);
+    spec.task.epochs = 3;
+    spec.method = method;
+    spec.target->sparsity = 0.75;
+    spec.target->layer_targets = {{"fc1*", 0.5, 0.5}, {"fc3*", 0.1, 0.75}};
+    ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+    const json report = ReportOf(outcome);
+    EXPECT_EQ(LayerOf(report, "fc1.weight")["blocks_live"], 36);
+    EXPECT_GE(LayerOf(report, "fc3.weight")["blocks_live"], 16);
+    EXPECT_LE(LayerOf(report, "fc3.weight")["blocks_live"], 58);
+    int64_t live = 0;
+    for (const json& layer : report["layers"]) {
+      if (layer["pruned"]) live += layer["blocks_live"].get<int64_t>();
+    }
+    EXPECT_EQ(live, 58);
+  }
+}
+
+TEST_F(BudgetJobs, BoundsHoldUnderGlobalWithASize) {
+  JobSpec spec = Job(SmallMlp(), BudgetKind::kGlobal, Amount::kParameters, 0.4);
+  spec.target->layer_targets = {{"fc1*", 0.75, 0.75}, {"fc3*", 0.1, 0.25}};
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const json report = ReportOf(outcome);
+  EXPECT_EQ(LayerOf(report, "fc1.weight")["blocks_live"], 18);
+  EXPECT_GE(LayerOf(report, "fc3.weight")["blocks_live"], 48);
+  EXPECT_LE(LayerOf(report, "fc3.weight")["blocks_live"], 58);
+  const json& size = report["size"]["parameters"];
+  EXPECT_LE(size["reached"], size["requested"]);
+  EXPECT_GE(size["reached"], size["requested"].get<double>() - 8 * 8 - 18 * 32);
+}
 
 TEST_F(BudgetJobs, WhatCannotBeMetFailsBeforeAnythingTrainsWithFigures) {
   RecordingObserver observer;
