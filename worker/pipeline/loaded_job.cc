@@ -1,6 +1,7 @@
 #include "worker/pipeline/loaded_job.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,7 +40,18 @@ bool HasNoSteps(const JobSpec& spec) {
   return Calibrates(spec.method) && spec.task.epochs == 0 && spec.task.steps == 0;
 }
 
-absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
+// What the job may use beyond its weights, as they came and as a program reads them.
+std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph) {
+  if (spec.memory_limit_bytes == 0) return std::nullopt;
+  int64_t left = spec.memory_limit_bytes;
+  for (const Initializer& initializer : graph.initializers) {
+    left -= 2 * static_cast<int64_t>(initializer.value.byte_size());
+  }
+  return std::max<int64_t>(0, left);
+}
+
+absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>& check,
+                       LoadedJob* job) {
   ImportLimits limits;
   if (spec.memory_limit_bytes > 0) {
     limits.max_tensor_bytes = std::min(limits.max_tensor_bytes, spec.memory_limit_bytes);
@@ -59,10 +71,11 @@ absl::Status LoadModel(const JobSpec& spec, LoadedJob* job) {
   ASSIGN_OR_RETURN(const std::set<std::string> trainable, TrainableWeights(job->graph));
   const PruningTarget target = PruningTargetOf(*spec.target);
   if (!target.structure.has_value()) {
-    ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, target));
+    ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, target,
+                                                MemoryBesideWeights(spec, job->graph), check));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target));
+  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target, check));
   for (const auto& [table, elements] : TablesOf(job->groups, job->graph)) {
     job->all_elements += elements;
   }
@@ -139,7 +152,7 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
 
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter) {
   LoadedJob job;
-  RETURN_IF_ERROR(LoadModel(spec, &job));
+  RETURN_IF_ERROR(LoadModel(spec, reporter.checker(), &job));
   ASSIGN_OR_RETURN(const DataRequirements requirements, RequirementsOf(job.graph, spec.task.loss));
   RETURN_IF_ERROR(CheckLatencyBatches(spec, job.graph));
   RETURN_IF_ERROR(CheckMemory(spec, 1, 0, 0, &job));

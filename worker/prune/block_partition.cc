@@ -14,6 +14,14 @@ namespace {
 
 int64_t DivideRoundingUp(int64_t a, int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
+// A run along K ends where the kernel position (kh, kw) changes.
+int64_t RunsAlongRows(const PrunableLayer& layer, const BlockPosition& at) {
+  const int64_t parts = (at.row + at.rows - 1) / layer.in_extent - at.row / layer.in_extent + 1;
+  return at.cols * parts;
+}
+
+int64_t RunsAlongCols(const BlockPosition& at) { return at.rows; }
+
 // Appends the runs of one block. Runs go along the direction that gives fewer of them; along the
 // smaller stride where both give as many.
 class RunWriter {
@@ -21,8 +29,8 @@ class RunWriter {
   RunWriter(const PrunableLayer& layer, std::vector<BlockRun>* runs) : layer_(layer), runs_(runs) {}
 
   void Add(const BlockPosition& at, int32_t block) {
-    const int64_t runs_along_rows = at.cols * SpatialParts(at);
-    const int64_t runs_along_cols = at.rows;
+    const int64_t runs_along_rows = RunsAlongRows(layer_, at);
+    const int64_t runs_along_cols = RunsAlongCols(at);
     const bool along_rows = runs_along_rows != runs_along_cols
                                 ? runs_along_rows < runs_along_cols
                                 : layer_.in_stride <= layer_.col_stride;
@@ -30,11 +38,6 @@ class RunWriter {
   }
 
  private:
-  // A run along K ends where the kernel position (kh, kw) changes.
-  int64_t SpatialParts(const BlockPosition& at) const {
-    return (at.row + at.rows - 1) / layer_.in_extent - at.row / layer_.in_extent + 1;
-  }
-
   void AddAlongRows(const BlockPosition& at, int32_t block) {
     for (int64_t col = at.col; col < at.col + at.cols; ++col) {
       int64_t row = at.row;
@@ -59,13 +62,19 @@ class RunWriter {
   std::vector<BlockRun>* const runs_;
 };
 
+bool InputsLieTogether(const PrunableLayer& layer) { return layer.in_stride <= layer.col_stride; }
+
+// Whether AddSteppedRuns() is for these blocks.
+bool HasSteppedRuns(const PrunableLayer& layer, const BlockShape& block) {
+  return (InputsLieTogether(layer) ? block.rows : block.cols) == 1;
+}
+
 // Runs over blocks of which each has one element of them: along K where a row of blocks is one
 // input and inputs lie next to one another, along the outputs where the same holds for these. Whole
-// blocks would be as many runs as elements. False, and nothing is added, for other blocks.
-bool AddSteppedRuns(const PrunableLayer& layer, const BlockShape& block, int64_t block_rows,
+// blocks would be as many runs as elements.
+void AddSteppedRuns(const PrunableLayer& layer, const BlockShape& block, int64_t block_rows,
                     int64_t block_cols, std::vector<BlockRun>* runs) {
-  const bool along_rows = layer.in_stride <= layer.col_stride;
-  if (along_rows ? block.rows != 1 : block.cols != 1) return false;
+  const bool along_rows = InputsLieTogether(layer);
   const auto block_at = [&](int64_t group, int64_t row, int64_t col) {
     return static_cast<int32_t>((group * block_rows + row / block.rows) * block_cols +
                                 col / block.cols);
@@ -86,7 +95,33 @@ bool AddSteppedRuns(const PrunableLayer& layer, const BlockShape& block, int64_t
       }
     }
   }
-  return true;
+}
+
+// Of blocks no larger than the matrix: as many as the functions above add.
+int64_t CountRuns(const PrunableLayer& layer, const BlockShape& block) {
+  if (HasSteppedRuns(layer, block)) {
+    const int64_t of_matrix = InputsLieTogether(layer)
+                                  ? layer.cols * DivideRoundingUp(layer.rows, layer.in_extent)
+                                  : layer.rows;
+    return layer.groups * of_matrix;
+  }
+  const int64_t whole_cols = layer.cols / block.cols;
+  BlockPosition at;
+  int64_t runs = 0;
+  for (at.row = 0; at.row < layer.rows; at.row += block.rows) {
+    at.rows = std::min(block.rows, layer.rows - at.row);
+    const auto of_block = [&](int64_t cols) {
+      at.cols = cols;
+      return std::min(RunsAlongRows(layer, at), RunsAlongCols(at));
+    };
+    runs += whole_cols * of_block(block.cols) + of_block(layer.cols % block.cols);
+  }
+  return layer.groups * runs;
+}
+
+// Padding a block beyond its matrix would only waste memory when it is stored.
+BlockShape Fitted(const PrunableLayer& layer, const BlockShape& block) {
+  return {std::min(block.rows, layer.rows), std::min(block.cols, layer.cols)};
 }
 
 }  // namespace
@@ -114,21 +149,27 @@ absl::StatusOr<int64_t> BlockPartition::CountBlocks(const PrunableLayer& layer,
   return count;
 }
 
+int64_t BlockPartition::BytesToCreate(const PrunableLayer& layer, const BlockShape& block) {
+  return CountRuns(layer, Fitted(layer, block)) * static_cast<int64_t>(sizeof(BlockRun));
+}
+
 absl::StatusOr<BlockPartition> BlockPartition::Create(const PrunableLayer& layer,
                                                       const BlockShape& block) {
   ASSIGN_OR_RETURN(const int64_t count, CountBlocks(layer, block));
   BlockPartition partition;
   partition.layer_ = layer;
-  // Padding a block beyond its matrix would only waste memory when it is stored.
-  partition.block_ = {std::min(block.rows, layer.rows), std::min(block.cols, layer.cols)};
+  partition.block_ = Fitted(layer, block);
   partition.block_rows_ = DivideRoundingUp(layer.rows, block.rows);
   partition.block_cols_ = DivideRoundingUp(layer.cols, block.cols);
   auto runs = std::make_shared<BlockRuns>();
   runs->block_count = count;
   partition.runs_ = runs;
-  RunWriter writer(layer, &runs->runs);
-  if (!AddSteppedRuns(layer, partition.block_, partition.block_rows_, partition.block_cols_,
-                      &runs->runs)) {
+  runs->runs.reserve(CountRuns(layer, partition.block_));
+  if (HasSteppedRuns(layer, partition.block_)) {
+    AddSteppedRuns(layer, partition.block_, partition.block_rows_, partition.block_cols_,
+                   &runs->runs);
+  } else {
+    RunWriter writer(layer, &runs->runs);
     for (int64_t i = 0; i < count; ++i) {
       writer.Add(partition.Position(i), static_cast<int32_t>(i));
     }

@@ -43,6 +43,10 @@ class BlockPartition {
   // Number of blocks that Create() would make; INVALID_ARGUMENT as there. Costs no memory.
   static absl::StatusOr<int64_t> CountBlocks(const PrunableLayer& layer, const BlockShape& block);
 
+  // Bytes that Create() takes for runs, before it joins those that go on in one another: blocks of
+  // few elements take more than their weight. Only of a layer and block that CountBlocks() accepts.
+  static int64_t BytesToCreate(const PrunableLayer& layer, const BlockShape& block);
+
   const PrunableLayer& layer() const { return layer_; }
   // As asked for, but no larger than the matrix.
   const BlockShape& block() const { return block_; }

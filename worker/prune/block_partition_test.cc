@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -96,6 +97,27 @@ TEST_P(BlockPartitionOf, HasSortedRunsAndPositionsThatAddUpToAllElements) {
     elements += partition.ElementsIn(block);
   }
   EXPECT_EQ(elements, c.layer.element_count());
+}
+
+TEST_P(BlockPartitionOf, TakesNoMoreMemoryThanForetold) {
+  const Case& c = GetParam();
+  ASSERT_OK_AND_ASSIGN(const BlockPartition partition, BlockPartition::Create(c.layer, c.block));
+  const size_t runs = partition.runs()->runs.size();
+  const auto foretold = static_cast<size_t>(BlockPartition::BytesToCreate(c.layer, c.block));
+  EXPECT_GE(foretold, runs * sizeof(BlockRun));
+  EXPECT_LE(foretold, c.layer.element_count() * sizeof(BlockRun));
+  // What is joined are runs of one block, of which it may have as many as rows.
+  EXPECT_LE(foretold, runs * std::min(c.block.rows, c.layer.rows) * sizeof(BlockRun));
+}
+
+TEST(BlockPartition, ForetellsTheMemoryOfRuns) {
+  constexpr int64_t kRun = sizeof(BlockRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Matrix(100, 60, true), {2, 1}), 100 * 60 / 2 * kRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Matrix(101, 60, true), {2, 1}), 51 * 60 * kRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Matrix(100, 60, true), {1, 1}), 60 * kRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Matrix(100, 60, false), {1, 1}), 100 * kRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Matrix(64, 64, true), {16, 16}), 64 * 4 * kRun);
+  EXPECT_EQ(BlockPartition::BytesToCreate(Conv(5, 6, 3, 2, 1), {1, 1}), 5 * 3 * 2 * kRun);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -4,79 +4,111 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "worker/prune/glob.h"
 
 namespace topiary {
 namespace {
 
-bool Matches(const std::string& pattern, const PrunableLayer& layer) {
-  return GlobMatches(pattern, layer.weight) ||
-         (!layer.node_name.empty() && GlobMatches(pattern, layer.node_name));
-}
+constexpr size_t kMostNamed = 20;
 
-bool MatchesAny(const std::vector<std::string>& patterns, const PrunableLayer& layer) {
+absl::StatusOr<bool> MatchesAny(const std::vector<std::string>& patterns,
+                                const PrunableLayer& layer, LayerMatcher* matcher) {
   for (const std::string& pattern : patterns) {
-    if (Matches(pattern, layer)) return true;
+    ASSIGN_OR_RETURN(const bool matches, matcher->Matches(pattern, layer.weight, layer.node_name));
+    if (matches) return true;
   }
   return false;
 }
 
 absl::Status CheckPatterns(absl::string_view field, const std::vector<std::string>& patterns,
-                           const std::vector<PrunableLayer>& layers) {
+                           const std::vector<PrunableLayer>& layers, LayerMatcher* matcher) {
   for (size_t i = 0; i < patterns.size(); ++i) {
     bool found = false;
-    for (const PrunableLayer& layer : layers) found = found || Matches(patterns[i], layer);
+    for (size_t j = 0; j < layers.size() && !found; ++j) {
+      ASSIGN_OR_RETURN(found, matcher->Matches(patterns[i], layers[j].weight, layers[j].node_name));
+    }
     if (found) continue;
     std::string names;
-    for (const PrunableLayer& layer : layers) absl::StrAppend(&names, " '", layer.weight, "'");
-    return absl::InvalidArgumentError(
-        absl::StrCat("target.", field, "[", i, "] '", patterns[i],
-                     "' matches no node or weight of a Gemm, MatMul or Conv; the weights are:",
-                     names.empty() ? " none" : names));
+    for (size_t j = 0; j < layers.size() && j < kMostNamed; ++j) {
+      absl::StrAppend(&names, " '", layers[j].weight, "'");
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        "target.", field, "[", i, "] '", patterns[i],
+        "' matches no node or weight of a Gemm, MatMul or Conv; the weights are:",
+        names.empty() ? " none" : names, layers.size() > kMostNamed ? " and more" : ""));
   }
   return absl::OkStatus();
 }
 
 // Empty if the layer is to be pruned.
-std::string ReasonToStayDense(const PrunableLayer& layer, int64_t block_count,
-                              const std::set<std::string>& trainable, const PruningTarget& target) {
+absl::StatusOr<std::string> ReasonToStayDense(const PrunableLayer& layer, int64_t block_count,
+                                              const std::set<std::string>& trainable,
+                                              const PruningTarget& target, LayerMatcher* matcher) {
   if (trainable.count(layer.weight) == 0) return "not trained: no output depends on it";
-  if (MatchesAny(target.exclude_layers, layer)) return "excluded by name";
-  if (!target.include_layers.empty() && !MatchesAny(target.include_layers, layer)) {
-    return "not included by name";
+  ASSIGN_OR_RETURN(const bool excluded, MatchesAny(target.exclude_layers, layer, matcher));
+  if (excluded) return "excluded by name";
+  if (!target.include_layers.empty()) {
+    ASSIGN_OR_RETURN(const bool included, MatchesAny(target.include_layers, layer, matcher));
+    if (!included) return "not included by name";
   }
   if (block_count < target.min_blocks) {
     return absl::StrCat(block_count, block_count == 1 ? " block" : " blocks", ", fewer than ",
                         target.min_blocks);
   }
-  return "";
+  return std::string();
 }
 
 // Gives `choices` the bounds of `targets`.
-absl::Status SetBounds(const std::vector<LayerTarget>& targets, std::vector<LayerChoice>* choices) {
-  for (LayerChoice& choice : *choices) {
-    for (const LayerTarget& target : targets) {
-      if (!Matches(target.pattern, choice.layer)) continue;
-      choice.min_sparsity = target.min_sparsity;
-      choice.max_sparsity = target.max_sparsity;
-      break;
-    }
-  }
+absl::Status SetBounds(const std::vector<LayerTarget>& targets, LayerMatcher* matcher,
+                       std::vector<LayerChoice>* choices) {
+  std::vector<bool> has_bounds(choices->size(), false);
   for (size_t i = 0; i < targets.size(); ++i) {
     bool any_pruned = false;
+    size_t named = 0;
     std::string dense;
-    for (const LayerChoice& choice : *choices) {
-      if (!Matches(targets[i].pattern, choice.layer)) continue;
-      any_pruned = any_pruned || choice.partition != nullptr;
+    for (size_t j = 0; j < choices->size(); ++j) {
+      LayerChoice& choice = (*choices)[j];
+      // The first pattern counts; a later one need only be known to be of use.
+      if (has_bounds[j] && any_pruned) continue;
+      ASSIGN_OR_RETURN(const bool matches, matcher->Matches(targets[i].pattern, choice.layer.weight,
+                                                            choice.layer.node_name));
+      if (!matches) continue;
+      if (!has_bounds[j]) {
+        has_bounds[j] = true;
+        choice.min_sparsity = targets[i].min_sparsity;
+        choice.max_sparsity = targets[i].max_sparsity;
+      }
+      any_pruned = any_pruned || choice.dense_reason.empty();
+      if (any_pruned || ++named > kMostNamed) continue;
       absl::StrAppend(&dense, " '", choice.layer.weight, "' (", choice.dense_reason, ")");
     }
     if (any_pruned) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "target.layer_targets[", i, "] '", targets[i].pattern,
-        "' matches layers that stay dense alone:", dense, "; leave it out, or have them pruned"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("target.layer_targets[", i, "] '", targets[i].pattern,
+                     "' matches layers that stay dense alone:", dense,
+                     named > kMostNamed ? " and more" : "", "; leave it out, or have them pruned"));
   }
   return absl::OkStatus();
+}
+
+// That the partitions of the layers chosen fit into `memory_bytes`.
+absl::Status CheckMemory(const std::vector<LayerChoice>& choices, const BlockShape& block,
+                         int64_t memory_bytes) {
+  double needed = 0;
+  for (const LayerChoice& choice : choices) {
+    if (!choice.dense_reason.empty()) continue;
+    needed += static_cast<double>(BlockPartition::BytesToCreate(choice.layer, block));
+  }
+  if (needed <= static_cast<double>(memory_bytes)) return absl::OkStatus();
+  constexpr double kMebibyte = 1 << 20;
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "blocks of %d x %d need about %.0f MiB to say which weights are in which, more than the %.0f "
+      "MiB that the model leaves of what the job may use: use larger blocks (target.block_rows, "
+      "target.block_cols), prune fewer layers, or a worker with more memory "
+      "(spec.placement.memory_bytes)",
+      block.rows, block.cols, needed / kMebibyte, static_cast<double>(memory_bytes) / kMebibyte));
 }
 
 absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const PruningTarget& target) {
@@ -85,7 +117,7 @@ absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const Pruni
         "the model has no Gemm, MatMul or Conv with a constant weight: there is nothing to prune");
   }
   std::string reasons;
-  for (size_t i = 0; i < choices.size() && i < 20; ++i) {
+  for (size_t i = 0; i < choices.size() && i < kMostNamed; ++i) {
     absl::StrAppend(&reasons, i == 0 ? "" : "; ", "'", choices[i].layer.weight,
                     "': ", choices[i].dense_reason);
   }
@@ -100,32 +132,39 @@ absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const Pruni
 
 absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
                                                       const std::set<std::string>& trainable,
-                                                      const PruningTarget& target) {
+                                                      const PruningTarget& target,
+                                                      std::optional<int64_t> memory_bytes,
+                                                      const std::function<absl::Status()>& check) {
   if (target.sparsity.has_value() && !(*target.sparsity > 0 && *target.sparsity < 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("target.sparsity is ", *target.sparsity, ": it must lie in (0, 1)"));
   }
-  RETURN_IF_ERROR(CheckPatterns("include_layers", target.include_layers, layers));
-  RETURN_IF_ERROR(CheckPatterns("exclude_layers", target.exclude_layers, layers));
+  LayerMatcher matcher(check);
+  RETURN_IF_ERROR(CheckPatterns("include_layers", target.include_layers, layers, &matcher));
+  RETURN_IF_ERROR(CheckPatterns("exclude_layers", target.exclude_layers, layers, &matcher));
   std::vector<std::string> patterns;
   for (const LayerTarget& bounds : target.layer_targets) patterns.push_back(bounds.pattern);
-  RETURN_IF_ERROR(CheckPatterns("layer_targets", patterns, layers));
+  RETURN_IF_ERROR(CheckPatterns("layer_targets", patterns, layers, &matcher));
   std::vector<LayerChoice> choices;
   bool any_pruned = false;
   for (const PrunableLayer& layer : layers) {
     LayerChoice choice;
     choice.layer = layer;
     ASSIGN_OR_RETURN(choice.block_count, BlockPartition::CountBlocks(layer, target.block));
-    choice.dense_reason = ReasonToStayDense(layer, choice.block_count, trainable, target);
-    if (choice.dense_reason.empty()) {
-      ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(layer, target.block));
-      choice.partition = std::make_shared<const BlockPartition>(std::move(partition));
-      any_pruned = true;
-    }
+    ASSIGN_OR_RETURN(choice.dense_reason,
+                     ReasonToStayDense(layer, choice.block_count, trainable, target, &matcher));
+    any_pruned = any_pruned || choice.dense_reason.empty();
     choices.push_back(std::move(choice));
   }
   if (!any_pruned) return NothingToPrune(choices, target);
-  RETURN_IF_ERROR(SetBounds(target.layer_targets, &choices));
+  RETURN_IF_ERROR(SetBounds(target.layer_targets, &matcher, &choices));
+  if (memory_bytes.has_value()) RETURN_IF_ERROR(CheckMemory(choices, target.block, *memory_bytes));
+  for (LayerChoice& choice : choices) {
+    if (!choice.dense_reason.empty()) continue;
+    RETURN_IF_ERROR(check());
+    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(choice.layer, target.block));
+    choice.partition = std::make_shared<const BlockPartition>(std::move(partition));
+  }
   return choices;
 }
 

@@ -5,12 +5,14 @@
 #define TOPIARY_WORKER_PRUNE_BUDGET_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/model/layers.h"
 #include "worker/prune/block_partition.h"
@@ -80,10 +82,13 @@ struct LayerChoice {
 // cannot be pruned.
 // INVALID_ARGUMENT where a pattern matches nothing (one of a layer target: nothing that is pruned),
 // a block shape or sparsity is out of range, or no layer at all would be pruned: the message says
-// why of each, and what to change.
-absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<PrunableLayer>& layers,
-                                                      const std::set<std::string>& trainable,
-                                                      const PruningTarget& target);
+// why of each, and what to change. RESOURCE_EXHAUSTED, with figures and a remedy, before the memory
+// is taken, where the partitions need more than `memory_bytes` (none: no limit). Errors of `check`,
+// which is asked now and then.
+absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(
+    const std::vector<PrunableLayer>& layers, const std::set<std::string>& trainable,
+    const PruningTarget& target, std::optional<int64_t> memory_bytes = std::nullopt,
+    const std::function<absl::Status()>& check = [] { return absl::OkStatus(); });
 
 }  // namespace topiary
 

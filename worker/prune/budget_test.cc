@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "common/status_matchers.h"
 
 namespace topiary {
@@ -11,6 +13,7 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 PrunableLayer Linear(const std::string& weight, const std::string& node, int64_t rows,
                      int64_t cols) {
@@ -129,6 +132,51 @@ TEST_F(ChoosingLayers, AWeightThatIsNotTrainedStaysDense) {
   const auto choices = ChooseLayers(layers_, {"fc1.weight"}, Target()).value();
   EXPECT_NE(choices[0].partition, nullptr);
   EXPECT_THAT(choices[1].dense_reason, HasSubstr("not trained"));
+}
+
+// Runs of blocks of 2 x 1 take three times as much as the weights.
+TEST_F(ChoosingLayers, MemoryOfPartitionsIsCheckedBeforeItIsTaken) {
+  PruningTarget target = Target();
+  target.block = {2, 1};
+  const int64_t needed = (200 * 100 + 100 * 100 + 100 * 10) / 2 * int64_t{sizeof(BlockRun)};
+  EXPECT_OK(ChooseLayers(layers_, trainable_, target, needed));
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target, needed - 1).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("blocks of 2 x 1"), HasSubstr("target.block_rows"))));
+  target.exclude_layers = {"fc2*"};
+  EXPECT_OK(ChooseLayers(layers_, trainable_, target, needed - 1));
+  // Nothing is taken: there is no such memory.
+  const std::vector<PrunableLayer> huge = {Linear("w", "n", 1 << 20, 1 << 11)};
+  target.exclude_layers.clear();
+  EXPECT_THAT(ChooseLayers(huge, {"w"}, target, int64_t{1} << 31).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(ChoosingLayers, IsEndedWhileItMatchesPatterns) {
+  std::vector<PrunableLayer> layers;
+  for (int i = 0; i < 100; ++i) {
+    layers.push_back(Linear(std::string(4000, 'a') + std::to_string(i), "", 100, 100));
+  }
+  PruningTarget target = Target();
+  target.include_layers = std::vector<std::string>(100, "*" + std::string(2000, 'a') + "b");
+  int asked = 0;
+  EXPECT_THAT(
+      ChooseLayers(layers, {}, target, std::nullopt,
+                   [&] { return ++asked == 2 ? absl::CancelledError("enough") : absl::OkStatus(); })
+          .status(),
+      StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(ChoosingLayers, NoMoreThanTwentyNamesAreInAMessage) {
+  std::vector<PrunableLayer> layers;
+  for (int i = 0; i < 30; ++i) {
+    layers.push_back(Linear(std::to_string(i) + ".weight", "", 100, 10));
+  }
+  PruningTarget target = Target();
+  target.include_layers = {"conv*"};
+  EXPECT_THAT(ChooseLayers(layers, {}, target).status().message(),
+              AllOf(HasSubstr("'19.weight' and more"), Not(HasSubstr("'20.weight'"))));
 }
 
 class SparsityOutOfRange : public testing::TestWithParam<double> {};

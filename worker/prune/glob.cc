@@ -1,6 +1,14 @@
 #include "worker/prune/glob.h"
 
+#include "common/status_macros.h"
+
 namespace topiary {
+namespace {
+
+// About a millisecond.
+constexpr int64_t kStepsPerCheck = 1'000'000;
+
+}  // namespace
 
 bool GlobMatches(absl::string_view pattern, absl::string_view text) {
   size_t p = 0;
@@ -25,6 +33,16 @@ bool GlobMatches(absl::string_view pattern, absl::string_view text) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+absl::StatusOr<bool> LayerMatcher::Matches(absl::string_view pattern, absl::string_view weight,
+                                           absl::string_view node) {
+  steps_ += static_cast<int64_t>((pattern.size() + 1) * (weight.size() + node.size() + 1));
+  if (steps_ >= kStepsPerCheck) {
+    steps_ = 0;
+    RETURN_IF_ERROR(check_());
+  }
+  return GlobMatches(pattern, weight) || (!node.empty() && GlobMatches(pattern, node));
 }
 
 }  // namespace topiary

@@ -17,53 +17,60 @@ namespace {
 
 constexpr size_t kMostNamed = 20;
 
-bool Matches(const std::string& pattern, const WeightAxis& maker) {
-  return GlobMatches(pattern, maker.weight) ||
-         (!maker.node_name.empty() && GlobMatches(pattern, maker.node_name));
-}
-
 // Whether one of `patterns` names one of the makers.
-bool NamesAny(const std::vector<std::string>& patterns, const std::vector<WeightAxis>& makers) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-    return std::any_of(makers.begin(), makers.end(),
-                       [&](const WeightAxis& maker) { return Matches(pattern, maker); });
-  });
+absl::StatusOr<bool> NamesAny(const std::vector<std::string>& patterns,
+                              const std::vector<WeightAxis>& makers, LayerMatcher* matcher) {
+  for (const std::string& pattern : patterns) {
+    for (const WeightAxis& maker : makers) {
+      ASSIGN_OR_RETURN(const bool matches,
+                       matcher->Matches(pattern, maker.weight, maker.node_name));
+      if (matches) return true;
+    }
+  }
+  return false;
 }
 
 // `makers` are those of each group or candidate.
 absl::Status CheckPatterns(absl::string_view field, const std::vector<std::string>& patterns,
-                           const std::vector<std::vector<WeightAxis>>& makers,
-                           Structure structure) {
+                           const std::vector<std::vector<WeightAxis>>& makers, Structure structure,
+                           LayerMatcher* matcher) {
   for (size_t i = 0; i < patterns.size(); ++i) {
-    const bool found = std::any_of(
-        makers.begin(), makers.end(),
-        [&](const std::vector<WeightAxis>& of_one) { return NamesAny({patterns[i]}, of_one); });
+    bool found = false;
+    for (size_t j = 0; j < makers.size() && !found; ++j) {
+      ASSIGN_OR_RETURN(found, NamesAny({patterns[i]}, makers[j], matcher));
+    }
     if (found) continue;
+    size_t named = 0;
     std::string names;
     for (const std::vector<WeightAxis>& of_one : makers) {
-      for (const WeightAxis& maker : of_one) absl::StrAppend(&names, " '", maker.weight, "'");
+      for (const WeightAxis& maker : of_one) {
+        if (++named <= kMostNamed) absl::StrAppend(&names, " '", maker.weight, "'");
+      }
     }
     return absl::InvalidArgumentError(absl::StrCat(
         "target.", field, "[", i, "] '", patterns[i], "' matches no node or weight that makes ",
-        StructureName(structure), "; the weights are:", names.empty() ? " none" : names));
+        StructureName(structure), "; the weights are:", names.empty() ? " none" : names,
+        named > kMostNamed ? " and more" : ""));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckPatterns(const PruningTarget& target,
-                           const std::vector<std::vector<WeightAxis>>& makers) {
+                           const std::vector<std::vector<WeightAxis>>& makers,
+                           LayerMatcher* matcher) {
   RETURN_IF_ERROR(
-      CheckPatterns("include_layers", target.include_layers, makers, *target.structure));
-  return CheckPatterns("exclude_layers", target.exclude_layers, makers, *target.structure);
+      CheckPatterns("include_layers", target.include_layers, makers, *target.structure, matcher));
+  return CheckPatterns("exclude_layers", target.exclude_layers, makers, *target.structure, matcher);
 }
 
 // Empty if patterns let what these make be pruned.
-std::string ReasonByName(const std::vector<WeightAxis>& makers, const PruningTarget& target) {
-  if (NamesAny(target.exclude_layers, makers)) return "excluded by name";
-  if (!target.include_layers.empty() && !NamesAny(target.include_layers, makers)) {
-    return "not included by name";
-  }
-  return "";
+absl::StatusOr<std::string> ReasonByName(const std::vector<WeightAxis>& makers,
+                                         const PruningTarget& target, LayerMatcher* matcher) {
+  ASSIGN_OR_RETURN(const bool excluded, NamesAny(target.exclude_layers, makers, matcher));
+  if (excluded) return "excluded by name";
+  if (target.include_layers.empty()) return std::string();
+  ASSIGN_OR_RETURN(const bool included, NamesAny(target.include_layers, makers, matcher));
+  return included ? "" : "not included by name";
 }
 
 std::string ReasonByCount(int64_t count, const PruningTarget& target) {
@@ -90,12 +97,13 @@ bool IsWhole(Structure structure) {
 absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
                                                         const InferredGraph& inferred,
                                                         const std::set<std::string>& trainable,
-                                                        const PruningTarget& target) {
+                                                        const PruningTarget& target,
+                                                        LayerMatcher* matcher) {
   std::vector<FoundGroup> found =
       FindChannelCandidates(graph, inferred, trainable, *target.structure);
   std::vector<std::vector<WeightAxis>> makers;
   for (const FoundGroup& group : found) makers.push_back(group.makers);
-  RETURN_IF_ERROR(CheckPatterns(target, makers));
+  RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
   std::vector<GroupChoice> choices;
   for (FoundGroup& group : found) {
     GroupChoice choice;
@@ -104,7 +112,7 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
     choice.makers = NamesOf(group.makers);
     choice.dense_reason = group.reason;
     if (choice.group != nullptr) {
-      choice.dense_reason = ReasonByName(group.makers, target);
+      ASSIGN_OR_RETURN(choice.dense_reason, ReasonByName(group.makers, target, matcher));
       if (choice.dense_reason.empty()) {
         choice.dense_reason = ReasonByCount(choice.group->count(), target);
       }
@@ -118,19 +126,22 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
 absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(const Graph& graph,
                                                        const InferredGraph& inferred,
                                                        const std::set<std::string>& trainable,
-                                                       const PruningTarget& target) {
+                                                       const PruningTarget& target,
+                                                       LayerMatcher* matcher) {
   const std::vector<WholeCandidate> found =
       FindWholeCandidates(graph, inferred, trainable, *target.structure);
   std::vector<std::vector<WeightAxis>> makers;
   for (const WholeCandidate& whole : found) makers.push_back(whole.makers);
-  RETURN_IF_ERROR(CheckPatterns(target, makers));
+  RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
   const bool protects = *target.structure != Structure::kEmbeddingTables;
   const auto count = static_cast<int64_t>(found.size());
   std::vector<WholeCandidate> candidates;
   std::vector<GroupChoice> choices;
   for (int64_t i = 0; i < count; ++i) {
     std::string reason = found[i].reason;
-    if (reason.empty()) reason = ReasonByName(found[i].makers, target);
+    if (reason.empty()) {
+      ASSIGN_OR_RETURN(reason, ReasonByName(found[i].makers, target, matcher));
+    }
     if (reason.empty() && protects) {
       if (i < target.protect_first) reason = "among the first, which target.protect_first keeps";
       if (i >= count - target.protect_last)
@@ -184,7 +195,8 @@ absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure s
 
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       const std::set<std::string>& trainable,
-                                                      const PruningTarget& target) {
+                                                      const PruningTarget& target,
+                                                      const std::function<absl::Status()>& check) {
   CHECK(target.structure.has_value());
   if (!target.sparsity.has_value() || !(*target.sparsity > 0 && *target.sparsity < 1)) {
     return absl::InvalidArgumentError(absl::StrCat("target.sparsity is ",
@@ -192,9 +204,10 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                    ": with a structure it must lie in (0, 1)"));
   }
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferAnyBatch(graph));
+  LayerMatcher matcher(check);
+  const auto choose = IsWhole(*target.structure) ? GroupOfWholes : GroupsOfLayers;
   ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
-                   IsWhole(*target.structure) ? GroupOfWholes(graph, inferred, trainable, target)
-                                              : GroupsOfLayers(graph, inferred, trainable, target));
+                   choose(graph, inferred, trainable, target, &matcher));
   const bool any_pruned =
       std::any_of(choices.begin(), choices.end(),
                   [](const GroupChoice& choice) { return choice.dense_reason.empty(); });

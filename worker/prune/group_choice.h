@@ -32,10 +32,10 @@ struct GroupChoice {
 // `target.protect_first` and `protect_last` of the first two stay. `trainable` names the weights
 // that training changes. INVALID_ARGUMENT where a pattern matches no weight that makes channels,
 // the sparsity is out of range, or no group would be pruned: the message says why of each, and what
-// to change. Other errors as InferShapes().
-absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
-                                                      const std::set<std::string>& trainable,
-                                                      const PruningTarget& target);
+// to change. Other errors as InferShapes(), and those of `check`, which is asked now and then.
+absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(
+    const Graph& graph, const std::set<std::string>& trainable, const PruningTarget& target,
+    const std::function<absl::Status()>& check = [] { return absl::OkStatus(); });
 
 }  // namespace topiary
 
