@@ -18,10 +18,10 @@
 
 namespace topiary {
 
-// A number (or id) of an example: element `index` of input `input`, counted in the order of its
-// elements in memory.
+// A number (or id) of an example: element `index`, counted in the order of the elements in memory,
+// of the input at place `input` among the graph's.
 struct InputElement {
-  std::string input;
+  int32_t input = 0;
   int64_t index = 0;
   bool operator<(const InputElement& other) const {
     return input != other.input ? input < other.input : index < other.index;
@@ -43,6 +43,7 @@ struct FeatureLayer {
   PrunableLayer layer;  // One matrix: a Gemm or MatMul.
   std::string value;    // What it multiplies: [batch, layer.rows].
   std::vector<Feature> features;
+  std::vector<std::string> inputs;  // Names of the graph's, as InputElement counts them.
   // Numbers of an example; 0 unless the model has one input, of float32.
   int64_t input_width = 0;
 };
@@ -56,11 +57,14 @@ struct FeatureGroup {
 // The features of `graph`, in the order of the graph's inputs and their elements; a group takes the
 // place of its first element. Between inputs and first layer there may be: BatchNormalization over
 // features (of values of rank 2), operators that act on each number by itself, with constants too,
-// operators that only change the shape, Concat, and Gather from a table of embeddings.
+// operators that only change the shape, Concat, and Gather from a table of embeddings. Nodes that
+// read no numbers, as those that compute with shapes, do not count.
 //
 // UNIMPLEMENTED, naming the node and saying what is supported, where something else reads the
-// features before a layer does, or several layers do; INVALID_ARGUMENT where a group names an
-// element that is no feature, or one twice. Other errors as InferShapes().
+// features before a layer does, several layers do, or the layer's weight is more than one matrix,
+// or has other readers; INVALID_ARGUMENT where a group names an element that is no feature, or one
+// twice, or a constant index of a Gather lies outside its axis; RESOURCE_EXHAUSTED where the values
+// before the first layer have more than 2^22 numbers per example. Other errors as InferShapes().
 absl::StatusOr<FeatureLayer> FindFeatures(const Graph& graph,
                                           const std::vector<FeatureGroup>& groups = {});
 

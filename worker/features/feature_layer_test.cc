@@ -94,7 +94,7 @@ TEST(FindFeatures, SeesANumberPerRowThroughBatchNormalization) {
   EXPECT_EQ(found.value, "n");
   ASSERT_EQ(found.features.size(), 5);
   EXPECT_THAT(found.features[3].rows, ElementsAre(3));
-  EXPECT_THAT(found.features[3].elements, ElementsAre(InputElement{"x", 3}));
+  EXPECT_THAT(found.features[3].elements, ElementsAre(InputElement{0, 3}));
 }
 
 TEST(NarrowFeatures, PicksColumnsBeforeBatchNormalization) {
@@ -157,7 +157,7 @@ TEST(FindFeatures, AFieldIsItsWholeEmbedding) {
   ASSERT_OK_AND_ASSIGN(const FeatureLayer found, FindFeatures(Clicks()));
   ASSERT_EQ(found.features.size(), 5);
   EXPECT_THAT(found.features[0].rows, ElementsAre(2));
-  EXPECT_THAT(found.features[3].elements, ElementsAre(InputElement{"ids", 0}));
+  EXPECT_THAT(found.features[3].elements, ElementsAre(InputElement{1, 0}));
   EXPECT_THAT(found.features[3].rows, ElementsAre(0, 1));
   EXPECT_THAT(found.features[4].rows, ElementsAre(5, 6, 7));
 }
@@ -199,9 +199,8 @@ TEST(NarrowFeatures, PicksFieldsOfASharedTable) {
 }
 
 TEST(FindFeatures, AGroupTakesThePlaceOfItsFirstElement) {
-  ASSERT_OK_AND_ASSIGN(
-      const FeatureLayer found,
-      FindFeatures(Clicks(), {{"pair", {{"ids", 1}, {"x", 1}}}, {"single", {{"x", 0}}}}));
+  ASSERT_OK_AND_ASSIGN(const FeatureLayer found,
+                       FindFeatures(Clicks(), {{"pair", {{1, 1}, {0, 1}}}, {"single", {{0, 0}}}}));
   ASSERT_EQ(found.features.size(), 4);
   EXPECT_EQ(found.features[0].name, "single");
   EXPECT_EQ(found.features[1].name, "pair");
@@ -210,9 +209,9 @@ TEST(FindFeatures, AGroupTakesThePlaceOfItsFirstElement) {
 
 TEST(FindFeatures, RefusesGroupsThatDoNotFit) {
   const Graph graph = Mlp();
-  EXPECT_THAT(FindFeatures(graph, {{"a", {{"x", 5}}}}).status(),
+  EXPECT_THAT(FindFeatures(graph, {{"a", {{0, 5}}}}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'a' has element 5")));
-  EXPECT_THAT(FindFeatures(graph, {{"a", {{"x", 1}}}, {"b", {{"x", 1}}}}).status(),
+  EXPECT_THAT(FindFeatures(graph, {{"a", {{0, 1}}}, {"b", {{0, 1}}}}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("two groups")));
 }
 
@@ -247,6 +246,130 @@ TEST(FindFeatures, RefusesWhatReadsFeaturesOtherwise) {
                              .Build();
   EXPECT_THAT(FindFeatures(sequence).status(),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("flatten")));
+}
+
+// x.view(x.size(0), -1), as PyTorch's exporter writes it.
+TEST(FindFeatures, NodesThatReadShapesAreNoReaders) {
+  const Graph graph = GraphBuilder()
+                          .Input("x", {kBatch, 2, 3})
+                          .Ints("zero", {0})
+                          .Ints("rest", {-1})
+                          .Weight("w", {6, 4})
+                          .Node("Shape", {"x"}, {"shape"})
+                          .Node("Gather", {"shape", "zero"}, {"examples"})
+                          .Node("Concat", {"examples", "rest"}, {"flat"}, {Int("axis", 0)})
+                          .Node("Reshape", {"x", "flat"}, {"f"})
+                          .Node("MatMul", {"f", "w"}, {"y"})
+                          .Node("Sigmoid", {"f"}, {"nobody.reads"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const FeatureLayer found, FindFeatures(graph));
+  EXPECT_EQ(found.features.size(), 6);
+  ASSERT_OK_AND_ASSIGN(const Graph narrow, NarrowFeatures(graph, found, {1, 4}));
+  ExpectNarrowsTo(graph, found, {1, 4}, narrow);
+}
+
+// Of column `index` of four.
+Graph OneColumn(int64_t index) {
+  return GraphBuilder()
+      .Input("x", {kBatch, 4})
+      .Ints("column", {index})
+      .Weight("w", {1, 2})
+      .Node("Gather", {"x", "column"}, {"c"}, {Int("axis", 1)}, "picks")
+      .Node("MatMul", {"c", "w"}, {"y"})
+      .Output("y")
+      .Build();
+}
+
+TEST(FindFeatures, RefusesColumnsThatAreNotThere) {
+  for (const int64_t index : {int64_t{4}, int64_t{-5}, int64_t{1000000000}, INT64_MIN}) {
+    EXPECT_THAT(FindFeatures(OneColumn(index)).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("Gather node 'picks'")))
+        << index;
+  }
+  ASSERT_OK_AND_ASSIGN(const FeatureLayer found, FindFeatures(OneColumn(-4)));
+  EXPECT_THAT(found.features[0].elements, ElementsAre(InputElement{0, 0}));
+}
+
+// A few bytes of a file can declare more than a machine holds.
+TEST(FindFeatures, HoldsAtMostSoManyElements) {
+  constexpr int64_t kHuge = int64_t{1} << 32;
+  const auto build = [](const std::string& read) {
+    return GraphBuilder()
+        .Input("x", {kBatch, 4})
+        .Input("huge", {kBatch, kHuge})
+        .Ints("columns", {0, 1, 2, 3})
+        .Weight("w", {4, 2})
+        .Node("Gather", {read, "columns"}, {"c"}, {Int("axis", 1)})
+        .Node("MatMul", {"c", "w"}, {"y"})
+        .Output("y")
+        .Build();
+  };
+  EXPECT_THAT(FindFeatures(build("huge")).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("input 'huge'")));
+  EXPECT_OK(FindFeatures(build("x")).status());
+  GraphBuilder doubling;
+  doubling.Input("x", {kBatch, 4}).Ints("first", {0}).Weight("w", {1, 2});
+  std::string value = "x";
+  for (int i = 0; i < 30; ++i) {
+    const std::string twice = "twice" + std::to_string(i);
+    doubling.Node("Concat", {value, value}, {twice}, {Int("axis", 1)});
+    value = twice;
+  }
+  doubling.Node("Gather", {value, "first"}, {"c"}, {Int("axis", 1)})
+      .Node("MatMul", {"c", "w"}, {"y"})
+      .Output("y");
+  EXPECT_THAT(FindFeatures(doubling.Build()).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("Concat node")));
+}
+
+TEST(FindFeatures, PassesElementsOnForNothing) {
+  constexpr int64_t kWide = 1 << 16;
+  GraphBuilder b;
+  b.Input("x", {kBatch, kWide}).Weight("w", {kWide, 1});
+  std::string value = "x";
+  for (int i = 0; i < 1000; ++i) {
+    const std::string next = "relu" + std::to_string(i);
+    b.Node("Relu", {value}, {next});
+    value = next;
+  }
+  b.Node("MatMul", {value, "w"}, {"y"}).Output("y");
+  ASSERT_OK_AND_ASSIGN(const FeatureLayer found, FindFeatures(b.Build()));
+  EXPECT_EQ(found.features.size(), kWide);
+}
+
+TEST(FindFeatures, RefusesAStackOfMatrices) {
+  const Graph graph = GraphBuilder()
+                          .Input("x", {kBatch, 4})
+                          .Ints("flat", {-1, 2})
+                          .Weight("w", {1, 4, 2})
+                          .Node("MatMul", {"x", "w"}, {"m"}, {}, "first")
+                          .Node("Reshape", {"m", "flat"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_THAT(FindFeatures(graph).status(),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("MatMul node 'first'")));
+}
+
+// What else reads it would read a narrower weight.
+TEST(FindFeatures, RefusesAWeightThatHasOtherReaders) {
+  const auto build = [](const std::string& read) {
+    return GraphBuilder()
+        .Input("x", {kBatch, 4})
+        .Ints("last", {3})
+        .Weight("w", {4, 4})
+        .Node("Transpose", {"w"}, {"wt"}, {List("perm", {1, 0})})
+        .Node("MatMul", {"x", "wt"}, {"h"})
+        .Node("Gather", {read, "last"}, {"row"})
+        .Node("Add", {"h", "row"}, {"y"})
+        .Output("y")
+        .Build();
+  };
+  for (const std::string read : {"w", "wt"}) {
+    EXPECT_THAT(FindFeatures(build(read)).status(),
+                StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("'w'")))
+        << read;
+  }
 }
 
 }  // namespace

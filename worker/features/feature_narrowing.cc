@@ -27,6 +27,7 @@ Tensor Pick(const Tensor& values, int axis, const std::vector<int64_t>& kept) {
   float* next = picked.data<float>();
   for (int64_t i = 0; i < outer; ++i) {
     for (const int64_t index : kept) {
+      CHECK(index >= 0 && index < shape[axis]);
       const float* const from = values.data<float>() + (i * shape[axis] + index) * inner;
       next = std::copy(from, from + inner, next);
     }

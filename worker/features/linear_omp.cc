@@ -34,7 +34,7 @@ class LinearOmp {
     RETURN_IF_ERROR(FindTables());
     RETURN_IF_ERROR(CheckMemory(count));
     RETURN_IF_ERROR(MakeTargets());
-    for (auto& [name, table] : tables_) RETURN_IF_ERROR(MeasureColumns(&table));
+    for (auto& [place, table] : tables_) RETURN_IF_ERROR(MeasureColumns(&table));
     RETURN_IF_ERROR(MakeProducts());
     std::vector<uint8_t> is_chosen(features_.features.size(), 0);
     std::vector<ChosenFeature> chosen;
@@ -62,11 +62,12 @@ class LinearOmp {
     for (const Feature& feature : features_.features) {
       for (const InputElement& element : feature.elements) {
         if (tables_.count(element.input) > 0) continue;
-        const DataArray* array = data_.train->FindInput(element.input);
+        const std::string& name = features_.inputs[element.input];
+        const DataArray* array = data_.train->FindInput(name);
         if (array == nullptr || array->values.dtype() != DType::kFloat32) {
           return absl::UnimplementedError(absl::StrCat(
               "spec.feature_selection.omp_linear needs features that are numbers, but input '",
-              element.input, "' is of ids: use another selector"));
+              name, "' is of ids: use another selector"));
         }
         Table table;
         table.values = array->values.data<float>();
@@ -100,7 +101,7 @@ class LinearOmp {
     for (int64_t i = 0; i < count; ++i) {
       numbers += static_cast<double>(widths[i]) * static_cast<double>(rows_);
     }
-    for (const auto& [name, table] : tables_) {
+    for (const auto& [place, table] : tables_) {
       numbers += static_cast<double>(table.width) * static_cast<double>(targets_ + 3);
     }
     const double bytes = numbers * sizeof(double);
@@ -160,9 +161,9 @@ class LinearOmp {
   }
 
   absl::Status MakeProducts() {
-    for (auto& [name, table] : tables_) table.products.assign(table.width * targets_, 0.0);
+    for (auto& [place, table] : tables_) table.products.assign(table.width * targets_, 0.0);
     for (int64_t t = 0; t < targets_; ++t) {
-      for (auto& [name, table] : tables_) {
+      for (auto& [place, table] : tables_) {
         std::vector<double> products;
         RETURN_IF_ERROR(MultiplyColumns(table, residual_.data() + t * rows_, &products));
         for (int64_t j = 0; j < table.width; ++j) table.products[j * targets_ + t] = products[j];
@@ -224,7 +225,7 @@ class LinearOmp {
       parts[t] = Product(q.data(), residual);
       for (int64_t row = 0; row < rows_; ++row) residual[row] -= parts[t] * q[row];
     }
-    for (auto& [name, other] : tables_) {
+    for (auto& [place, other] : tables_) {
       std::vector<double> products;
       RETURN_IF_ERROR(MultiplyColumns(other, q.data(), &products));
       for (int64_t j = 0; j < other.width; ++j) {
@@ -256,7 +257,7 @@ class LinearOmp {
   const SelectionData& data_;
   const int64_t rows_;
   int64_t targets_ = 0;
-  std::map<std::string, Table> tables_;
+  std::map<int32_t, Table> tables_;  // By place of the input.
   std::vector<double> residual_;
   std::vector<std::vector<double>> basis_;
 };

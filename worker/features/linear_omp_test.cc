@@ -115,9 +115,10 @@ Problem NewProblem(uint64_t seed, int64_t rows = 60, int64_t columns = 10) {
     for (double& v : column) v /= norm;
   }
   Center(&problem.y);
+  problem.features.inputs = {"x"};
   problem.data.inputs.push_back({"x", Tensor::FromVector(Shape({rows, columns}), values)});
   problem.data.labels = {"y", Tensor::FromVector(Shape({rows}), targets)};
-  for (int64_t j = 0; j < columns; ++j) problem.features.features.push_back({"", {{"x", j}}, {j}});
+  for (int64_t j = 0; j < columns; ++j) problem.features.features.push_back({"", {{0, j}}, {j}});
   return problem;
 }
 
@@ -205,9 +206,10 @@ TEST(LinearOmp, ClassesAreColumnsOfOnesAndZeros) {
     values.push_back((label == 1 ? 1.0F : 0.0F) + 0.1F * random.Normal());
     labels.push_back(label);
   }
+  problem.features.inputs = {"x"};
   problem.data.inputs.push_back({"x", Tensor::FromVector(Shape({30, 3}), values)});
   problem.data.labels = {"y", Tensor::FromVector(Shape({30}), labels)};
-  for (int64_t j = 0; j < 3; ++j) problem.features.features.push_back({"", {{"x", j}}, {j}});
+  for (int64_t j = 0; j < 3; ++j) problem.features.features.push_back({"", {{0, j}}, {j}});
   EXPECT_THAT(Chosen(problem, 2), ElementsAre(1, 2));
 }
 
@@ -226,7 +228,7 @@ TEST(LinearOmp, AGroupIsChosenByAllItsColumns) {
   problem.data.inputs[0].values = Tensor::FromVector(Shape({40, 3}), values);
   problem.data.labels.values = Tensor::FromVector(Shape({40}), targets);
   EXPECT_THAT(Chosen(problem, 1), ElementsAre(0));
-  problem.features.features = {{"", {{"x", 0}}, {0}}, {"pair", {{"x", 1}, {"x", 2}}, {1, 2}}};
+  problem.features.features = {{"", {{0, 0}}, {0}}, {"pair", {{0, 1}, {0, 2}}, {1, 2}}};
   EXPECT_THAT(Chosen(problem, 1), ElementsAre(1));
 }
 

@@ -19,20 +19,30 @@ const FeatureSelectionSpec& SpecOf(const JobSpec& spec) {
   return std::get<FeatureSelectionSpec>(spec.method);
 }
 
+// The place among the inputs of `graph` of the one that `group` names, or of the only one.
+absl::StatusOr<int32_t> InputOf(const FeatureGroupSpec& group, const Graph& graph) {
+  const auto refuse = [&group](const auto&... what) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("spec.feature_selection.groups: '", group.name, "' ", what...));
+  };
+  if (group.input.empty()) {
+    if (graph.inputs.size() == 1) return 0;
+    return refuse("must name its input: the model has ", graph.inputs.size());
+  }
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    if (graph.inputs[i].name == group.input) return static_cast<int32_t>(i);
+  }
+  return refuse("names input '", group.input, "', which the model does not have");
+}
+
 absl::StatusOr<std::vector<FeatureGroup>> GroupsOf(const FeatureSelectionSpec& spec,
                                                    const Graph& graph) {
   std::vector<FeatureGroup> groups;
   for (const FeatureGroupSpec& given : spec.groups) {
-    if (given.input.empty() && graph.inputs.size() != 1) {
-      return absl::InvalidArgumentError(absl::StrCat("spec.feature_selection.groups: '", given.name,
-                                                     "' must name its input: the model has ",
-                                                     graph.inputs.size()));
-    }
+    ASSIGN_OR_RETURN(const int32_t input, InputOf(given, graph));
     FeatureGroup group;
     group.name = given.name;
-    for (const int64_t column : given.columns) {
-      group.elements.push_back({given.input.empty() ? graph.inputs[0].name : given.input, column});
-    }
+    for (const int64_t column : given.columns) group.elements.push_back({input, column});
     groups.push_back(std::move(group));
   }
   return groups;
@@ -144,7 +154,7 @@ FeatureSelectionReport DescribeSelection(const SelectionRecord& selection, const
     const Feature& feature = features.features[choice.feature];
     SelectedFeatureReport selected;
     selected.group = feature.name;
-    selected.input = feature.elements[0].input;
+    selected.input = features.inputs[feature.elements[0].input];
     for (const InputElement& element : feature.elements) selected.columns.push_back(element.index);
     selected.names = NamesOf(feature, train);
     selected.step = choice.step;
