@@ -81,6 +81,11 @@ int64_t SelectionSchedule::ToChoose(int64_t phase) const {
   return std::min(per_phase_, count_ - phase * per_phase_);
 }
 
+int64_t SelectionSchedule::ChosenAfter(int64_t steps) const {
+  const int64_t ended = steps == total_ ? phases_ : std::max<int64_t>(0, PhaseOf(steps));
+  return std::min(count_, ended * per_phase_);
+}
+
 FeatureSelector::FeatureSelector(CandidateFeatures candidates, const SelectionSchedule& schedule)
     : candidates_(std::move(candidates)),
       schedule_(schedule),
@@ -104,19 +109,15 @@ void FeatureSelector::AfterUpdate(double, LayerTensors& tensors) {
 
 void FeatureSelector::Choose(const std::vector<double>& scores) {
   constexpr double kLowest = -std::numeric_limits<double>::infinity();
-  const int64_t wanted = schedule_.ToChoose(schedule_.PhaseOf(step_));
-  for (int64_t n = 0; n < wanted; ++n) {
-    int64_t best = -1;
-    double best_score = kLowest;
-    for (int64_t i = 0; i < candidates_.size(); ++i) {
-      if (IsChosen(i)) continue;
-      const double score = std::isnan(scores[i]) ? kLowest : scores[i];
-      if (best >= 0 && score <= best_score) continue;
-      best = i;
-      best_score = score;
-    }
-    ChooseFeature(best, scores[best]);
+  std::vector<std::pair<double, int64_t>> left;  // The negative of a score, and whose it is.
+  for (int64_t i = 0; i < candidates_.size(); ++i) {
+    if (IsChosen(i)) continue;
+    left.emplace_back(-(std::isnan(scores[i]) ? kLowest : scores[i]), i);
   }
+  const int64_t wanted = std::min(schedule_.ToChoose(schedule_.PhaseOf(step_)),
+                                  schedule_.count() - static_cast<int64_t>(chosen_.size()));
+  std::partial_sort(left.begin(), left.begin() + wanted, left.end());
+  for (int64_t n = 0; n < wanted; ++n) ChooseFeature(left[n].second, scores[left[n].second]);
   AfterChoice();
 }
 
@@ -180,6 +181,14 @@ absl::Status FeatureSelector::Load(const MethodState& state) {
     is_chosen[feature] = 1;
     chosen.push_back({feature, features->data<int64_t>()[2 * i + 1], scores->data<float>()[i]});
   }
+  // The step begun last may have ended or not.
+  const auto count = static_cast<int64_t>(chosen.size());
+  if (count != schedule_.ChosenAfter(begun) && count != schedule_.ChosenAfter(begun + 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("training state: 'chosen' has ", count,
+                                                   " features in step ", begun, " of ",
+                                                   schedule_.total_steps()));
+  }
+  RETURN_IF_ERROR(LoadOwn(state));
   step_ = begun;
   chosen_ = std::move(chosen);
   is_chosen_ = std::move(is_chosen);
@@ -207,12 +216,10 @@ MethodState TrainingSelector::Save() const {
   return state;
 }
 
-absl::Status TrainingSelector::Load(const MethodState& state) {
+absl::Status TrainingSelector::LoadOwn(const MethodState& state) {
   ASSIGN_OR_RETURN(const Tensor* trained,
                    FindState(state, name_, DType::kFloat32, trained_.element_count()));
-  RETURN_IF_ERROR(FeatureSelector::Load(state));
   std::copy_n(trained->data<float>(), trained->element_count(), trained_.data<float>());
-  RefreshScales();
   return absl::OkStatus();
 }
 

@@ -76,6 +76,8 @@ class SelectionSchedule {
   }
   // How many are chosen at the end of `phase`.
   int64_t ToChoose(int64_t phase) const;
+  // How many are chosen once `steps`, in [0, total_steps()], are done.
+  int64_t ChosenAfter(int64_t steps) const;
 
  private:
   int64_t count_ = 0, per_phase_ = 0, phases_ = 0, warmup_ = 0, total_ = 0;
@@ -109,9 +111,12 @@ class FeatureSelector : public Method {
   // "selection_step", the step begun last; "chosen", int64, feature and step of each; and
   // "chosen_scores", float32.
   MethodState Save() const override;
-  absl::Status Load(const MethodState& state) override;
+  absl::Status Load(const MethodState& state) final;
 
  protected:
+  // Takes over what a subclass adds to the state. INVALID_ARGUMENT, naming the entry; nothing is
+  // changed then.
+  virtual absl::Status LoadOwn(const MethodState&) { return absl::OkStatus(); }
   // The mask of each feature, while features are still to be chosen.
   virtual void FillMask(absl::Span<float> mask) const = 0;
   // One score per feature, for the choice at the end of a phase; those of chosen ones are not read.
@@ -156,9 +161,9 @@ class TrainingSelector : public FeatureSelector {
 
   std::vector<TrainableState> trainable_state() override;
   MethodState Save() const override;
-  absl::Status Load(const MethodState& state) override;
 
  protected:
+  absl::Status LoadOwn(const MethodState& state) override;
   absl::Span<const float> trained() const { return trained_.span<float>(); }
   absl::Span<float> mutable_trained() { return trained_.span<float>(); }
   absl::Span<float> mutable_gradient() { return gradient_.span<float>(); }

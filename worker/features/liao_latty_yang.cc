@@ -70,19 +70,17 @@ class LiaoLattyYang : public FeatureSelector {
     return state;
   }
 
-  absl::Status Load(const MethodState& state) override {
+ protected:
+  absl::Status LoadOwn(const MethodState& state) override {
     const auto count = static_cast<int64_t>(mask_.size());
     ASSIGN_OR_RETURN(const Tensor* mask, FindState(state, kMask, DType::kFloat32, count));
     ASSIGN_OR_RETURN(const Tensor* sum, FindState(state, kSum, DType::kFloat32, count));
     RETURN_IF_ERROR(network_.Load(state));
-    RETURN_IF_ERROR(FeatureSelector::Load(state));
     mask_.assign(mask->data<float>(), mask->data<float>() + count);
     sum_.assign(sum->data<float>(), sum->data<float>() + count);
-    RefreshScales();
     return absl::OkStatus();
   }
 
- protected:
   void FillMask(absl::Span<float> mask) const override {
     std::copy(mask_.begin(), mask_.end(), mask.begin());
   }

@@ -108,6 +108,19 @@ TEST(LiaoLattyYang, GoesOnFromItsStateAmidTheStepsThatHoldTheWeights) {
   EXPECT_EQ(resumed->chosen()[0].score, straight->chosen()[0].score);
 }
 
+TEST(LiaoLattyYang, AStateThatIsRefusedChangesNothing) {
+  const std::vector<float> slopes = {0, -2, 1, -2.5F, 0};
+  const auto selector = NewLiaoLattyYang({}, Candidates(), 2, 60).value();
+  const auto other = NewLiaoLattyYang({}, Candidates(), 2, 60).value();
+  for (int64_t step = 0; step < 5; ++step) Step(*other, step, slopes, step);
+  const TrainableState weights = selector->trainable_state()[0];
+  const std::vector<float> before(weights.value, weights.value + weights.size);
+  MethodState state = other->Save();
+  state.find("selection_step")->second = Tensor::FromVector<int64_t>(Shape({1}), {60});
+  EXPECT_THAT(selector->Load(state), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(std::vector<float>(weights.value, weights.value + weights.size), before);
+}
+
 TEST(LiaoLattyYang, RefusesSeveralInputsAndOptionsOutOfRange) {
   CandidateFeatures candidates = Candidates();
   EXPECT_THAT(NewLiaoLattyYang({0, 0}, candidates, 2, 40).status(),

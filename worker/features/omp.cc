@@ -48,16 +48,15 @@ class Omp : public FeatureSelector {
     return state;
   }
 
-  absl::Status Load(const MethodState& state) override {
+ protected:
+  absl::Status LoadOwn(const MethodState& state) override {
     ASSIGN_OR_RETURN(const Tensor* sum,
                      FindState(state, kGradient, DType::kFloat32, gradient_.element_count()));
-    RETURN_IF_ERROR(FeatureSelector::Load(state));
     const absl::Span<const float> values = sum->span<float>();
     std::copy(values.begin(), values.end(), gradient_.data<float>());
     return absl::OkStatus();
   }
 
- protected:
   void FillMask(absl::Span<float> mask) const override {
     const float others = step() >= MeasuresFrom(step()) ? kWhileMeasured : 0.0F;
     for (size_t i = 0; i < mask.size(); ++i) mask[i] = is_chosen()[i] != 0 ? 1.0F : others;

@@ -151,6 +151,25 @@ TEST(SequentialAttention, TiesGoToTheLowerIndex) {
   EXPECT_THAT(Features(*selector), ElementsAre(0));
 }
 
+// Logits that are no numbers come last, whatever their place.
+TEST(SequentialAttention, RanksManyAtOnce) {
+  constexpr int64_t kFeatures = 200000, kCount = 100000;
+  SequentialAttentionOptions options;
+  options.features_per_step = kCount;
+  const auto selector = New(options, kFeatures, kCount, 1);
+  FakeWeights weights({std::vector<float>(2 * kFeatures)});
+  selector->BeginStep(0, weights);
+  float* const logits = selector->trainable_state()[0].value;
+  for (int64_t i = 0; i < kFeatures; ++i) logits[i] = static_cast<float>(i % 4);
+  for (int64_t i = 3; i < kFeatures; i += 4) logits[i] = NAN;
+  selector->AfterUpdate(1, weights);
+  ASSERT_EQ(selector->chosen().size(), kCount);
+  for (int64_t i = 0; i < kFeatures / 4; ++i) {
+    ASSERT_EQ(selector->chosen()[i].feature, 4 * i + 2);
+    ASSERT_EQ(selector->chosen()[kFeatures / 4 + i].feature, 4 * i + 1);
+  }
+}
+
 TEST(SequentialAttention, AFeatureIsAllOfItsRows) {
   CandidateFeatures candidates = Candidates(4);
   candidates.rows = {{0, 3}, {1}, {2}};
@@ -186,6 +205,14 @@ TEST(SequentialAttention, RefusesAStateThatIsNotOfItsKind) {
   const int64_t six = 6;
   state.find("chosen")->second = Tensor::FromVector<int64_t>(Shape({6}), {six, 1, -1, -1, -1, -1});
   EXPECT_THAT(selector->Load(state), StatusIs(absl::StatusCode::kInvalidArgument));
+  // One is chosen at the end of each phase of three steps.
+  for (const int64_t begun : {int64_t{1}, int64_t{6}}) {
+    state = selector->Save();
+    state.find("selection_step")->second = Tensor::FromVector<int64_t>(Shape({1}), {begun});
+    state.find("chosen")->second = Tensor::FromVector<int64_t>(Shape({6}), {4, 1, -1, -1, -1, -1});
+    EXPECT_THAT(selector->Load(state),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 1 features")));
+  }
   state = selector->Save();
   state.erase("logits/features");
   EXPECT_THAT(selector->Load(state),
