@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <queue>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,8 @@ namespace topiary {
 namespace {
 
 constexpr uint64_t kNoise = kStreamFeatures | (uint64_t{3} << 32);
+constexpr int64_t kMaxPairs = int64_t{1} << 26;
+constexpr int64_t kMaxProducts = int64_t{1} << 34;
 
 // softmax(logits / temperature), by its largest logit.
 void Softmax(absl::Span<const double> logits, double temperature, absl::Span<double> out) {
@@ -102,6 +106,11 @@ class ConcreteAutoencoder : public TrainingSelector {
   }
 
  protected:
+  absl::Status LoadOwn(const MethodState& state) override {
+    RETURN_IF_ERROR(TrainingSelector::LoadOwn(state));
+    assigned_.clear();
+    return absl::OkStatus();
+  }
   // The selection is in the effective weights.
   void FillMask(absl::Span<float> mask) const override {
     std::fill(mask.begin(), mask.end(), 1.0F);
@@ -131,8 +140,8 @@ class ConcreteAutoencoder : public TrainingSelector {
   void Select(int64_t noise_of) {
     selection_.assign(trained().size(), 0.0);
     if (Finished()) {
-      const std::vector<int64_t> features = AssignFeatures(Probabilities(), selectors_);
-      for (int64_t s = 0; s < selectors_; ++s) selection_[s * features_ + features[s]] = 1;
+      if (assigned_.empty()) assigned_ = AssignFeatures(Probabilities(), selectors_);
+      for (int64_t s = 0; s < selectors_; ++s) selection_[s * features_ + assigned_[s]] = 1;
       return;
     }
     std::vector<double> logits(trained().begin(), trained().end());
@@ -166,13 +175,13 @@ class ConcreteAutoencoder : public TrainingSelector {
 
   void Assign() {
     const std::vector<double> probabilities = Probabilities();
-    const std::vector<int64_t> features = AssignFeatures(probabilities, selectors_);
+    assigned_ = AssignFeatures(probabilities, selectors_);
     std::vector<int64_t> order(selectors_);
-    for (int64_t s = 0; s < selectors_; ++s) order[s] = s;
-    const auto score = [&](int64_t s) { return probabilities[s * features_ + features[s]]; };
+    std::iota(order.begin(), order.end(), 0);
+    const auto score = [&](int64_t s) { return probabilities[s * features_ + assigned_[s]]; };
     std::stable_sort(order.begin(), order.end(),
                      [&score](int64_t a, int64_t b) { return score(a) > score(b); });
-    for (const int64_t s : order) ChooseFeature(features[s], score(s));
+    for (const int64_t s : order) ChooseFeature(assigned_[s], score(s));
     RefreshScales();
   }
 
@@ -181,6 +190,7 @@ class ConcreteAutoencoder : public TrainingSelector {
   const int64_t features_;
   const PrunableLayer& layer_;
   std::vector<double> selection_;  // S.
+  std::vector<int64_t> assigned_;  // To each selector, once the features are chosen.
 };
 
 absl::Status CheckOptions(const ConcreteAutoencoderOptions& options) {
@@ -207,37 +217,50 @@ absl::Status CheckOptions(const ConcreteAutoencoderOptions& options) {
 
 std::vector<int64_t> AssignFeatures(absl::Span<const double> probabilities, int64_t selectors) {
   const int64_t features = static_cast<int64_t>(probabilities.size()) / selectors;
-  std::vector<int64_t> assigned(selectors, -1);
-  std::vector<uint8_t> taken(features, 0);
-  // The likeliest feature left to each selector without one.
-  const auto best_of = [&](int64_t s) {
-    int64_t best = -1;
-    for (int64_t j = 0; j < features; ++j) {
-      if (taken[j] != 0) continue;
-      if (best < 0 || probabilities[s * features + j] > probabilities[s * features + best]) {
-        best = j;
-      }
-    }
-    return best;
+  const auto probability = [&](int64_t s, int64_t j) {
+    const double value = probabilities[s * features + j];
+    return std::isnan(value) ? -1.0 : value;
   };
-  std::vector<int64_t> best(selectors);
-  for (int64_t s = 0; s < selectors; ++s) best[s] = best_of(s);
-  for (int64_t turn = 0; turn < selectors; ++turn) {
-    int64_t next = -1;
-    for (int64_t s = 0; s < selectors; ++s) {
-      if (assigned[s] >= 0) continue;
-      if (next < 0 ||
-          probabilities[s * features + best[s]] > probabilities[next * features + best[next]]) {
-        next = s;
-      }
+  // The features of each selector, likeliest first: others take fewer than there are selectors.
+  std::vector<std::vector<int32_t>> liked(selectors);
+  std::vector<int32_t> order(features);
+  // The likeliest selector, then the lowest, by the first feature that it likes: one that was taken
+  // meanwhile tells what it has at most.
+  std::priority_queue<std::pair<double, int64_t>> next;
+  for (int64_t s = 0; s < selectors; ++s) {
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + selectors, order.end(),
+                      [&](int32_t a, int32_t b) {
+                        const double of_a = probability(s, a), of_b = probability(s, b);
+                        return of_a != of_b ? of_a > of_b : a < b;
+                      });
+    liked[s].assign(order.begin(), order.begin() + selectors);
+    next.emplace(probability(s, liked[s][0]), -s);
+  }
+  std::vector<int64_t> assigned(selectors, -1);
+  std::vector<int64_t> tried(selectors, 0);
+  std::vector<uint8_t> taken(features, 0);
+  while (!next.empty()) {
+    const int64_t s = -next.top().second;
+    next.pop();
+    const int32_t feature = liked[s][tried[s]];
+    if (taken[feature] == 0) {
+      taken[feature] = 1;
+      assigned[s] = feature;
+      continue;
     }
-    assigned[next] = best[next];
-    taken[best[next]] = 1;
-    for (int64_t s = 0; s < selectors; ++s) {
-      if (assigned[s] < 0 && best[s] == best[next]) best[s] = best_of(s);
-    }
+    while (taken[liked[s][tried[s]]] != 0) ++tried[s];
+    next.emplace(probability(s, liked[s][tried[s]]), -s);
   }
   return assigned;
+}
+
+int64_t ConcreteAutoencoderBytes(const FeatureLayer& features, int64_t count) {
+  // Of float: logit, gradient, two moments, and three of these again for a checkpoint; of double: S
+  // and its gradient, or logits and probabilities.
+  constexpr int64_t kBytesPerPair = 7 * 4 + 3 * 8;
+  const auto candidates = static_cast<int64_t>(features.features.size());
+  return kBytesPerPair * std::min(count, candidates) * candidates;
 }
 
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewConcreteAutoencoder(
@@ -253,6 +276,17 @@ absl::StatusOr<std::unique_ptr<FeatureSelector>> NewConcreteAutoencoder(
   ASSIGN_OR_RETURN(const SelectionSchedule schedule,
                    SelectionSchedule::Create(candidates.size(), count, count,
                                              /*warmup_fraction=*/0, total_steps));
+  const int64_t cols = candidates.partition->layer().cols;
+  // Of rows that a trace may have (2^22): it cannot overflow.
+  const int64_t pairs = count * candidates.size();
+  if (pairs > kMaxPairs || pairs > kMaxProducts / cols) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "spec.feature_selection.count is ", count,
+        ": concrete_autoencoder has a logit for each of ", "them and each of ", candidates.size(),
+        " features, and multiplies these with ", cols, " outputs of the first layer; at most ",
+        kMaxPairs, " logits and ", kMaxProducts,
+        " products are supported: choose fewer, or use another selector"));
+  }
   return std::make_unique<ConcreteAutoencoder>(options, std::move(candidates), schedule);
 }
 

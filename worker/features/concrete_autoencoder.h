@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "worker/features/feature_layer.h"
 #include "worker/features/feature_selector.h"
 
 namespace topiary {
@@ -34,11 +35,16 @@ std::vector<int64_t> AssignFeatures(absl::Span<const double> probabilities, int6
 // selector has a feature of its own (AssignFeatures() by the softmax at T = 1); they are chosen in
 // the order in which they were assigned, with that probability as score. Between steps there is no
 // noise.
-// INVALID_ARGUMENT, naming the field, where one is out of range; UNIMPLEMENTED where a feature has
-// several rows; else as SelectionSchedule::Create().
+// INVALID_ARGUMENT, naming the field, where one is out of range, or where count x features passes
+// 2^26, or count x features x outputs of the layer 2^34: no step of more can be interrupted in good
+// time. UNIMPLEMENTED where a feature has several rows; else as SelectionSchedule::Create().
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewConcreteAutoencoder(
     const ConcreteAutoencoderOptions& options, CandidateFeatures candidates, int64_t count,
     int64_t total_steps);
+
+// What it keeps for each pair of a selector and a feature, with the optimizer's state and the
+// copies for a checkpoint.
+int64_t ConcreteAutoencoderBytes(const FeatureLayer& features, int64_t count);
 
 }  // namespace topiary
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "common/random.h"
 #include "common/status_matchers.h"
 #include "worker/prune/method_test_util.h"
 
@@ -38,6 +39,52 @@ TEST(AssignFeatures, NoTwoSelectorsHaveTheSame) {
   // Both want feature 0; the second wants it more.
   EXPECT_THAT(AssignFeatures({0.6, 0.1, 0.3, 0.7, 0.2, 0.1}, 2), ElementsAre(2, 0));
   EXPECT_THAT(AssignFeatures({0.5, 0.5, 0.5, 0.5}, 2), ElementsAre(0, 1));
+}
+
+// As the definition says, turn by turn, with many ties.
+TEST(AssignFeatures, TheLikeliestPairOfAllThatAreLeftGoesFirst) {
+  constexpr int64_t kSelectors = 12, kOf = 20;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Random random(seed, kStreamTest, 0);
+    std::vector<double> p(kSelectors * kOf);
+    for (double& value : p) value = static_cast<double>(random.Below(seed < 10 ? 3 : 1000));
+    std::vector<int64_t> wanted(kSelectors, -1);
+    std::vector<bool> taken(kOf);
+    for (int64_t turn = 0; turn < kSelectors; ++turn) {
+      int64_t best_s = -1, best_j = -1;
+      for (int64_t s = 0; s < kSelectors; ++s) {
+        for (int64_t j = 0; j < kOf; ++j) {
+          if (wanted[s] >= 0 || taken[j]) continue;
+          if (best_s >= 0 && p[s * kOf + j] <= p[best_s * kOf + best_j]) continue;
+          best_s = s;
+          best_j = j;
+        }
+      }
+      wanted[best_s] = best_j;
+      taken[best_j] = true;
+    }
+    EXPECT_EQ(AssignFeatures(p, kSelectors), wanted) << seed;
+  }
+}
+
+TEST(AssignFeatures, ManySelectorsMayWantTheSame) {
+  constexpr int64_t kSelectors = 2000, kOf = 4000;
+  const std::vector<int64_t> assigned =
+      AssignFeatures(std::vector<double>(kSelectors * kOf, 0.5), kSelectors);
+  for (int64_t s = 0; s < kSelectors; ++s) ASSERT_EQ(assigned[s], s);
+}
+
+TEST(ConcreteAutoencoder, RefusesMoreThanAStepCanDoInGoodTime) {
+  const auto of = [](int64_t features, int64_t outputs, int64_t count) {
+    const MethodLayer layer = LinearLayer("w", features, outputs, {1, outputs});
+    CandidateFeatures candidates{layer.weight, layer.partition, {}};
+    for (int64_t i = 0; i < features; ++i) candidates.rows.push_back({i});
+    return NewConcreteAutoencoder({}, candidates, count, 10).status();
+  };
+  EXPECT_THAT(of(40000, 1, 20000), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("spec.feature_selection.count is 20000")));
+  EXPECT_THAT(of(8000, 2000, 2000),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2000 outputs")));
 }
 
 TEST(ConcreteAutoencoder, WeighsTheFeaturesOfEachSelector) {

@@ -107,6 +107,14 @@ class LiaoLattyYang : public FeatureSelector {
 
 }  // namespace
 
+int64_t LiaoLattyYangBytes(const FeatureLayer& features, int64_t) {
+  // Value, gradient and two moments, three of these again for a checkpoint.
+  constexpr int64_t kBytesPerWeight = 7 * 4;
+  const auto candidates = static_cast<int64_t>(features.features.size());
+  return kBytesPerWeight * (MaskNetwork::kFirst * (features.input_width + MaskNetwork::kSecond) +
+                            MaskNetwork::kSecond * candidates);
+}
+
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewLiaoLattyYang(
     const LiaoLattyYangOptions& options, CandidateFeatures candidates, int64_t count,
     int64_t total_steps) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "worker/features/feature_layer.h"
 #include "worker/features/feature_selector.h"
 
 namespace topiary {
@@ -27,6 +28,9 @@ struct LiaoLattyYangOptions {
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewLiaoLattyYang(
     const LiaoLattyYangOptions& options, CandidateFeatures candidates, int64_t count,
     int64_t total_steps);
+
+// What the mask network keeps, with the optimizer's state and the copies for a checkpoint.
+int64_t LiaoLattyYangBytes(const FeatureLayer& features, int64_t count);
 
 }  // namespace topiary
 

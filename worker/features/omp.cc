@@ -88,6 +88,10 @@ class Omp : public FeatureSelector {
 
 }  // namespace
 
+int64_t OmpBytes(const FeatureLayer& features, int64_t) {
+  return 2 * 4 * features.layer.element_count();
+}
+
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewOmp(const OmpOptions& options,
                                                         CandidateFeatures candidates, int64_t count,
                                                         int64_t total_steps) {

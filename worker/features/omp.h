@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "worker/features/feature_layer.h"
 #include "worker/features/feature_selector.h"
 
 namespace topiary {
@@ -27,6 +28,9 @@ struct OmpOptions {
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewOmp(const OmpOptions& options,
                                                         CandidateFeatures candidates, int64_t count,
                                                         int64_t total_steps);
+
+// Of the sum of gradients, and its copy for a checkpoint.
+int64_t OmpBytes(const FeatureLayer& features, int64_t count);
 
 }  // namespace topiary
 

@@ -36,6 +36,10 @@ absl::string_view SelectorName(const SelectorOptions& options);
 // Whether it chooses while a network trains, as a FeatureSelector.
 bool TrainsToSelect(const SelectorOptions& options);
 
+// About how many bytes the choice of `count` of `features` needs beyond the training itself; what
+// "omp_linear" needs depends on the examples, and it checks that itself.
+int64_t SelectorBytes(const SelectorOptions& options, const FeatureLayer& features, int64_t count);
+
 // For those that train. Errors as those of each one's factory.
 absl::StatusOr<std::unique_ptr<FeatureSelector>> NewFeatureSelector(const SelectorOptions& options,
                                                                     CandidateFeatures candidates,

@@ -94,13 +94,16 @@ absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelectorFor(const JobSpec& s
 
 absl::StatusOr<std::vector<ChosenFeature>> SelectFor(const JobSpec& spec,
                                                      const FeatureLayer& features,
-                                                     const Dataset& train,
+                                                     const PreparedData& data,
                                                      const std::function<absl::Status()>& check) {
-  SelectionData data;
-  data.train = &train;
-  data.memory_limit_bytes = spec.memory_limit_bytes;
-  data.check = check;
-  return SelectWithoutTraining(SpecOf(spec).selector, features, SpecOf(spec).count, data);
+  SelectionData selection;
+  selection.train = &data.train;
+  if (spec.memory_limit_bytes > 0) {
+    // 0 would be no limit.
+    selection.memory_limit_bytes = std::max<int64_t>(1, spec.memory_limit_bytes - data.bytes());
+  }
+  selection.check = check;
+  return SelectWithoutTraining(SpecOf(spec).selector, features, SpecOf(spec).count, selection);
 }
 
 absl::StatusOr<std::vector<ChosenFeature>> DrawFor(const JobSpec& spec,

@@ -17,6 +17,7 @@
 #include "worker/model/graph.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/prepared_data.h"
 
 namespace topiary {
 
@@ -37,7 +38,7 @@ absl::StatusOr<std::unique_ptr<FeatureSelector>> NewSelectorFor(const JobSpec& s
 // SelectWithoutTraining().
 absl::StatusOr<std::vector<ChosenFeature>> SelectFor(const JobSpec& spec,
                                                      const FeatureLayer& features,
-                                                     const Dataset& train,
+                                                     const PreparedData& data,
                                                      const std::function<absl::Status()>& check);
 
 // For a dry run: as many features as the job will choose, drawn by chance.

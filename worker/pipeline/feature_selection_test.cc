@@ -224,6 +224,44 @@ TEST_F(SelectingJobs, AGroupIsOneFeature) {
   EXPECT_THAT(Columns(report), ElementsAre(2, 5, 7));
 }
 
+// The examples, the basis and the residuals are in memory together.
+TEST_F(SelectingJobs, LinearOmpNeedsMemoryBesideTheExamples) {
+  JobSpec spec = Job(LinearOmpOptions());
+  std::get<CsvSourceSpec>(spec.data.train).path = WriteCsv(folder_ + "/many.csv", 2000, 3);
+  std::get<FeatureSelectionSpec>(spec.method).count = 9;
+  spec.memory_limit_bytes = 250000;
+  EXPECT_THAT(Run(spec).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("omp_linear")));
+  spec.memory_limit_bytes = 400000;
+  EXPECT_OK(Run(spec).status());
+}
+
+// What a selector keeps may be far more than the network.
+TEST_F(SelectingJobs, TheLimitOfMemoryCountsTheSelector) {
+  GraphBuilder b({400});
+  const Graph wide = b.Finish(b.Linear("head", "x", 400, 3));
+  const std::string folder = NewTestFolder();
+  const JobSpec small = SmallJob(folder, wide);
+  const auto with = [&](const SelectorOptions& selector) {
+    JobSpec spec = Job(selector);
+    spec.model_path = small.model_path;
+    spec.data = small.data;
+    std::get<FeatureSelectionSpec>(spec.method).count = 300;
+    std::get<FeatureSelectionSpec>(spec.method).epochs = 100;
+    spec.memory_limit_bytes = 2000000;
+    spec.dry_run = true;
+    return Run(spec).status();
+  };
+  SequentialAttentionOptions options;
+  options.features_per_step = 300;
+  EXPECT_OK(with(options));
+  for (const SelectorOptions& selector :
+       {SelectorOptions(ConcreteAutoencoderOptions()), SelectorOptions(LiaoLattyYangOptions())}) {
+    EXPECT_THAT(with(selector),
+                StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("choice of features")));
+  }
+}
+
 TEST_F(SelectingJobs, RefusesWhatCannotBeChosen) {
   JobSpec spec = Job(SequentialAttentionOptions());
   std::get<FeatureSelectionSpec>(spec.method).count = kFeatures;

@@ -143,6 +143,8 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   if (job->features.has_value()) {
     ASSIGN_OR_RETURN(const CandidateFeatures candidates, CandidatesOf(*job->features));
     needs.partitions.push_back(candidates.partition);
+    const auto& selection = std::get<FeatureSelectionSpec>(spec.method);
+    needs.selector_bytes = SelectorBytes(selection.selector, *job->features, selection.count);
   }
   ASSIGN_OR_RETURN(job->memory, EstimateMemory(job->graph, needs));
   return CheckMemoryLimit(job->memory, spec.memory_limit_bytes);

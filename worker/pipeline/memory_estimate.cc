@@ -57,6 +57,7 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
   estimate.data = needs.data_bytes;
   estimate.predictions = 3 * needs.prediction_bytes;  // As made, as array, as archive.
   estimate.calibration = needs.calibration_bytes;
+  estimate.selection = needs.selector_bytes;
   int64_t given = 0;
   for (const Initializer& initializer : graph.initializers) {
     given += static_cast<int64_t>(initializer.value.byte_size());
@@ -91,7 +92,8 @@ absl::Status CheckMemoryLimit(const MemoryEstimate& estimate, int64_t limit_byte
       Mebibytes(estimate.blocks), ", writing a checkpoint ", Mebibytes(estimate.checkpoint),
       ", activations ", Mebibytes(estimate.activations), ", predictions ",
       Mebibytes(estimate.predictions), ", calibration ", Mebibytes(estimate.calibration),
-      "), more than the ", Mebibytes(limit_bytes),
+      ", choice of features ", Mebibytes(estimate.selection), "), more than the ",
+      Mebibytes(limit_bytes),
       " it may use: lower spec.task.batch_size, use less data, or a worker with more memory "
       "(spec.placement.memory_bytes)"));
 }

@@ -27,8 +27,10 @@ struct MemoryEstimate {
   int64_t activations = 0;
   int64_t predictions = 0;  // With the copies made to write them.
   int64_t calibration = 0;  // Moments of what a layer reads, and what is made of them.
+  int64_t selection = 0;    // Of what chooses features.
   int64_t total() const {
-    return data + weights + blocks + checkpoint + activations + predictions + calibration;
+    return data + weights + blocks + checkpoint + activations + predictions + calibration +
+           selection;
   }
 };
 
@@ -41,6 +43,7 @@ struct MemoryNeeds {
   std::vector<std::shared_ptr<const CandidateGroup>> groups = {};  // To prune.
   bool teacher = false;           // The model as given runs beside the one that is trained.
   int64_t calibration_bytes = 0;  // CalibrationBytes().
+  int64_t selector_bytes = 0;     // SelectorBytes().
   bool keeps_a_model = false;     // That of an earlier step, for an accuracy bound.
 };
 

@@ -314,7 +314,7 @@ class JobRun {
     } else {
       reporter_.EnterPhase("selection");
       ASSIGN_OR_RETURN(selection.chosen,
-                       SelectFor(spec_, *job_.features, job_.data.train, reporter_.checker()));
+                       SelectFor(spec_, *job_.features, job_.data, reporter_.checker()));
     }
     record_.selection = std::move(selection);
     record_.BeginHistory();
