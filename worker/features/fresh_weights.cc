@@ -28,6 +28,13 @@ double GlorotBound(const PrunableLayer& layer) {
   return std::sqrt(6.0 / fans);
 }
 
+// Whether it is no matrix, as of positions.
+bool IsVector(const Shape& shape) {
+  int axes = 0;
+  for (int i = 0; i < shape.rank(); ++i) axes += shape[i] > 1 ? 1 : 0;
+  return axes <= 1;
+}
+
 std::map<std::string, Start> StartsOf(const Graph& graph) {
   std::map<std::string, Start> starts;
   const auto constant = [&starts](const std::string& name, double value) {
@@ -37,6 +44,10 @@ std::map<std::string, Start> StartsOf(const Graph& graph) {
   for (const PrunableLayer& layer : FindPrunableLayers(graph)) {
     starts.emplace(layer.weight, Start{Start::Kind::kUniform, GlorotBound(layer)});
     for (const int index : layer.nodes) of_layers.insert(graph.nodes[index].output(0));
+  }
+  std::set<std::string> vectors;
+  for (const Initializer& initializer : graph.initializers) {
+    if (IsVector(initializer.value.shape())) vectors.insert(initializer.name);
   }
   for (const Node& node : graph.nodes) {
     if (node.op_type == "BatchNormalization" || node.op_type == "LayerNormalization") {
@@ -50,7 +61,8 @@ std::map<std::string, Start> StartsOf(const Graph& graph) {
       starts.emplace(node.input(0), Start{Start::Kind::kUniform, kEmbeddingBound});
     } else if (node.op_type == "Add") {
       for (int i = 0; i < 2; ++i) {
-        if (of_layers.count(node.input(i)) > 0) constant(node.input(1 - i), 0);
+        if (of_layers.count(node.input(i)) == 0 || vectors.count(node.input(1 - i)) == 0) continue;
+        constant(node.input(1 - i), 0);
       }
     }
   }

@@ -15,7 +15,9 @@ namespace topiary {
 //     (Glorot & Bengio, 2010), the fans of a convolution being channels times kernel elements;
 //   - tables that a Gather picks rows of: uniform in [-0.05, 0.05];
 //   - BatchNormalization and LayerNormalization: scale 1, bias 0; running mean 0, variance 1;
-//   - biases of Gemm and Conv, and vectors that an Add adds to the result of a layer: 0.
+//   - biases of Gemm and Conv, and what an Add adds to the result of a layer and has one axis of
+//   more
+//     than one number at most: 0.
 // Gives the names of the parameters that are none of these, and keep their values. Draws depend on
 // `seed` and on the place of a weight among the layers and tables of `graph`, whose values are not
 // read. Errors as InferShapes().

@@ -87,6 +87,25 @@ TEST(DrawFreshWeights, DependsOnTheSeedAlone) {
   EXPECT_NE(Values(first, "w1"), Values(other, "w1"));
 }
 
+// One that an Add adds to each position of a sequence, and one of the positions.
+TEST(DrawFreshWeights, AMatrixThatIsAddedToALayerIsNoBias) {
+  Graph graph = GraphBuilder()
+                    .Input("x", {kBatch, 3, 4})
+                    .Weight("w", {4, 5})
+                    .Weight("b", {1, 1, 5})
+                    .Weight("positions", {3, 5})
+                    .Node("MatMul", {"x", "w"}, {"m"})
+                    .Node("Add", {"b", "m"}, {"s"})
+                    .Node("MatMul", {"x", "w"}, {"again"})
+                    .Node("Add", {"again", "positions"}, {"p"})
+                    .Node("Add", {"s", "p"}, {"y"})
+                    .Output("y")
+                    .Build();
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> kept, DrawFreshWeights(1, &graph));
+  EXPECT_THAT(Values(graph, "b"), Each(0));
+  EXPECT_THAT(kept, ElementsAre("positions"));
+}
+
 TEST(DrawFreshWeights, CountsTheElementsOfAKernelAmongTheFans) {
   Graph graph = GraphBuilder()
                     .Input("x", {kBatch, 4, 6, 6})
