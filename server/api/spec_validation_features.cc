@@ -83,11 +83,14 @@ void ValidateGroups(const v1::FeatureSelectionMethod& method, absl::string_view 
     return;
   }
   std::set<std::pair<std::string, int32_t>> seen;
+  std::set<std::string> names;
   for (int i = 0; i < method.groups_size(); ++i) {
     const v1::FeatureGroup& group = method.groups(i);
     FieldChecks group_check(ElementPath(path, "groups", i), violations);
     group_check.That(!group.name().empty() && group.name().size() <= kMaxNameBytes, "name",
                      "must have 1 to 255 bytes");
+    group_check.That(names.insert(group.name()).second, "name",
+                     "is that of another group already: the report could not tell them apart");
     group_check.That(group.input().size() <= kMaxNameBytes, "input", "must have at most 255 bytes");
     if (!group_check.InRange(group.columns_size(), 1, kMaxColumns, "columns")) continue;
     for (int j = 0; j < group.columns_size(); ++j) {
@@ -142,7 +145,10 @@ void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view
     check.That(TrainsToSelect(method), "epochs", kNoTraining);
   }
   if (method.has_steps()) {
-    check.InRange(method.steps(), 1, 1000000000, "steps");
+    if (check.InRange(method.steps(), 1, 1000000000, "steps")) {
+      check.That(spec.task().learning_rate().warmup_steps() < method.steps(), "steps",
+                 "must be more than task.learning_rate.warmup_steps");
+    }
     check.That(TrainsToSelect(method), "steps", kNoTraining);
   }
   ValidateGroups(method, path, violations);

@@ -82,6 +82,13 @@ const RefusedCase kFeatureCases[] = {
      "spec.feature_selection.steps"},
     {"GroupWithoutAName", "feature_selection { count: 5 groups { columns: 1 } }",
      "spec.feature_selection.groups[0].name"},
+    {"GroupsOfOneName",
+     "feature_selection { count: 5 groups { name: 'a' columns: 1 } "
+     "groups { name: 'a' columns: 2 } }",
+     "spec.feature_selection.groups[1].name"},
+    {"SelectionOfNothingButWarmUp",
+     "feature_selection { count: 5 steps: 10 } task { learning_rate { warmup_steps: 10 } }",
+     "spec.feature_selection.steps"},
     {"GroupOfNothing", "feature_selection { count: 5 groups { name: 'a' } }",
      "spec.feature_selection.groups[0].columns"},
     {"GroupOfANegativeColumn", "feature_selection { count: 5 groups { name: 'a' columns: -1 } }",
