@@ -23,8 +23,9 @@ struct ResidualBranch {
   bool attends = false;  // There is a Softmax in it, as attention has.
 };
 
-// In the order of the sums. A branch that other branches lie in is none. `inferred` is
-// InferShapes() of `graph`.
+// In the order of the sums. A branch that other branches lie in is none, nor is one of so many
+// nodes (5,000) that x is not found among what it is computed from. `inferred` is InferShapes() of
+// `graph`.
 std::vector<ResidualBranch> FindResidualBranches(const Graph& graph, const InferredGraph& inferred);
 
 }  // namespace topiary

@@ -107,12 +107,12 @@ TEST(FindResidualBranches, SaysWhyABranchCannotBeScaled) {
   EXPECT_THAT(curved[0].reason, HasSubstr("ends with a Sigmoid"));
   GraphBuilder chain = Block();
   chain.Node("Gemm", {"a", "w2"}, {"r0"});
-  for (int i = 0; i < 100000; ++i) {
+  for (int i = 0; i < 100; ++i) {
     chain.Node("Relu", {absl::StrCat("r", i)}, {absl::StrCat("r", i + 1)});
   }
-  const auto endless = Find(chain.Node("Add", {"x", "r100000"}, {"y"}).Output("y").Build());
-  ASSERT_THAT(endless, SizeIs(1));
-  EXPECT_THAT(endless[0].reason, HasSubstr("too many nodes"));
+  const auto chained = Find(chain.Node("Add", {"x", "r100"}, {"y"}).Output("y").Build());
+  ASSERT_THAT(chained, SizeIs(1));
+  EXPECT_THAT(chained[0].reason, HasSubstr("too many nodes"));
   // Two blocks with the same weights.
   const auto shared = Find(Block()
                                .Node("Gemm", {"a", "w2"}, {"b"})
@@ -154,6 +154,69 @@ TEST(FindResidualBranches, TheInnerOnesCount) {
                                  .Build());
   ASSERT_THAT(branches, SizeIs(1));
   EXPECT_EQ(branches[0].output, "b");
+}
+
+// The other summand was made long before, and is no part of what is found behind the first.
+TEST(FindResidualBranches, ABranchMayBeTheFirstSummandOrTheSecond) {
+  const auto branches = Find(Block()
+                                 .Node("Relu", {"in"}, {"other"})
+                                 .Node("Gemm", {"other", "stem"}, {"o"})
+                                 .Node("Gemm", {"a", "w2"}, {"b"})
+                                 .Node("Add", {"o", "b"}, {"p"})
+                                 .Node("Add", {"p", "x"}, {"y"})
+                                 .Output("y")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_EQ(branches[0].output, "p");
+  EXPECT_THAT(branches[0].nodes, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST(FindResidualBranches, AnEndlessBranchIsNone) {
+  GraphBuilder chain = Block();
+  chain.Node("Gemm", {"a", "w2"}, {"r0"});
+  for (int i = 0; i < 10000; ++i) {
+    chain.Node("Relu", {absl::StrCat("r", i)}, {absl::StrCat("r", i + 1)});
+  }
+  EXPECT_THAT(Find(chain.Node("Add", {"x", "r10000"}, {"y"}).Output("y").Build()), IsEmpty());
+}
+
+TEST(FindResidualBranches, AWeightWithoutElementsCannotBeScaled) {
+  const auto branches = Find(GraphBuilder()
+                                 .Input("in", {kBatch, 3})
+                                 .Weight("stem", Shape({3, 0}))
+                                 .Weight("w", Shape({0, 0}))
+                                 .Node("Gemm", {"in", "stem"}, {"x"})
+                                 .Node("Gemm", {"x", "w"}, {"b"})
+                                 .Node("Add", {"x", "b"}, {"y"})
+                                 .Output("y")
+                                 .Build());
+  ASSERT_THAT(branches, SizeIs(1));
+  EXPECT_EQ(branches[0].reason, "'w' has no elements");
+}
+
+// Each would take minutes where every sum is compared with every node.
+TEST(FindResidualBranches, AFileMayHaveVeryManySums) {
+  constexpr int kSums = 5000;
+  const auto named = [](const std::string& name, int i) { return absl::StrCat(name, i); };
+  GraphBuilder row = Block();
+  GraphBuilder nested = Block();
+  GraphBuilder unrelated = Block();
+  row.Node("Relu", {"x"}, {"y0"});
+  nested.Node("Relu", {"x"}, {"y0"});
+  unrelated.Node("Gemm", {"a", "w2"}, {"y0"});
+  for (int i = 0; i < kSums; ++i) unrelated.Node("Relu", {"x"}, {named("c", i)});
+  for (int i = 0; i < kSums; ++i) {
+    const std::string y = named("y", i);
+    const std::string next = named("y", i + 1);
+    row.Node("Relu", {y}, {named("r", i)}).Node("Relu", {named("r", i)}, {named("s", i)});
+    row.Node("Add", {y, named("s", i)}, {next});
+    nested.Node("Relu", {y}, {named("r", i)}).Node("Add", {"x", named("r", i)}, {next});
+    unrelated.Node("Add", {y, named("c", i)}, {next});
+  }
+  const std::string last = named("y", kSums);
+  EXPECT_THAT(Find(row.Output(last).Build()), SizeIs(kSums));
+  EXPECT_THAT(Find(nested.Output(last).Build()), SizeIs(1));
+  EXPECT_THAT(Find(unrelated.Output(last).Build()), IsEmpty());
 }
 
 }  // namespace
