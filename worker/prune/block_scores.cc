@@ -1,6 +1,9 @@
 #include "worker/prune/block_scores.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "common/random.h"
@@ -15,12 +18,49 @@ std::vector<float> Roots(absl::Span<const double> squares) {
   return roots;
 }
 
+// By element of the weight, the candidate that has it; -1 where none does.
+std::vector<int32_t> OwnersOf(const CandidatePart& part) {
+  std::vector<int32_t> owners(part.elements, -1);
+  for (const BlockRun& run : part.runs) {
+    for (int64_t i = 0; i < run.length; ++i) owners[run.At(i)] = run.block;
+  }
+  return owners;
+}
+
+// As AddSumsOfSquares(), but for the elements that a candidate has in one of `others` too, parts of
+// the same weight.
+void AddSumsOfSquaresBeside(absl::Span<const CandidatePart* const> others,
+                            const CandidatePart& part, absl::Span<const float> weight,
+                            absl::Span<double> sums) {
+  std::vector<std::vector<int32_t>> owners;
+  for (const CandidatePart* other : others) owners.push_back(OwnersOf(*other));
+  for (const BlockRun& run : part.runs) {
+    for (int64_t i = 0; i < run.length; ++i) {
+      const int64_t at = run.At(i);
+      const bool known =
+          std::any_of(owners.begin(), owners.end(),
+                      [&](const std::vector<int32_t>& owner) { return owner[at] == run.block; });
+      const double value = weight[at];
+      if (!known) sums[run.block] += value * value;
+    }
+  }
+}
+
 // Over all that is coupled: scaling what makes a channel up and what reads it down changes nothing.
 std::vector<float> CandidateNorms(const CandidateGroup& group, LayerTensors& tensors) {
   std::vector<double> squares(group.count(), 0.0);
+  std::map<std::string, std::vector<const CandidatePart*>> added;  // By weight.
   for (const absl::Span<const CandidatePart> parts : {group.scaled(), group.coupled()}) {
     for (const CandidatePart& part : parts) {
-      AddSumsOfSquares(part, tensors.RawWeight(part.weight), absl::MakeSpan(squares));
+      if (!part.counted) continue;
+      const absl::Span<const float> weight = tensors.RawWeight(part.weight);
+      std::vector<const CandidatePart*>& before = added[part.weight];
+      if (before.empty()) {
+        AddSumsOfSquares(part, weight, absl::MakeSpan(squares));
+      } else {
+        AddSumsOfSquaresBeside(before, part, weight, absl::MakeSpan(squares));
+      }
+      before.push_back(&part);
     }
   }
   return Roots(squares);

@@ -15,8 +15,8 @@ namespace topiary {
 // in double.
 std::vector<float> BlockNorms(const BlockPartition& partition, absl::Span<const float> values);
 
-// The same of the raw weights of each layer; of a group over all that is coupled with a candidate,
-// scaled or not: sqrt(sum over its parts of ||W_part||_F^2).
+// The same of the raw weights of each layer; of a group over all elements that a candidate has in
+// parts that are counted, scaled or coupled, each once: biases and normalization do not count.
 std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
                                            LayerTensors& tensors);
 

@@ -204,5 +204,45 @@ INSTANTIATE_TEST_SUITE_P(Options, MagnitudeRefuses,
                                          BadOptions{"refresh_steps", Gradual(0, 1, -1)},
                                          BadOptions{"rounds", Iterative(0)}));
 
+CandidatePart Whole(std::string weight, int32_t size, int32_t candidate, bool counted = true) {
+  return {std::move(weight), size, {{0, size, 1, candidate}}, counted};
+}
+
+std::unique_ptr<Method> HalfOf(CandidateGroup group) {
+  std::string name = group.name();
+  auto shared = std::make_shared<const CandidateGroup>(std::move(group));
+  return NewMagnitudeMethod(OneShot(0), Target(0.5),
+                            {{std::move(name), nullptr, std::nullopt, std::move(shared)}}, kSteps)
+      .value();
+}
+
+// Two branches: the first has the larger matrices, the second the larger last one, which is among
+// both its parts, and a large bias and scale.
+TEST(Magnitude, OfACandidateMatricesCountAndEachOnce) {
+  FakeWeights weights({});
+  weights.named = {{"a.up", std::vector<float>(4, 2)},   {"a.down", std::vector<float>(4, 1)},
+                   {"b.up", std::vector<float>(4, 1)},   {"b.down", std::vector<float>(4, 1.9F)},
+                   {"b.bias", std::vector<float>(2, 9)}, {"b.scale", std::vector<float>(2, 9)}};
+  const auto method = HalfOf(CandidateGroup(
+      "branches", 2,
+      {Whole("a.down", 4, 0), Whole("b.down", 4, 1), Whole("b.bias", 2, 1, false),
+       Whole("b.scale", 2, 1, false)},
+      {Whole("a.up", 4, 0), Whole("a.down", 4, 0), Whole("b.up", 4, 1), Whole("b.down", 4, 1)}));
+  method->BeginStep(0, weights);
+  EXPECT_EQ(method->support(0), (Support{1, 0}));
+}
+
+// A square matrix reads the units by its rows and makes them by its columns: what it has on the
+// diagonal is of one unit twice.
+TEST(Magnitude, AnElementThatReadsAndMakesACandidateCountsOnce) {
+  FakeWeights weights({});
+  weights.named = {{"w", {3, 0, 0, 3.5F}}, {"v", {2, 0}}};
+  const CandidatePart rows{"w", 4, {{0, 2, 1, 0}, {2, 2, 1, 1}}};
+  const CandidatePart columns{"w", 4, {{0, 2, 2, 0}, {1, 2, 2, 1}}};
+  const auto method = HalfOf(CandidateGroup("units", 2, {rows}, {columns, Whole("v", 2, 0)}));
+  method->BeginStep(0, weights);  // 9 + 4 and 12.25; 22 and 24.5 otherwise.
+  EXPECT_EQ(method->support(0), (Support{1, 0}));
+}
+
 }  // namespace
 }  // namespace topiary
