@@ -75,7 +75,8 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
                                                 MemoryBesideWeights(spec, job->graph), check));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target, check));
+  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target,
+                                             MemoryBesideWeights(spec, job->graph), check));
   for (const auto& [table, elements] : TablesOf(job->groups, job->graph)) {
     job->all_elements += elements;
   }

@@ -245,6 +245,14 @@ TEST_F(StructuredJobs, ADryRunSaysWhatWouldBePruned) {
   EXPECT_NEAR(*outcome.sparsity_reached, 1 - kept / (8 * 9 + 8 * 8 * 9 + 8 * 3), 1e-12);
 }
 
+// Before any memory is taken for them.
+TEST_F(StructuredJobs, CandidatesThatDoNotFitTheMemoryAreNotLookedFor) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.memory_limit_bytes = 20000;  // Enough for the model.
+  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                           HasSubstr("target.structure: finding the neurons")));
+}
+
 TEST_F(StructuredJobs, MethodsForBlocksAreRefused) {
   for (const MethodOptions& method :
        {MethodOptions(RigLOptions()), MethodOptions(GroupLassoOptions()),

@@ -43,6 +43,23 @@ void AddContiguous(int64_t begin, int64_t end, int32_t block, std::vector<BlockR
   }
 }
 
+// How the slices of a tensor across an axis lie.
+struct Slices {
+  int64_t extent;  // Of the axis.
+  int64_t inner;   // Elements that lie together.
+  int64_t outer;   // Indices of the axes before.
+  bool columns;    // Of a matrix.
+  int64_t rows;    // Of a run of a column, at most.
+};
+
+Slices SlicesAcross(const Shape& shape, int axis) {
+  Slices slices = {shape[axis], shape.Strides()[axis], 1, false, 0};
+  for (int i = 0; i < axis; ++i) slices.outer *= shape[i];
+  slices.columns = slices.inner == 1 && slices.outer > 1 && slices.extent <= kLongestRun;
+  slices.rows = std::max(kFewestRows, kPieceElements / std::max<int64_t>(1, slices.extent));
+  return slices;
+}
+
 }  // namespace
 
 void SortAndJoin(std::vector<BlockRun>* runs) {
@@ -67,14 +84,9 @@ void SortAndJoin(std::vector<BlockRun>* runs) {
 }
 
 std::vector<BlockRun> RunsOfSlices(const Shape& shape, int axis, absl::Span<const int> blocks) {
-  const int64_t extent = shape[axis];
-  CHECK_EQ(static_cast<int64_t>(blocks.size()), extent);
-  const int64_t inner = shape.Strides()[axis];
-  int64_t outer = 1;
-  for (int i = 0; i < axis; ++i) outer *= shape[i];
+  CHECK_EQ(static_cast<int64_t>(blocks.size()), shape[axis]);
+  const auto [extent, inner, outer, columns, rows] = SlicesAcross(shape, axis);
   const std::vector<IndexRange> ranges = RangesOf(blocks);
-  const bool columns = inner == 1 && outer > 1 && extent <= kLongestRun;
-  const int64_t rows = std::max(kFewestRows, kPieceElements / std::max<int64_t>(1, extent));
   std::vector<BlockRun> runs;
   for (int64_t row = 0; row < outer; row += columns ? rows : 1) {
     for (const IndexRange& range : ranges) {
@@ -92,6 +104,28 @@ std::vector<BlockRun> RunsOfSlices(const Shape& shape, int axis, absl::Span<cons
     }
   }
   SortAndJoin(&runs);
+  return runs;
+}
+
+int64_t CountRunsOfSlices(const Shape& shape, int axis, absl::Span<const int> blocks) {
+  const Slices slices = SlicesAcross(shape, axis);
+  int64_t count = 0;
+  for (const IndexRange& range : RangesOf(blocks)) {
+    if (slices.columns && range.extent == 1) {
+      count += (slices.outer + slices.rows - 1) / slices.rows;
+    } else {
+      count += slices.outer * ((range.extent * slices.inner + kLongestRun - 1) / kLongestRun);
+    }
+  }
+  return count;
+}
+
+std::vector<BlockRun> RunsOfRows(int32_t rows, int64_t width) {
+  std::vector<BlockRun> runs;
+  runs.reserve(rows * ((width + kLongestRun - 1) / kLongestRun));
+  for (int32_t row = 0; row < rows; ++row) {
+    AddContiguous(row * width, (row + 1) * width, row, &runs);
+  }
   return runs;
 }
 

@@ -34,6 +34,7 @@ TEST_P(Slices, CoverTheElementsOfTheirIndices) {
   for (int64_t i = 0; i < extent; ++i) blocks.push_back(i % 5 == 3 ? -1 : static_cast<int>(i / 2));
   const std::vector<BlockRun> runs = RunsOfSlices(shape, axis, blocks);
   ExpectSorted(runs);
+  EXPECT_LE(static_cast<int64_t>(runs.size()), CountRunsOfSlices(shape, axis, blocks));
   const int64_t size = shape.element_count();
   const std::vector<int> found = BlocksOf(runs, size);
   const int64_t inner = shape.Strides()[axis];
@@ -66,6 +67,21 @@ TEST(RunsOfSlices, ColumnsOfALongMatrixAreCutInPieces) {
 TEST(RunsOfSlices, RowsThatFollowOneAnotherAreOneRun) {
   EXPECT_EQ(RunsOfSlices(Shape({6, 4}), 0, {0, 0, 0, 1, 1, 1}).size(), 2u);
   EXPECT_EQ(RunsOfSlices(Shape({6, 4}), 1, {0, 0, 0, 0}).size(), 1u);
+}
+
+TEST(RunsOfRows, AreThoseOfSlicesAcrossTheFirstAxis) {
+  const std::vector<int> blocks = {0, 1, 2, 3, 4};
+  for (const int64_t width : {1, 3, 17}) {
+    const std::vector<BlockRun> slices = RunsOfSlices(Shape({5, width}), 0, blocks);
+    const std::vector<BlockRun> rows = RunsOfRows(5, width);
+    ASSERT_EQ(rows.size(), slices.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i].offset, slices[i].offset);
+      EXPECT_EQ(rows[i].length, slices[i].length);
+      EXPECT_EQ(rows[i].stride, slices[i].stride);
+      EXPECT_EQ(rows[i].block, slices[i].block);
+    }
+  }
 }
 
 }  // namespace

@@ -1,12 +1,14 @@
 #include "worker/prune/channel_candidates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "worker/model/channel_coupling.h"
 #include "worker/model/channel_sets.h"
 #include "worker/model/op_params.h"
@@ -36,6 +38,88 @@ unsigned WantedMaker(Structure structure) {
 
 unsigned First(unsigned makers) { return makers & (~makers + 1); }
 
+// Beside its runs: its number in maps of candidates and of channels, what is known of it, and the
+// range that it is while runs are made.
+constexpr double kBytesPerCandidate = 160;
+// Of a value: where it is in the sets, and its number, in vectors that grow.
+constexpr double kBytesPerChannel = 24;
+// Of vectors that grow, too.
+constexpr double kBytesPerRun = 2 * sizeof(BlockRun);
+
+// What is taken is counted first: a small file can ask for very much. In double, since beside an
+// extent of 0 there may be one of any size.
+class MemoryToFind {
+ public:
+  MemoryToFind(Structure structure, std::optional<int64_t> limit)
+      : structure_(structure), limit_(limit) {}
+
+  absl::Status Take(double bytes) {
+    taken_ += bytes;
+    if (!limit_.has_value() || taken_ <= static_cast<double>(*limit_)) return absl::OkStatus();
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "target.structure: finding the ", StructureName(structure_), " of the model takes ",
+        std::ceil(taken_ / (1 << 20)), " MiB or more, and the job may use ", *limit_ >> 20,
+        " MiB beside its weights: prune blocks, or use a worker with more memory "
+        "(spec.placement.memory_bytes)"));
+  }
+
+ private:
+  const Structure structure_;
+  const std::optional<int64_t> limit_;
+  double taken_ = 0;
+};
+
+// The tables that nodes look up, by name.
+std::map<std::string, const Initializer*> TablesIn(const Graph& graph,
+                                                   const InferredGraph& inferred) {
+  std::map<std::string, const Initializer*> tables;
+  for (const int index : inferred.live_nodes) {
+    const Node& node = graph.nodes[index];
+    if (node.op_type != "Gather" || tables.count(node.input(0)) > 0) continue;
+    const Initializer* table = graph.FindInitializer(node.input(0));
+    if (table != nullptr && table->value.shape().rank() == 2) tables[table->name] = table;
+  }
+  return tables;
+}
+
+double BytesOfRows(const Graph& graph, const InferredGraph& inferred) {
+  double bytes = 0;
+  for (const auto& [name, table] : TablesIn(graph, inferred)) {
+    bytes += static_cast<double>(table->value.shape()[0]) * sizeof(BlockRun);
+  }
+  return bytes;
+}
+
+double LongestAxis(const Shape& shape) {
+  int64_t longest = 0;
+  for (int axis = 0; axis < shape.rank(); ++axis) longest = std::max(longest, shape[axis]);
+  return static_cast<double>(longest);
+}
+
+// What ChannelCoupling and Finder take, without the runs.
+double BytesOfChannels(const Graph& graph, const InferredGraph& inferred) {
+  double bytes = 0;
+  const std::map<std::string, const Initializer*> tables = TablesIn(graph, inferred);
+  for (const auto& [name, table] : tables) {
+    bytes += static_cast<double>(table->value.shape()[1]) * kBytesPerCandidate;
+  }
+  for (const auto& [name, type] : inferred.values) {
+    // The rows of a table are no channels.
+    if (tables.count(name) == 0) bytes += LongestAxis(type.shape) * kBytesPerChannel;
+  }
+  const WeightOperands operands(graph, inferred);
+  std::set<std::string> seen;
+  for (const int index : inferred.live_nodes) {
+    const auto operand = operands.Of(graph.nodes[index]);
+    if (!operand.has_value() || !seen.insert(operand->weight).second) continue;
+    const Shape& shape = inferred.values.at(operand->weight).shape;
+    for (const int axis : {operand->in_axis, operand->out_axis}) {
+      bytes += static_cast<double>(shape[axis]) * kBytesPerCandidate;
+    }
+  }
+  return bytes;
+}
+
 class Finder {
  public:
   Finder(const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
@@ -52,7 +136,7 @@ class Finder {
     FindObstacles();
   }
 
-  std::vector<FoundGroup> Find() {
+  absl::StatusOr<std::vector<FoundGroup>> Find(MemoryToFind* memory) {
     // A weight's channels are of one group; weights that make a channel together are too.
     ChannelSets sets;
     sets.New(coupling_.group_count());
@@ -64,6 +148,7 @@ class Finder {
         first = channel;
       }
     }
+    std::map<int64_t, WeightAxes> axes = AxesBySet(&sets);
     std::vector<FoundGroup> groups;
     std::set<int64_t> seen;
     for (const Made& made : made_) {
@@ -75,7 +160,9 @@ class Finder {
         continue;
       }
       const int64_t set = sets.Find(*any);
-      if (seen.insert(set).second) groups.push_back(Describe(set, &sets));
+      if (!seen.insert(set).second) continue;
+      ASSIGN_OR_RETURN(FoundGroup group, Describe(set, axes.at(set), &sets, memory));
+      groups.push_back(std::move(group));
     }
     return groups;
   }
@@ -84,6 +171,11 @@ class Finder {
   struct Made {
     WeightAxis at;
     unsigned maker = 0;
+  };
+  // With wanted channels of one set.
+  struct WeightAxes {
+    std::vector<WeightAxis> made;
+    std::vector<WeightAxis> read;
   };
 
   absl::Span<const int> Channels(const WeightAxis& at) const {
@@ -107,7 +199,9 @@ class Finder {
           node.op_type == "Conv" ? kConvolution : kLinear);
       const WeightAxis in{operand->weight, node.name, operand->in_axis};
       // Grouped convolutions have no channels there.
-      if (!Channels(in).empty()) AddOnce(in, &read_);
+      if (!Channels(in).empty() && known_readers_.insert({in.weight, in.axis}).second) {
+        read_.push_back(in);
+      }
       return;
     }
     if (node.op_type == "Gather" && IsTable(node.input(0))) {
@@ -124,27 +218,18 @@ class Finder {
   void Add(const WeightAxis& at, unsigned maker) {
     if (Channels(at).empty()) return;
     for (const int channel : Channels(at)) Mark(channel, maker);
-    for (const Made& made : made_) {
-      if (made.at.weight == at.weight && made.at.axis == at.axis) return;
-    }
-    made_.push_back({at, maker});
-  }
-
-  static void AddOnce(const WeightAxis& at, std::vector<WeightAxis>* all) {
-    for (const WeightAxis& other : *all) {
-      if (other.weight == at.weight && other.axis == at.axis) return;
-    }
-    all->push_back(at);
+    if (known_makers_.insert({at.weight, at.axis}).second) made_.push_back({at, maker});
   }
 
   // By channel, why it cannot be scaled where it is read.
   void FindObstacles() {
     for (const WeightAxis& reader : read_) {
       std::string obstacle;
-      for (const WeightAxis& other : read_) {
-        if (other.weight == reader.weight && other.axis != reader.axis) {
-          obstacle = absl::StrCat("'", reader.weight, "' is read along both its axes");
-        }
+      if (known_readers_.count({reader.weight, 1 - reader.axis}) > 0) {
+        obstacle = absl::StrCat("'", reader.weight, "' is read along both its axes");
+      }
+      if (ShapeOf(reader.weight).element_count() == 0) {
+        obstacle = absl::StrCat("'", reader.weight, "', which reads it, has no elements");
       }
       if (trainable_.count(reader.weight) == 0) {
         obstacle = absl::StrCat("'", reader.weight, "', which reads it, is not trained");
@@ -170,15 +255,32 @@ class Finder {
            "by an operator that does not tell its channels apart";
   }
 
-  FoundGroup Describe(int64_t set, ChannelSets* sets) const {
+  std::map<int64_t, WeightAxes> AxesBySet(ChannelSets* sets) const {
+    std::map<int64_t, WeightAxes> axes;
+    const auto sets_of = [&](const WeightAxis& at) {
+      std::set<int64_t> found;
+      for (const int channel : Channels(at)) {
+        if (Wanted(channel)) found.insert(sets->Find(channel));
+      }
+      return found;
+    };
+    for (const Made& made : made_) {
+      for (const int64_t set : sets_of(made.at)) axes[set].made.push_back(made.at);
+    }
+    for (const WeightAxis& reader : read_) {
+      for (const int64_t set : sets_of(reader)) axes[set].read.push_back(reader);
+    }
+    return axes;
+  }
+
+  absl::StatusOr<FoundGroup> Describe(int64_t set, const WeightAxes& axes, ChannelSets* sets,
+                                      MemoryToFind* memory) const {
     FoundGroup found;
     std::map<int, int> candidates;  // By channel.
     const auto belongs = [&](int channel) { return Wanted(channel) && sets->Find(channel) == set; };
-    for (const Made& made : made_) {
-      bool makes = false;
-      for (const int channel : Channels(made.at)) {
+    for (const WeightAxis& made : axes.made) {
+      for (const int channel : Channels(made)) {
         if (!belongs(channel)) continue;
-        makes = true;
         if (!obstacles_[channel].empty()) {
           found.reason = obstacles_[channel];
         } else if (!is_read_[channel]) {
@@ -187,21 +289,21 @@ class Finder {
           candidates.try_emplace(channel, static_cast<int>(candidates.size()));
         }
       }
-      if (makes) found.makers.push_back(made.at);
     }
+    found.makers = axes.made;
     found.name = found.makers[0].weight;
     if (candidates.empty()) return found;
     found.reason.clear();
-    std::vector<WeightAxis> makers;
-    for (const Made& made : made_) makers.push_back(made.at);
-    found.group =
-        std::make_shared<const CandidateGroup>(found.name, static_cast<int64_t>(candidates.size()),
-                                               Parts(read_, candidates), Parts(makers, candidates));
+    ASSIGN_OR_RETURN(std::vector<CandidatePart> scaled, Parts(axes.read, candidates, memory));
+    ASSIGN_OR_RETURN(std::vector<CandidatePart> coupled, Parts(axes.made, candidates, memory));
+    found.group = std::make_shared<const CandidateGroup>(
+        found.name, static_cast<int64_t>(candidates.size()), std::move(scaled), std::move(coupled));
     return found;
   }
 
-  std::vector<CandidatePart> Parts(const std::vector<WeightAxis>& axes,
-                                   const std::map<int, int>& candidates) const {
+  absl::StatusOr<std::vector<CandidatePart>> Parts(const std::vector<WeightAxis>& axes,
+                                                   const std::map<int, int>& candidates,
+                                                   MemoryToFind* memory) const {
     std::vector<CandidatePart> parts;
     for (const WeightAxis& at : axes) {
       std::vector<int> blocks;
@@ -210,6 +312,8 @@ class Finder {
         blocks.push_back(found == candidates.end() ? -1 : found->second);
       }
       const Shape& shape = ShapeOf(at.weight);
+      RETURN_IF_ERROR(memory->Take(static_cast<double>(CountRunsOfSlices(shape, at.axis, blocks)) *
+                                   kBytesPerRun));
       std::vector<BlockRun> runs = RunsOfSlices(shape, at.axis, blocks);
       if (!runs.empty()) parts.push_back({at.weight, shape.element_count(), std::move(runs)});
     }
@@ -223,6 +327,7 @@ class Finder {
   const unsigned wanted_;
   std::vector<Made> made_;
   std::vector<WeightAxis> read_;
+  std::set<std::pair<std::string, int>> known_makers_, known_readers_;
   // By channel.
   std::vector<unsigned> makers_of_;
   std::vector<std::string> obstacles_;
@@ -262,10 +367,11 @@ std::vector<FoundGroup> FindRows(const Graph& graph, const InferredGraph& inferr
       found.reason = "more than lookups of rows reads it";
     } else if (shape[0] > std::numeric_limits<int>::max()) {
       found.reason = "too many rows";
+    } else if (shape.element_count() == 0) {
+      found.reason = "it has no elements";
     } else {
-      std::vector<int> rows(shape[0]);
-      std::iota(rows.begin(), rows.end(), 0);
-      CandidatePart part{table->name, shape.element_count(), RunsOfSlices(shape, 0, rows)};
+      CandidatePart part{table->name, shape.element_count(),
+                         RunsOfRows(static_cast<int32_t>(shape[0]), shape[1])};
       found.group = std::make_shared<const CandidateGroup>(
           table->name, shape[0], std::vector<CandidatePart>{std::move(part)},
           std::vector<CandidatePart>());
@@ -277,11 +383,16 @@ std::vector<FoundGroup> FindRows(const Graph& graph, const InferredGraph& inferr
 
 }  // namespace
 
-std::vector<FoundGroup> FindChannelCandidates(const Graph& graph, const InferredGraph& inferred,
-                                              const std::set<std::string>& trainable,
-                                              Structure structure) {
-  if (structure == Structure::kEmbeddingRows) return FindRows(graph, inferred, trainable);
-  return Finder(graph, inferred, trainable, structure).Find();
+absl::StatusOr<std::vector<FoundGroup>> FindChannelCandidates(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    Structure structure, std::optional<int64_t> memory_bytes) {
+  MemoryToFind memory(structure, memory_bytes);
+  if (structure == Structure::kEmbeddingRows) {
+    RETURN_IF_ERROR(memory.Take(BytesOfRows(graph, inferred)));
+    return FindRows(graph, inferred, trainable);
+  }
+  RETURN_IF_ERROR(memory.Take(BytesOfChannels(graph, inferred)));
+  return Finder(graph, inferred, trainable, structure).Find(&memory);
 }
 
 }  // namespace topiary

@@ -2,11 +2,14 @@
 #ifndef TOPIARY_WORKER_PRUNE_CHANNEL_CANDIDATES_H_
 #define TOPIARY_WORKER_PRUNE_CHANNEL_CANDIDATES_H_
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "worker/model/graph.h"
 #include "worker/model/shape_inference.h"
 #include "worker/prune/candidate_group.h"
@@ -38,16 +41,19 @@ struct FoundGroup {
 // make them; biases and normalization do not count.
 //
 // A channel is no candidate where it must stay (ChannelCoupling::kFixed), where no weight reads it,
-// where a weight that reads it is not in `trainable`, or is read along its other axis too.
+// where a weight that reads it is not in `trainable`, has no elements, or is read along its other
+// axis too.
 //
 // Rows of tables are candidates of a group for each table: scaled is the row itself, which nothing
 // but Gather may read, and nothing is coupled.
 //
 // Groups are in the order of the nodes that make them; each weight that makes channels of this kind
-// is named by one. `inferred` is InferShapes() of `graph`.
-std::vector<FoundGroup> FindChannelCandidates(const Graph& graph, const InferredGraph& inferred,
-                                              const std::set<std::string>& trainable,
-                                              Structure structure);
+// is named by one. `inferred` is InferShapes() of `graph`. RESOURCE_EXHAUSTED, with figures and a
+// remedy, before the memory is taken, where finding them needs more than `memory_bytes` beside the
+// graph (none: no limit).
+absl::StatusOr<std::vector<FoundGroup>> FindChannelCandidates(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    Structure structure, std::optional<int64_t> memory_bytes);
 
 }  // namespace topiary
 

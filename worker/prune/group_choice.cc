@@ -94,13 +94,12 @@ bool IsWhole(Structure structure) {
          structure == Structure::kEmbeddingTables;
 }
 
-absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
-                                                        const InferredGraph& inferred,
-                                                        const std::set<std::string>& trainable,
-                                                        const PruningTarget& target,
-                                                        LayerMatcher* matcher) {
-  std::vector<FoundGroup> found =
-      FindChannelCandidates(graph, inferred, trainable, *target.structure);
+absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
+  ASSIGN_OR_RETURN(
+      std::vector<FoundGroup> found,
+      FindChannelCandidates(graph, inferred, trainable, *target.structure, memory_bytes));
   std::vector<std::vector<WeightAxis>> makers;
   for (const FoundGroup& group : found) makers.push_back(group.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
@@ -123,13 +122,12 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(const Graph& graph,
 }
 
 // One group, and an entry for each that must stay.
-absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(const Graph& graph,
-                                                       const InferredGraph& inferred,
-                                                       const std::set<std::string>& trainable,
-                                                       const PruningTarget& target,
-                                                       LayerMatcher* matcher) {
-  const std::vector<WholeCandidate> found =
-      FindWholeCandidates(graph, inferred, trainable, *target.structure);
+absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
+  ASSIGN_OR_RETURN(
+      const std::vector<WholeCandidate> found,
+      FindWholeCandidates(graph, inferred, trainable, *target.structure, memory_bytes));
   std::vector<std::vector<WeightAxis>> makers;
   for (const WholeCandidate& whole : found) makers.push_back(whole.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
@@ -196,6 +194,7 @@ absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure s
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target,
+                                                      std::optional<int64_t> memory_bytes,
                                                       const std::function<absl::Status()>& check) {
   CHECK(target.structure.has_value());
   if (!target.sparsity.has_value() || !(*target.sparsity > 0 && *target.sparsity < 1)) {
@@ -207,7 +206,7 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
   LayerMatcher matcher(check);
   const auto choose = IsWhole(*target.structure) ? GroupOfWholes : GroupsOfLayers;
   ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
-                   choose(graph, inferred, trainable, target, &matcher));
+                   choose(graph, inferred, trainable, target, memory_bytes, &matcher));
   const bool any_pruned =
       std::any_of(choices.begin(), choices.end(),
                   [](const GroupChoice& choice) { return choice.dense_reason.empty(); });

@@ -2,7 +2,9 @@
 #ifndef TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_
 #define TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,9 +34,12 @@ struct GroupChoice {
 // `target.protect_first` and `protect_last` of the first two stay. `trainable` names the weights
 // that training changes. INVALID_ARGUMENT where a pattern matches no weight that makes channels,
 // the sparsity is out of range, or no group would be pruned: the message says why of each, and what
-// to change. Other errors as InferShapes(), and those of `check`, which is asked now and then.
+// to change. RESOURCE_EXHAUSTED, with figures and a remedy, before the memory is taken, where
+// finding them needs more than `memory_bytes` (none: no limit). Other errors as InferShapes(), and
+// those of `check`, which is asked now and then.
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(
     const Graph& graph, const std::set<std::string>& trainable, const PruningTarget& target,
+    std::optional<int64_t> memory_bytes = std::nullopt,
     const std::function<absl::Status()>& check = [] { return absl::OkStatus(); });
 
 }  // namespace topiary

@@ -9,6 +9,7 @@
 namespace topiary {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -249,6 +250,80 @@ TEST(ChooseGroups, TablesAndRows) {
   EXPECT_EQ(rows[0].group->count(), 5);
   EXPECT_EQ(ElementsOf(rows[0].group->scaled()[0], 4), 3);
   EXPECT_THAT(rows[0].group->coupled(), IsEmpty());
+}
+
+// Files may have extents of 0.
+TEST(ChooseGroups, AWeightWithoutElementsScalesNothing) {
+  const Graph empty = GraphBuilder()
+                          .Input("x", {kBatch, 3})
+                          .Input("ids", {kBatch}, DType::kInt64)
+                          .Weight("table", Shape({5, 0}))
+                          .Weight("w1", Shape({3, 4}))
+                          .Weight("w2", Shape({4, 0}))
+                          .Weight("w3", Shape({0, 2}))
+                          .Node("Gemm", {"x", "w1"}, {"h"})
+                          .Node("Gemm", {"h", "w2"}, {"g"})
+                          .Node("Gather", {"table", "ids"}, {"row"})
+                          .Node("Add", {"g", "row"}, {"s"})
+                          .Node("Gemm", {"s", "w3"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_THAT(Choose(empty, Target(Structure::kNeurons)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'w1': 'w2', which reads it, has no elements")));
+  EXPECT_THAT(
+      Choose(empty, Target(Structure::kEmbeddingRows)).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'table': it has no elements")));
+  const Graph convolutions = GraphBuilder()
+                                 .Input("x", {kBatch, 3, 5, 5})
+                                 .Weight("c1", Shape({4, 3, 1, 1}))
+                                 .Weight("c2", Shape({0, 4, 1, 1}))
+                                 .Node("Conv", {"x", "c1"}, {"h"})
+                                 .Node("Conv", {"h", "c2"}, {"y"})
+                                 .Output("y")
+                                 .Build();
+  EXPECT_THAT(Choose(convolutions, Target(Structure::kChannels)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("would be pruned")));
+  GraphBuilder branches;
+  branches.Input("in", {kBatch, 3}).Weight("stem", Shape({3, 0}));
+  branches.Node("Gemm", {"in", "stem"}, {"x0"});
+  for (const std::string i : {"0", "1", "2", "3"}) {
+    branches.Weight("w" + i, Shape({0, 0})).Node("Gemm", {"x" + i, "w" + i}, {"b" + i});
+    branches.Node("Add", {"x" + i, "b" + i}, {"x" + std::to_string(std::stoi(i) + 1)});
+  }
+  EXPECT_THAT(Choose(branches.Output("x4").Build(), Target(Structure::kBranches)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'w1' has no elements")));
+}
+
+// What a small file can ask for is known before memory is taken.
+TEST(ChooseGroups, IsRefusedWhereFindingTakesTooMuchMemory) {
+  constexpr int64_t kWide = 1 << 16;
+  GraphBuilder wide;
+  wide.Input("x", {kBatch, 1}).Weight("w", Shape({1, kWide})).Weight("last", Shape({kWide, 1}));
+  wide.Node("Gemm", {"x", "w"}, {"v0"});
+  for (int i = 0; i < 100; ++i) {
+    wide.Node("Relu", {"v" + std::to_string(i)}, {"v" + std::to_string(i + 1)});
+  }
+  const Graph graph = wide.Node("Gemm", {"v100", "last"}, {"y"}).Output("y").Build();
+  const auto choose = [](const Graph& model, Structure structure, std::optional<int64_t> limit) {
+    std::set<std::string> trainable;
+    for (const Initializer& initializer : model.initializers) trainable.insert(initializer.name);
+    return ChooseGroups(model, trainable, Target(structure), limit).status();
+  };
+  EXPECT_OK(choose(graph, Structure::kNeurons, std::nullopt));
+  EXPECT_OK(choose(graph, Structure::kNeurons, int64_t{1} << 30));
+  EXPECT_THAT(choose(graph, Structure::kNeurons, 100 << 20),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("finding the neurons"), HasSubstr("memory_bytes"))));
+  const Graph table = GraphBuilder()
+                          .Input("ids", {kBatch}, DType::kInt64)
+                          .Weight("table", Shape({1 << 16, 1}))
+                          .Node("Gather", {"table", "ids"}, {"y"})
+                          .Output("y")
+                          .Build();
+  EXPECT_OK(choose(table, Structure::kEmbeddingRows, 2 << 20));
+  EXPECT_THAT(choose(table, Structure::kEmbeddingRows, 1 << 20),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("embedding_rows")));
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "worker/prune/whole_candidates.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "worker/model/residual_branches.h"
 #include "worker/model/weight_operands.h"
 #include "worker/prune/block_runs.h"
@@ -20,6 +22,14 @@ class BranchFinder {
     for (const int index : inferred.live_nodes) {
       if (const auto operand = operands_.Of(graph.nodes[index])) matrices_.insert(operand->weight);
     }
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      const Node& node = graph.nodes[i];
+      if (operands_.IsTransposition(node.output(0))) continue;
+      for (const std::string& input : node.inputs) {
+        const std::string& weight = operands_.Behind(input);
+        if (matrices_.count(weight) > 0) readers_[weight].push_back(static_cast<int>(i));
+      }
+    }
   }
 
   std::vector<WholeCandidate> Branches() const {
@@ -28,6 +38,7 @@ class BranchFinder {
       candidates.emplace_back();
       Append(branch, &candidates.back());
     }
+    EachWeightOnce(&candidates);
     return candidates;
   }
 
@@ -39,6 +50,7 @@ class BranchFinder {
       attended = branch.attends;
       if (!layers.empty()) Append(branch, &layers.back());
     }
+    EachWeightOnce(&layers);
     return layers;
   }
 
@@ -53,22 +65,28 @@ class BranchFinder {
     return part;
   }
 
-  static void AddOnce(CandidatePart part, std::vector<CandidatePart>* parts) {
-    const bool known = std::any_of(parts->begin(), parts->end(), [&](const CandidatePart& other) {
-      return other.weight == part.weight;
-    });
-    if (!known) parts->push_back(std::move(part));
+  static void EachWeightOnce(std::vector<WholeCandidate>* candidates) {
+    for (WholeCandidate& candidate : *candidates) {
+      for (std::vector<CandidatePart>* parts : {&candidate.scaled, &candidate.coupled}) {
+        std::set<std::string> seen;
+        parts->erase(std::remove_if(parts->begin(), parts->end(),
+                                    [&](const CandidatePart& part) {
+                                      return !seen.insert(part.weight).second;
+                                    }),
+                     parts->end());
+      }
+    }
   }
 
   void Append(const ResidualBranch& branch, WholeCandidate* candidate) const {
-    for (const std::string& weight : branch.last) AddOnce(WholeOf(weight), &candidate->scaled);
+    for (const std::string& weight : branch.last) candidate->scaled.push_back(WholeOf(weight));
     for (const int index : branch.nodes) {
       const Node& node = graph_.nodes[index];
       const auto operand = operands_.Of(node);
       if (!operand.has_value()) continue;
       candidate->makers.push_back({operand->weight, node.name, 0});
       if (UsedWithin(operand->weight, branch)) {
-        AddOnce(WholeOf(operand->weight), &candidate->coupled);
+        candidate->coupled.push_back(WholeOf(operand->weight));
       }
     }
     if (!branch.reason.empty()) candidate->reason = branch.reason;
@@ -79,23 +97,17 @@ class BranchFinder {
 
   // Whether no node outside of the branch reads `weight`.
   bool UsedWithin(const std::string& weight, const ResidualBranch& branch) const {
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      const Node& node = graph_.nodes[i];
-      const bool reads =
-          std::any_of(node.inputs.begin(), node.inputs.end(), [&](const std::string& input) {
-            return operands_.Behind(input) == weight && !operands_.IsTransposition(node.output(0));
-          });
-      const bool within =
-          std::binary_search(branch.nodes.begin(), branch.nodes.end(), static_cast<int>(i));
-      if (reads && !within) return false;
-    }
-    return true;
+    const std::vector<int>& readers = readers_.at(weight);
+    return std::all_of(readers.begin(), readers.end(), [&](int reader) {
+      return std::binary_search(branch.nodes.begin(), branch.nodes.end(), reader);
+    });
   }
 
   const Graph& graph_;
   const WeightOperands operands_;
   const std::vector<ResidualBranch> branches_;
-  std::set<std::string> matrices_;  // Weights of layers.
+  std::set<std::string> matrices_;                   // Weights of layers.
+  std::map<std::string, std::vector<int>> readers_;  // The nodes that read them.
 };
 
 std::vector<CandidatePart> AsOne(absl::Span<const CandidatePart> parts) {
@@ -113,11 +125,15 @@ int64_t ElementsOf(const CandidatePart& part) {
   return count;
 }
 
-std::vector<WholeCandidate> Tables(const Graph& graph, const InferredGraph& inferred,
-                                   const std::set<std::string>& trainable) {
+absl::StatusOr<std::vector<WholeCandidate>> Tables(const Graph& graph,
+                                                   const InferredGraph& inferred,
+                                                   const std::set<std::string>& trainable,
+                                                   std::optional<int64_t> memory_bytes) {
   std::vector<WholeCandidate> tables;
-  for (const FoundGroup& found :
-       FindChannelCandidates(graph, inferred, trainable, Structure::kEmbeddingDimensions)) {
+  ASSIGN_OR_RETURN(const std::vector<FoundGroup> groups,
+                   FindChannelCandidates(graph, inferred, trainable,
+                                         Structure::kEmbeddingDimensions, memory_bytes));
+  for (const FoundGroup& found : groups) {
     WholeCandidate table;
     table.name = found.makers[0].weight;
     table.makers = found.makers;
@@ -135,54 +151,48 @@ std::vector<WholeCandidate> Tables(const Graph& graph, const InferredGraph& infe
   return tables;
 }
 
-// Adds the elements of candidate `number` to those of others.
-void Merge(const std::vector<CandidatePart>& parts, int32_t number,
-           std::vector<CandidatePart>* all) {
-  for (const CandidatePart& part : parts) {
-    auto of_weight = std::find_if(all->begin(), all->end(), [&](const CandidatePart& other) {
-      return other.weight == part.weight;
-    });
-    if (of_weight == all->end()) {
-      all->push_back({part.weight, part.elements, {}, part.counted});
-      of_weight = all->end() - 1;
-    }
-    for (BlockRun run : part.runs) {
-      run.block = number;
-      of_weight->runs.push_back(run);
+// The elements of all candidates, by weight.
+std::vector<CandidatePart> Merged(const std::vector<WholeCandidate>& candidates,
+                                  std::vector<CandidatePart> WholeCandidate::*parts) {
+  std::vector<CandidatePart> all;
+  std::map<std::string, size_t> places;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    for (const CandidatePart& part : candidates[i].*parts) {
+      const auto [place, added] = places.try_emplace(part.weight, all.size());
+      if (added) all.push_back({part.weight, part.elements, {}, part.counted});
+      for (BlockRun run : part.runs) {
+        run.block = static_cast<int32_t>(i);
+        all[place->second].runs.push_back(run);
+      }
     }
   }
+  for (CandidatePart& part : all) SortAndJoin(&part.runs);
+  return all;
 }
 
 }  // namespace
 
-std::vector<WholeCandidate> FindWholeCandidates(const Graph& graph, const InferredGraph& inferred,
-                                                const std::set<std::string>& trainable,
-                                                Structure structure) {
+absl::StatusOr<std::vector<WholeCandidate>> FindWholeCandidates(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    Structure structure, std::optional<int64_t> memory_bytes) {
   switch (structure) {
     case Structure::kBranches:
       return BranchFinder(graph, inferred).Branches();
     case Structure::kTransformerLayers:
       return BranchFinder(graph, inferred).Layers();
     case Structure::kEmbeddingTables:
-      return Tables(graph, inferred, trainable);
+      return Tables(graph, inferred, trainable, memory_bytes);
     default:
-      return {};
+      return std::vector<WholeCandidate>();
   }
 }
 
 CandidateGroup GroupOf(const std::string& name, const std::vector<WholeCandidate>& candidates) {
-  std::vector<CandidatePart> scaled, coupled;
   std::vector<std::string> names;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    Merge(candidates[i].scaled, static_cast<int32_t>(i), &scaled);
-    Merge(candidates[i].coupled, static_cast<int32_t>(i), &coupled);
-    names.push_back(candidates[i].name);
-  }
-  for (std::vector<CandidatePart>* parts : {&scaled, &coupled}) {
-    for (CandidatePart& part : *parts) SortAndJoin(&part.runs);
-  }
-  return CandidateGroup(name, static_cast<int64_t>(candidates.size()), std::move(scaled),
-                        std::move(coupled), std::move(names));
+  for (const WholeCandidate& candidate : candidates) names.push_back(candidate.name);
+  return CandidateGroup(name, static_cast<int64_t>(candidates.size()),
+                        Merged(candidates, &WholeCandidate::scaled),
+                        Merged(candidates, &WholeCandidate::coupled), std::move(names));
 }
 
 }  // namespace topiary

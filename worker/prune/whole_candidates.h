@@ -2,10 +2,13 @@
 #ifndef TOPIARY_WORKER_PRUNE_WHOLE_CANDIDATES_H_
 #define TOPIARY_WORKER_PRUNE_WHOLE_CANDIDATES_H_
 
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "worker/model/graph.h"
 #include "worker/model/shape_inference.h"
 #include "worker/prune/candidate_group.h"
@@ -30,9 +33,10 @@ struct WholeCandidate {
 // attends to the last before the next that does so after one that does not: attention and the
 // feed-forward branch after it, together. A table is all columns of it, and of tables whose rows it
 // is added to, as FindChannelCandidates() has them; it must stay where some of them must.
-std::vector<WholeCandidate> FindWholeCandidates(const Graph& graph, const InferredGraph& inferred,
-                                                const std::set<std::string>& trainable,
-                                                Structure structure);
+// Errors as FindChannelCandidates().
+absl::StatusOr<std::vector<WholeCandidate>> FindWholeCandidates(
+    const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
+    Structure structure, std::optional<int64_t> memory_bytes);
 
 // `candidates` as one group of that name, numbered in their order.
 CandidateGroup GroupOf(const std::string& name, const std::vector<WholeCandidate>& candidates);
