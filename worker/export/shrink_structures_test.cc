@@ -9,6 +9,8 @@
 #include "worker/engine/testing/gradient_case.h"
 #include "worker/export/testing/shrink_checks.h"
 #include "worker/export/testing/transformer.h"
+#include "worker/model/residual_branches.h"
+#include "worker/model/shape_inference.h"
 #include "worker/prune/group_choice.h"
 
 namespace topiary {
@@ -256,15 +258,16 @@ TEST_P(ShrinkTransformer, LayersAreAttentionAndWhatFollows) {
 // is the same everywhere, but not 0, becomes an initializer.
 TEST(ShrinkAfterPruning, ABranchOfConvolutions) {
   const Graph graph = ConvolutionalNetwork();
-  PruningTarget target;
-  target.sparsity = 0.5;
-  target.structure = Structure::kBranches;
-  target.protect_first = target.protect_last = 0;
-  target.min_candidates = 1;
-  const std::vector<GroupChoice> choices = Choose(graph, target);
-  ASSERT_EQ(choices.size(), 1u);
-  EXPECT_EQ(choices[0].group->count(), 1);
-  const ShrunkModel model = ShrunkAndEqual(Pruned(graph.Clone(), choices, true));
+  const auto inferred = InferShapes(graph, InputShapesForBatch(graph, 2).value());
+  ASSERT_OK(inferred.status());
+  const std::vector<ResidualBranch> branches = FindResidualBranches(graph, *inferred);
+  ASSERT_EQ(branches.size(), 1u);
+  EXPECT_THAT(branches[0].last, testing::ElementsAre("v2.scale", "v2.shift"));
+  Graph pruned = graph.Clone();
+  for (const std::string& weight : branches[0].last) {
+    for (int64_t i = 0; i < 6; ++i) ClearSlice(&pruned, weight, 0, i);
+  }
+  const ShrunkModel model = ShrunkAndEqual(pruned);
   EXPECT_EQ(ShapeOf(model, "c2"), Shape({-1}));
   EXPECT_EQ(ShapeOf(model, "v2.mean"), Shape({-1}));
   EXPECT_EQ(ShapeOf(model, "c1"), Shape({6, 3, 3, 3}));

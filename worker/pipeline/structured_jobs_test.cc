@@ -253,6 +253,13 @@ TEST_F(StructuredJobs, CandidatesThatDoNotFitTheMemoryAreNotLookedFor) {
                                            HasSubstr("target.structure: finding the neurons")));
 }
 
+TEST_F(StructuredJobs, AJobThatWouldPruneNothingIsRefused) {
+  JobSpec spec = StructuredJob(folder_, ResidualGraph(), Structure::kBranches);
+  spec.target->sparsity = 0.2;  // Of two.
+  EXPECT_THAT(Run(spec).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rounds to none")));
+}
+
 TEST_F(StructuredJobs, MethodsForBlocksAreRefused) {
   for (const MethodOptions& method :
        {MethodOptions(RigLOptions()), MethodOptions(GroupLassoOptions()),

@@ -10,6 +10,7 @@
 #include "worker/model/shape_inference.h"
 #include "worker/prune/channel_candidates.h"
 #include "worker/prune/glob.h"
+#include "worker/prune/support.h"
 #include "worker/prune/whole_candidates.h"
 
 namespace topiary {
@@ -162,6 +163,27 @@ absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
   return choices;
 }
 
+// Groups of which the sparsity takes no candidate away say so.
+void LeaveWhatRoundsToNone(const PruningTarget& target, std::vector<GroupChoice>* choices) {
+  int64_t all = 0;
+  for (GroupChoice& choice : *choices) {
+    if (!choice.dense_reason.empty()) continue;
+    if (choice.group->count() == 1) {
+      choice.dense_reason = "its only candidate stays";
+    } else {
+      all += choice.group->count();
+    }
+  }
+  for (GroupChoice& choice : *choices) {
+    if (!choice.dense_reason.empty()) continue;
+    const int64_t among = target.budget == BudgetKind::kGlobal ? all : choice.group->count();
+    if (KeptBlocks(*target.sparsity, among) == among) {
+      choice.dense_reason = absl::StrCat("a sparsity of ", *target.sparsity, " of ", among,
+                                         " candidates rounds to none");
+    }
+  }
+}
+
 // A batch of 2, where the graph allows one, keeps its axis apart from extents of 1.
 absl::StatusOr<InferredGraph> InferAnyBatch(const Graph& graph) {
   if (const auto shapes = InputShapesForBatch(graph, 2); shapes.ok()) {
@@ -185,8 +207,8 @@ absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure s
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "target.structure: no ", StructureName(structure), " would be pruned (", reasons,
-      "): lower target.min_candidates, protect fewer, check the layer patterns, or choose another "
-      "structure"));
+      "): raise the sparsity, lower target.min_candidates, protect fewer, check the layer "
+      "patterns, or choose another structure"));
 }
 
 }  // namespace
@@ -207,6 +229,7 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
   const auto choose = IsWhole(*target.structure) ? GroupOfWholes : GroupsOfLayers;
   ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
                    choose(graph, inferred, trainable, target, memory_bytes, &matcher));
+  LeaveWhatRoundsToNone(target, &choices);
   const bool any_pruned =
       std::any_of(choices.begin(), choices.end(),
                   [](const GroupChoice& choice) { return choice.dense_reason.empty(); });

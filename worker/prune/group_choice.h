@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PRUNE_GROUP_CHOICE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -31,12 +32,13 @@ struct GroupChoice {
 // with a maker that `target.include_layers` names, by its weight or node, and none that
 // `target.exclude_layers` names, and with at least `target.min_candidates` candidates. Of branches,
 // transformer layers and tables, which are one group, patterns choose single candidates, and
-// `target.protect_first` and `protect_last` of the first two stay. `trainable` names the weights
-// that training changes. INVALID_ARGUMENT where a pattern matches no weight that makes channels,
-// the sparsity is out of range, or no group would be pruned: the message says why of each, and what
-// to change. RESOURCE_EXHAUSTED, with figures and a remedy, before the memory is taken, where
-// finding them needs more than `memory_bytes` (none: no limit). Other errors as InferShapes(), and
-// those of `check`, which is asked now and then.
+// `target.protect_first` and `protect_last` of the first two stay. A group of which the sparsity
+// rounds to none stays too. `trainable` names the weights that training changes. INVALID_ARGUMENT
+// where a pattern matches no weight that makes channels, the sparsity is out of range, or no group
+// would be pruned: the message says why of each, and what to change. RESOURCE_EXHAUSTED, with
+// figures and a remedy, before the memory is taken, where finding them needs more than
+// `memory_bytes` (none: no limit). Other errors as InferShapes(), and those of `check`, which is
+// asked now and then.
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(
     const Graph& graph, const std::set<std::string>& trainable, const PruningTarget& target,
     std::optional<int64_t> memory_bytes = std::nullopt,

@@ -188,12 +188,12 @@ TEST(ChooseGroups, ChannelsOfASumAndOfGroupsGoTogether) {
   EXPECT_EQ(ElementsOf(groups[1].group->coupled()[1], 1), 3 * 3 * 3 * 3);
 }
 
-// Three blocks x + w (v x).
+// Four blocks x + w (v x).
 Graph Residual() {
   GraphBuilder builder;
   builder.Input("x0", {kBatch, 4}).Weight("head", Shape({4, 2}));
   std::string x = "x0";
-  for (const std::string i : {"1", "2", "3"}) {
+  for (const std::string i : {"1", "2", "3", "4"}) {
     builder.Weight("v" + i, Shape({4, 5}))
         .Weight("w" + i, Shape({5, 4}))
         .Weight("b" + i, Shape({4}))
@@ -206,19 +206,18 @@ Graph Residual() {
 }
 
 TEST(ChooseGroups, BranchesAreOneGroupOfWhichTheEndsStay) {
-  PruningTarget target = Target(Structure::kBranches);
-  target.min_candidates = 1;
-  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(Residual(), target));
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(Residual(), Target(Structure::kBranches)));
   ASSERT_EQ(groups.size(), 3u);
   EXPECT_EQ(groups[0].name, "branches");
-  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w2"));
-  EXPECT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("b2", "w2"));
-  EXPECT_THAT(WeightsOf(groups[0].group->coupled()), ElementsAre("v2", "w2"));
+  EXPECT_THAT(groups[0].dense_reason, IsEmpty());
+  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w2", "w3"));
+  EXPECT_THAT(WeightsOf(groups[0].group->scaled()), ElementsAre("b2", "w2", "b3", "w3"));
+  EXPECT_THAT(WeightsOf(groups[0].group->coupled()), ElementsAre("v2", "w2", "v3", "w3"));
   EXPECT_FALSE(groups[0].group->scaled()[0].counted);
   EXPECT_TRUE(groups[0].group->scaled()[1].counted);
   EXPECT_EQ(groups[1].name, "w1");
   EXPECT_THAT(groups[1].dense_reason, HasSubstr("protect_first"));
-  EXPECT_EQ(groups[2].name, "w3");
+  EXPECT_EQ(groups[2].name, "w4");
   EXPECT_THAT(groups[2].dense_reason, HasSubstr("protect_last"));
 }
 
@@ -227,7 +226,7 @@ TEST(ChooseGroups, PatternsChooseSingleBranches) {
   target.protect_first = target.protect_last = 0;
   target.exclude_layers = {"in2"};
   ASSERT_OK_AND_ASSIGN(const auto groups, Choose(Residual(), target));
-  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w1", "w3"));
+  EXPECT_THAT(groups[0].group->candidate_names(), ElementsAre("w1", "w3", "w4"));
   EXPECT_EQ(groups[1].dense_reason, "excluded by name");
 }
 
@@ -238,13 +237,24 @@ TEST(ChooseGroups, ATransformerLayerHasAttention) {
 }
 
 TEST(ChooseGroups, TablesAndRows) {
-  PruningTarget target = Target(Structure::kEmbeddingTables);
-  target.min_candidates = 1;
-  ASSERT_OK_AND_ASSIGN(const auto tables, Choose(ClickModel(), target));
+  const Graph graph = GraphBuilder()
+                          .Input("from", {kBatch}, DType::kInt64)
+                          .Input("to", {kBatch}, DType::kInt64)
+                          .Weight("table", Shape({5, 3}))
+                          .Weight("other", Shape({7, 2}))
+                          .Weight("w", Shape({5, 8}))
+                          .Node("Gather", {"table", "from"}, {"row"})
+                          .Node("Gather", {"other", "to"}, {"column"})
+                          .Node("Concat", {"row", "column"}, {"all"}, {Int("axis", 1)})
+                          .Node("Gemm", {"all", "w"}, {"y"})
+                          .Output("y")
+                          .Build();
+  ASSERT_OK_AND_ASSIGN(const auto tables, Choose(graph, Target(Structure::kEmbeddingTables)));
   ASSERT_EQ(tables.size(), 1u);
-  EXPECT_EQ(tables[0].group->count(), 1);
+  EXPECT_THAT(tables[0].group->candidate_names(), ElementsAre("table", "other"));
   EXPECT_EQ(ElementsOf(tables[0].group->coupled()[0], 0), 15);
-  EXPECT_EQ(ElementsOf(tables[0].group->scaled()[0], 0), 6 * 8);
+  EXPECT_EQ(ElementsOf(tables[0].group->coupled()[1], 1), 14);
+  EXPECT_EQ(ElementsOf(tables[0].group->scaled()[0], 0), 3 * 8);
   ASSERT_OK_AND_ASSIGN(const auto rows, Choose(ClickModel(), Target(Structure::kEmbeddingRows)));
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].group->count(), 5);
@@ -293,6 +303,34 @@ TEST(ChooseGroups, AWeightWithoutElementsScalesNothing) {
   }
   EXPECT_THAT(Choose(branches.Output("x4").Build(), Target(Structure::kBranches)).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'w1' has no elements")));
+}
+
+TEST(ChooseGroups, ASparsityThatRoundsToNoneIsRefused) {
+  PruningTarget target = Target(Structure::kNeurons);
+  target.sparsity = 0.15;  // Of 8 and of 3.
+  ASSERT_OK_AND_ASSIGN(const auto groups, Choose(ClickModel(), target));
+  EXPECT_THAT(groups[0].dense_reason, IsEmpty());
+  EXPECT_EQ(groups[1].dense_reason, "a sparsity of 0.15 of 3 candidates rounds to none");
+  target.sparsity = 0.05;
+  EXPECT_THAT(Choose(ClickModel(), target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("'w1': a sparsity of 0.05 of 8 candidates rounds to none"),
+                             HasSubstr("raise the sparsity"))));
+  // They share what 11 of them lose.
+  target.sparsity = 0.05;
+  target.budget = BudgetKind::kGlobal;
+  ASSERT_OK_AND_ASSIGN(const auto shared, Choose(ClickModel(), target));
+  EXPECT_THAT(shared[1].dense_reason, IsEmpty());
+  target.sparsity = 0.04;
+  EXPECT_THAT(Choose(ClickModel(), target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("of 11 candidates rounds")));
+}
+
+TEST(ChooseGroups, AnOnlyCandidateStays) {
+  PruningTarget target = Target(Structure::kEmbeddingTables);
+  target.min_candidates = 1;
+  EXPECT_THAT(Choose(ClickModel(), target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("its only candidate stays")));
 }
 
 // What a small file can ask for is known before memory is taken.
