@@ -67,6 +67,11 @@ absl::StatusOr<std::unique_ptr<Method>> NewGroupLasso(const GroupLassoOptions& o
   ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares,
                    OneShotPhases(options.end_fraction, "group_lasso.end_fraction"));
   ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
+  if (plan.phases().front().kind != PhaseKind::kDense) {
+    return absl::InvalidArgumentError(absl::StrCat("group_lasso.end_fraction is ",
+                                                   options.end_fraction, ", which of ", total_steps,
+                                                   " steps leaves none for the penalty: raise it"));
+  }
   return std::make_unique<GroupLasso>(options.strength, PhasedOptions::For(target), std::move(plan),
                                       std::move(layers));
 }

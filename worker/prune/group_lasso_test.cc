@@ -115,7 +115,8 @@ TEST_P(GroupLassoRefuses, NamingTheField) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Options, GroupLassoRefuses,
-                         testing::Values(BadOptions{"group_lasso.strength", {0, 0.7}},
+                         testing::Values(BadOptions{"none for the penalty", {1e-3, 0.004}},
+                                         BadOptions{"group_lasso.strength", {0, 0.7}},
                                          BadOptions{"group_lasso.strength", {std::nan(""), 0.7}},
                                          BadOptions{"group_lasso.end_fraction", {1e-3, 0}},
                                          BadOptions{"group_lasso.end_fraction", {1e-3, 1}}));

@@ -97,6 +97,12 @@ absl::StatusOr<std::unique_ptr<Method>> NewRigL(const RigLOptions& options,
   ASSIGN_OR_RETURN(const std::vector<PhaseShare> shares,
                    GradualPhases(0, options.end_fraction, "rigl"));
   ASSIGN_OR_RETURN(PhasePlan plan, PhasePlan::Create(shares, total_steps));
+  const int64_t replacing = plan.phases().front().end();
+  if (options.update_steps >= replacing) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rigl.update_steps is ", options.update_steps, ", and of ", total_steps, " steps ",
+        replacing, " lie before rigl.end_fraction: no block would ever be replaced; lower it"));
+  }
   return std::make_unique<RigL>(options, PhasedOptions::For(target), std::move(plan),
                                 std::move(layers));
 }

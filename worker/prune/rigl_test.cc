@@ -55,10 +55,10 @@ int64_t Differences(const Support& a, const Support& b) {
 
 TEST(RigL, StartsWithBlocksDrawnBySeedInTheNumberThatItKeeps) {
   FakeWeights tensors = Tensors(1);
-  const auto method = RigLWith({});
+  const auto method = RigLWith(EveryTenSteps());
   EXPECT_EQ(method->BeginStep(0, tensors).changed_blocks, 120);
   EXPECT_EQ(tensors.reads, 0) << "whatever the weights are";
-  RigLOptions options;
+  RigLOptions options = EveryTenSteps();
   options.seed = 1;
   const auto other = RigLWith(options);
   other->BeginStep(0, tensors);
@@ -168,6 +168,16 @@ class RigLRefuses : public testing::TestWithParam<BadOptions> {};
 TEST_P(RigLRefuses, NamingTheField) {
   EXPECT_THAT(NewRigL(GetParam().options, {}, {Layer()}, kSteps).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(GetParam().what)));
+}
+
+// Of 100 steps 75 lie before the end.
+TEST(RigL, RefusesARunInWhichItWouldBeRandomPruning) {
+  RigLOptions options;
+  options.update_steps = 75;
+  EXPECT_THAT(NewRigL(options, {}, {Layer()}, kSteps).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rigl.update_steps is 75")));
+  options.update_steps = 74;
+  EXPECT_OK(NewRigL(options, {}, {Layer()}, kSteps).status());
 }
 
 INSTANTIATE_TEST_SUITE_P(Options, RigLRefuses,
