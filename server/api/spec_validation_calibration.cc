@@ -25,6 +25,9 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
   if (spec.has_wanda()) {
     FieldChecks wanda(check.PathOf("wanda"), violations);
     ValidateExamples(spec.wanda(), &wanda);
+    wanda.That(!spec.target().has_n_of_m() || spec.wanda().comparison() != v1::WandaMethod::LAYER,
+               "comparison",
+               "must not be LAYER with target.n_of_m, where weights compete within a run");
   }
   if (spec.has_sparsegpt()) {
     FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);

@@ -213,6 +213,8 @@ const RefusedCase kMethodCases[] = {
     {"CalibratedByNothing", "wanda { calibration_examples: -1 }",
      "spec.wanda.calibration_examples"},
     {"UnknownComparison", "wanda { comparison: 12 }", "spec.wanda.comparison"},
+    {"ComparedWithinRunsAnyway", "wanda { comparison: LAYER } target { n_of_m { n: 2 m: 4 } }",
+     "spec.wanda.comparison"},
     {"CalibratedLayersThatCompete", "wanda {} target { budget: GLOBAL }", "spec.target.budget"},
     {"NoDampening", "sparsegpt { dampening: 0 }", "spec.sparsegpt.dampening"},
     {"NegativeChunk", "sparsegpt { chunk_inputs: -1 }", "spec.sparsegpt.chunk_inputs"},
