@@ -41,18 +41,20 @@ QuadraticModel ModelOf(const CalibratedLayer& layer, int64_t group, double dampe
   model.inputs = n;
   model.h = layer.moments(group);
   CHECK_EQ(static_cast<int64_t>(model.h.size()), n * n);
+  int64_t live = 0;
   model.dead.assign(n, 0);
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) {
-    double& diagonal = model.h[i * n + i];
-    if (diagonal == 0) {
-      diagonal = 1;
-      model.dead[i] = 1;
-    }
+    const double diagonal = model.h[i * n + i];
+    model.dead[i] = diagonal == 0;
+    live += diagonal == 0 ? 0 : 1;
     sum += diagonal;
   }
-  const double added = dampening * sum / static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) model.h[i * n + i] += added;
+  const double mean = live > 0 ? sum / static_cast<double>(live) : 1;
+  for (int64_t i = 0; i < n; ++i) {
+    if (model.dead[i] != 0) model.h[i * n + i] = mean;
+    model.h[i * n + i] += dampening * mean;
+  }
   return model;
 }
 

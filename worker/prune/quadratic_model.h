@@ -14,8 +14,8 @@
 namespace topiary {
 
 struct QuadraticOptions : CalibrationOptions {
-  // Added to the diagonal of H, in parts of its mean: H of few samples, or of inputs that depend on
-  // one another, has no inverse.
+  // Added to the diagonal of H, in parts of its mean over inputs that are not dead: H of few
+  // samples, or of inputs that depend on one another, has no inverse.
   double dampening = 0.01;
 };
 
@@ -23,8 +23,8 @@ struct QuadraticOptions : CalibrationOptions {
 struct QuadraticModel {
   int64_t inputs = 0;
   std::vector<double> h;  // [inputs, inputs], symmetric.
-  // Inputs that are 0 in every sample, of which the weights do not matter; they have 1 on the
-  // diagonal before dampening.
+  // Inputs that are 0 in every sample, of which the weights do not matter; they have the mean of
+  // the others on the diagonal before dampening, so that H does not depend on how many there are.
   std::vector<uint8_t> dead;
 };
 QuadraticModel ModelOf(const CalibratedLayer& layer, int64_t group, double dampening);

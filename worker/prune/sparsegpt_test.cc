@@ -208,6 +208,20 @@ TEST(SparseGpt, WeightsOfInputsThatAreAlwaysZeroAreZero) {
   for (const float weight : test.weights) EXPECT_TRUE(std::isfinite(weight));
 }
 
+// Halving all inputs seven times changes no digit of anything, dead inputs or not.
+TEST(SparseGpt, TheScaleOfTheInputsDoesNotMatterWhereSomeAreZero) {
+  TestLayer large(8, 4, {1, 1}, 0.5);
+  TestLayer small(8, 4, {1, 1}, 0.5);
+  for (TestLayer* test : {&large, &small}) {
+    for (int64_t i = 0; i < 8; ++i) test->moments[3 * 8 + i] = test->moments[i * 8 + 3] = 0;
+  }
+  for (double& moment : small.moments) moment /= 1 << 14;
+  ASSERT_OK_AND_ASSIGN(const Support of_large, PruneCalibrated(SparseGptOptions(), large.layer));
+  ASSERT_OK_AND_ASSIGN(const Support of_small, PruneCalibrated(SparseGptOptions(), small.layer));
+  EXPECT_EQ(of_small, of_large);
+  EXPECT_EQ(small.weights, large.weights);
+}
+
 TEST(SparseGpt, FailsWhereTheInputsLeaveTheWeightsOpen) {
   TestLayer test(8, 4, {1, 1}, 0.5);
   test.moments = std::vector<double>(64, 1);  // All inputs are the same one.
