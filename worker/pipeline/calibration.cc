@@ -131,6 +131,8 @@ class Calibrator {
       if (choice.partition == nullptr) continue;
       RETURN_IF_ERROR(MeasureInputs(model, inferred, choice.layer));
       ASSIGN_OR_RETURN(Support support, Prune(choice));
+      // One that is used at more than one depth has changed what those after its first use read.
+      if (choice.layer.nodes.size() > 1) moments_.reset();
       found.supports.push_back(std::move(support));
       found.weights.emplace(choice.layer.weight, ValuesOf(*store_->Find(choice.layer.weight)));
     }
@@ -193,7 +195,8 @@ class Calibrator {
   const LoadedJob& job_;
   const Dataset examples_;
   std::unique_ptr<ParameterStore> store_;
-  std::unique_ptr<InputMoments> moments_;  // Of the layer pruned last.
+  // Of the layer pruned last; null where that has changed them.
+  std::unique_ptr<InputMoments> moments_;
 };
 
 }  // namespace

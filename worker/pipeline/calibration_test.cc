@@ -111,6 +111,34 @@ TEST_F(CalibratingJobs, EndWithoutTrainingUnlessTold) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
   const nlohmann::json report = ReportOf(outcome);
   EXPECT_EQ(report["layers"][0]["blocks_live"], 4);
+// Two layers that read the same at two depths: once "q" is pruned, "k" reads something else at the
+// second, as though "q" had been given so.
+TEST_F(CalibratingJobs, SeeWhatPruningAWeightThatIsUsedTwiceHasChanged) {
+  GraphBuilder b({12});
+  const std::string q = b.Weight("q", Shape({12, 12}), 0.4F);
+  const std::string k = b.Weight("k", Shape({12, 12}), 0.4F);
+  std::string v = "x";
+  for (int depth = 0; depth < 2; ++depth) {
+    v = b.Add("Relu", {b.Add("Add", {b.Add("MatMul", {v, q}), b.Add("MatMul", {v, k})})});
+  }
+  Graph graph = b.Finish(b.Linear("head", v, 12, 3));
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  ReferenceBackend backend;
+  const auto calibrate = [&](std::vector<std::string> excluded) {
+    JobSpec spec = Job(graph, WandaOptions());
+    spec.target->block_rows = spec.target->block_cols = 1;
+    spec.target->exclude_layers = std::move(excluded);
+    const LoadedJob job = LoadJob(spec, reporter).value();
+    return PruneByCalibration(spec, job, &backend, reporter.checker()).value().weights;
+  };
+  const CalibratedWeights both = calibrate({});
+  ASSERT_OK(graph.ReplaceInitializer("q", both.at("q").Clone()));
+  const CalibratedWeights k_alone = calibrate({"q"});
+  ASSERT_EQ(k_alone.count("q"), 0u);
+  EXPECT_EQ(both.at("k").span<float>(), k_alone.at("k").span<float>());
+}
+
   EXPECT_EQ(report["layers"][1]["blocks_live"], 12);
   EXPECT_EQ(report["task"]["steps"], 0);
   EXPECT_TRUE(outcome.pruned_metrics.count("accuracy") > 0);
