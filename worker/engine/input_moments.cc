@@ -83,8 +83,7 @@ class FullSums final : public Sums {
  private:
   FullSums(int64_t groups, int64_t inputs)
       : inputs_(inputs),
-        at_once_(std::clamp<int64_t>(kMostSampleBytes / (inputs * int64_t{sizeof(float)}), 1,
-                                     kMostSamples)),
+        at_once_(SamplesAtOnce(inputs)),
         waiting_(groups),
         sums_(groups, std::vector<double>(inputs * inputs, 0)),
         counts_(groups, 0) {}
@@ -168,6 +167,10 @@ class LayerMoments final : public InputMoments {
 };
 
 }  // namespace
+
+int64_t SamplesAtOnce(int64_t inputs) {
+  return std::clamp<int64_t>(kMostSampleBytes / (inputs * int64_t{sizeof(float)}), 1, kMostSamples);
+}
 
 absl::StatusOr<std::unique_ptr<InputMoments>> InputMoments::Create(const Graph& graph,
                                                                    const InferredGraph& inferred,

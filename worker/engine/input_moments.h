@@ -23,6 +23,10 @@ namespace topiary {
 // kDiagonal: the mean of each x_k^2 alone, K numbers. kFull: K x K.
 enum class MomentKind { kDiagonal, kFull };
 
+// How many samples of `inputs` numbers are multiplied together, for kFull: so many wait in float32,
+// of each matrix.
+int64_t SamplesAtOnce(int64_t inputs);
+
 // Sums moments batch by batch. A sample is a row of activations; of a convolution, what its kernel
 // sees at one place, in the order of the layer's rows. Not thread-safe.
 //

@@ -5,15 +5,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "common/status_matchers.h"
 #include "worker/kernels/reference/reference_backend.h"
+#include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
 #include "worker/pipeline/loaded_job.h"
 #include "worker/pipeline/running_jobs_test_util.h"
+#include "worker/prune/block_partition.h"
 #include "worker/prune/calibrated_layer.h"
+#include "worker/prune/calibration.h"
 
 namespace topiary {
 namespace {
@@ -106,11 +111,6 @@ TEST_F(CalibratingJobs, EachLayerSeesWhatTheLayersPrunedBeforeItLetThrough) {
   }
 }
 
-TEST_F(CalibratingJobs, EndWithoutTrainingUnlessTold) {
-  const JobSpec spec = Job(MlpGraph(), WandaOptions());
-  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
-  const nlohmann::json report = ReportOf(outcome);
-  EXPECT_EQ(report["layers"][0]["blocks_live"], 4);
 // Two layers that read the same at two depths: once "q" is pruned, "k" reads something else at the
 // second, as though "q" had been given so.
 TEST_F(CalibratingJobs, SeeWhatPruningAWeightThatIsUsedTwiceHasChanged) {
@@ -139,6 +139,11 @@ TEST_F(CalibratingJobs, SeeWhatPruningAWeightThatIsUsedTwiceHasChanged) {
   EXPECT_EQ(both.at("k").span<float>(), k_alone.at("k").span<float>());
 }
 
+TEST_F(CalibratingJobs, EndWithoutTrainingUnlessTold) {
+  const JobSpec spec = Job(MlpGraph(), WandaOptions());
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json report = ReportOf(outcome);
+  EXPECT_EQ(report["layers"][0]["blocks_live"], 4);
   EXPECT_EQ(report["layers"][1]["blocks_live"], 12);
   EXPECT_EQ(report["task"]["steps"], 0);
   EXPECT_TRUE(outcome.pruned_metrics.count("accuracy") > 0);
@@ -224,6 +229,50 @@ TEST_F(CalibratingJobs, ADryRunCalibratesNothing) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
   for (const JobProgress& progress : observer.progress) EXPECT_NE(progress.phase, "calibrate");
   EXPECT_EQ(ReportOf(outcome)["layers"][0]["blocks_live"], 4);
+}
+
+// 128 examples, of which 96 to train with: one batch at the least, whole batches, and never more.
+TEST_F(CalibratingJobs, CountTheExamplesThatTheyDraw) {
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  const auto bytes = [&](int64_t examples) {
+    WandaOptions options;
+    options.examples = examples;
+    return LoadJob(Job(MlpGraph(), options), reporter)->memory.calibration;
+  };
+  const int64_t example = (bytes(96) - bytes(32)) / 64;
+  EXPECT_GT(example, 0);
+  EXPECT_EQ(bytes(1), bytes(16));
+  EXPECT_EQ(bytes(1000), bytes(96));
+}
+
+// In blocks as tall as a layer, what a removal takes off the inverse is as large as the inverse.
+TEST_F(CalibratingJobs, CountWhatTallBlocksCostOnEachThread) {
+  const Graph graph = MlpGraph();
+  const PrunableLayer layer = FindPrunableLayers(graph).front();
+  const auto bytes = [&](int64_t rows, int threads) {
+    return CalibrationBytes(
+        GroupObsOptions(),
+        {std::make_shared<const BlockPartition>(BlockPartition::Create(layer, {rows, 4}).value())},
+        threads);
+  };
+  const int64_t square = 8 * layer.rows * layer.rows;
+  EXPECT_EQ(bytes(layer.rows, 2) - bytes(layer.rows, 1), 4 * square);
+  EXPECT_LT(bytes(1, 2) - bytes(1, 1), 2 * square);
+}
+
+TEST_F(CalibratingJobs, RunOutOfMemoryAlone) {
+  const Graph graph = MlpGraph();
+  ReferenceBackend backend;
+  CalibratedLayer layer;
+  layer.partition = std::make_shared<const BlockPartition>(
+      BlockPartition::Create(FindPrunableLayers(graph).front(), {4, 4}).value());
+  layer.backend = &backend;
+  layer.moments = [](int64_t) -> std::vector<double> { throw std::bad_alloc(); };
+  std::vector<float> weight(layer.layer().element_count(), 1.0F);
+  layer.weight = absl::MakeSpan(weight);
+  EXPECT_THAT(PruneLayer(SparseGptOptions(), layer).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr(layer.layer().weight)));
 }
 
 TEST_F(CalibratingJobs, StopWhenTold) {

@@ -168,6 +168,17 @@ TEST(MemoryEstimate, ATeacherIsASecondModel) {
   EXPECT_GT(taught.activations, alone.activations);
 }
 
+TEST(MemoryEstimate, WeightsToGoBackToAreOneMoreCopyHereAndInACheckpoint) {
+  const Graph graph = ConvGraph();
+  MemoryNeeds needs;
+  needs.optimizer = OptimizerKind::kSgd;
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate straight, EstimateMemory(graph, needs));
+  needs.rewinds = true;
+  ASSERT_OK_AND_ASSIGN(const MemoryEstimate rewinding, EstimateMemory(graph, needs));
+  EXPECT_EQ(rewinding.weights - straight.weights, straight.weights / 4) << "1 of 4 copies";
+  EXPECT_EQ(rewinding.checkpoint - straight.checkpoint, straight.checkpoint / 2);
+}
+
 TEST(MemoryEstimate, AnEvaluationKeepsLessThanATraining) {
   const Graph graph = ConvGraph();
   ASSERT_OK_AND_ASSIGN(const MemoryEstimate training,

@@ -119,6 +119,17 @@ int64_t DrawnBytes(const JobSpec& spec, const PreparedData& data) {
   return data.bytes() / (data.train.size() + data.evaluation.size()) * target->sensitivity.examples;
 }
 
+// Of the examples to calibrate by, which are copied; 0 before `data`, of `data_bytes`, are read.
+int64_t CalibrationExampleBytes(const MethodOptions& method, int64_t batch,
+                                const PreparedData& data, int64_t data_bytes) {
+  const CalibrationOptions* const options = CalibrationOptionsOf(method);
+  if (options == nullptr || data_bytes == 0) return 0;
+  const int64_t drawn = std::min(data.train.size(), std::max(batch, options->examples));
+  const int64_t all = data.train.size() + data.evaluation.size();
+  return static_cast<int64_t>(static_cast<double>(data_bytes) * static_cast<double>(drawn) /
+                              static_cast<double>(all));
+}
+
 absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
                          int64_t prediction_bytes, LoadedJob* job) {
   MemoryNeeds needs;
@@ -128,15 +139,17 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   needs.prediction_bytes = prediction_bytes;
   needs.teacher = spec.task.distillation.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
-  needs.keeps_a_model = spec.target.has_value() && spec.target->accuracy_bound.has_value();
-  std::vector<PrunableLayer> pruned;
+  if (spec.target.has_value()) {
+    needs.keeps_a_model = spec.target->accuracy_bound.has_value();
+    needs.rewinds = spec.target->rewind.has_value() && spec.target->rewind->weights;
+  }
   for (const LayerChoice& choice : job->choices) {
     if (choice.partition == nullptr) continue;
     needs.partitions.push_back(choice.partition);
-    pruned.push_back(choice.layer);
   }
   if (const auto* method = std::get_if<MethodOptions>(&spec.method)) {
-    needs.calibration_bytes = CalibrationBytes(*method, pruned, spec.threads);
+    needs.calibration_bytes = CalibrationBytes(*method, needs.partitions, spec.threads) +
+                              CalibrationExampleBytes(*method, batch, job->data, data_bytes);
   }
   for (const GroupChoice& choice : job->groups) {
     if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);

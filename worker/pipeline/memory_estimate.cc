@@ -67,7 +67,8 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
     estimate.weights += (1 + Moments(*needs.optimizer)) * given;
     estimate.checkpoint = (1 + Moments(*needs.optimizer)) * given;
     estimate.blocks = BlockBytes(needs);
-    if (needs.keeps_a_model) {
+    for (const bool one_more : {needs.keeps_a_model, needs.rewinds}) {
+      if (!one_more) continue;
       estimate.weights += given;
       estimate.checkpoint += given;
     }

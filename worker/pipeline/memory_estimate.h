@@ -26,8 +26,9 @@ struct MemoryEstimate {
   // activations give up is not counted. Inference keeps what the largest node reads and writes.
   int64_t activations = 0;
   int64_t predictions = 0;  // With the copies made to write them.
-  int64_t calibration = 0;  // Moments of what a layer reads, and what is made of them.
-  int64_t selection = 0;    // Of what chooses features.
+  // Examples drawn, moments of what a layer reads, and what is made of them.
+  int64_t calibration = 0;
+  int64_t selection = 0;  // Of what chooses features.
   int64_t total() const {
     return data + weights + blocks + checkpoint + activations + predictions + calibration +
            selection;
@@ -42,9 +43,10 @@ struct MemoryNeeds {
   int64_t prediction_bytes = 0;                                    // Of those that the job returns.
   std::vector<std::shared_ptr<const CandidateGroup>> groups = {};  // To prune.
   bool teacher = false;           // The model as given runs beside the one that is trained.
-  int64_t calibration_bytes = 0;  // CalibrationBytes().
+  int64_t calibration_bytes = 0;  // CalibrationBytes(), and of the examples drawn.
   int64_t selector_bytes = 0;     // SelectorBytes().
   bool keeps_a_model = false;     // That of an earlier step, for an accuracy bound.
+  bool rewinds = false;           // To the weights of an earlier step, which are kept until then.
 };
 
 // Errors as InferShapes().

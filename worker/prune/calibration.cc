@@ -1,10 +1,12 @@
 #include "worker/prune/calibration.h"
 
 #include <algorithm>
+#include <new>
 #include <type_traits>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
 
 namespace topiary {
@@ -32,35 +34,54 @@ MomentKind MomentsFor(const MethodOptions& method) {
 }
 
 absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const CalibratedLayer& layer) {
-  return std::visit(
-      [&layer](const auto& options) -> absl::StatusOr<Support> {
-        if constexpr (kCalibrates<decltype(options)>) {
-          return PruneCalibrated(options, layer);
-        } else {
-          CHECK(false) << "the method prunes while it trains";
-          return absl::InternalError("");
-        }
-      },
-      method);
+  try {
+    return std::visit(
+        [&layer](const auto& options) -> absl::StatusOr<Support> {
+          if constexpr (kCalibrates<decltype(options)>) {
+            return PruneCalibrated(options, layer);
+          } else {
+            CHECK(false) << "the method prunes while it trains";
+            return absl::InternalError("");
+          }
+        },
+        method);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there is not enough memory to prune layer '", layer.layer().weight,
+                     "': lower spec.threads, or take a worker with more memory "
+                     "(spec.placement.memory_bytes)"));
+  }
 }
 
-int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const PrunableLayer> layers,
+int64_t CalibrationBytes(const MethodOptions& method,
+                         absl::Span<const std::shared_ptr<const BlockPartition>> layers,
                          int threads) {
   if (CalibrationOptionsOf(method) == nullptr) return 0;
   const bool full = MomentsFor(method) == MomentKind::kFull;
   const bool by_column = std::holds_alternative<GroupObsOptions>(method);
-  int64_t most = 0;
-  for (const PrunableLayer& layer : layers) {
-    const int64_t numbers = layer.rows * (full ? layer.rows : 1);
+  double most = 0;  // Of layers of a million inputs, int64_t would not hold it.
+  for (const std::shared_ptr<const BlockPartition>& partition : layers) {
+    const PrunableLayer& layer = partition->layer();
+    const auto rows = static_cast<double>(layer.rows);
+    const auto groups = static_cast<double>(layer.groups);
+    const double weights = rows * static_cast<double>(layer.cols);
+    const double numbers = rows * (full ? rows : 1);
     // Sums of all groups; of one the mean, what is made of it, and a product in float32; and the
     // weights in double, with what is taken off them.
-    int64_t bytes = (8 * layer.groups + 3 * 8 + 4) * numbers + 2 * 8 * layer.rows * layer.cols;
-    // The models and weights of all groups, and what is left of an inverse on each thread.
-    if (by_column) bytes += 8 * layer.groups * (numbers + layer.rows * layer.cols);
-    if (by_column) bytes += 8 * threads * numbers;
+    double bytes = (8 * groups + 3 * 8 + 4) * numbers + 2 * 8 * weights;
+    // Samples that wait to be multiplied.
+    if (full) bytes += (groups + 2) * 4 * rows * static_cast<double>(SamplesAtOnce(layer.rows));
+    if (by_column) {
+      // The models and weights of all groups; on each thread what is left of an inverse, and what
+      // the removal of a block takes off it.
+      bytes += 8 * groups * (numbers + weights);
+      const double block = std::min(static_cast<double>(partition->block().rows), rows);
+      bytes += 8 * threads * (numbers + 2 * rows * block + block * block);
+    }
     most = std::max(most, bytes);
   }
-  return most;
+  constexpr double kMostBytes = 1e18;  // So that sums with others stay in range.
+  return static_cast<int64_t>(std::min(most, kMostBytes));
 }
 
 }  // namespace topiary

@@ -4,11 +4,12 @@
 #define TOPIARY_WORKER_PRUNE_CALIBRATION_H_
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "worker/engine/input_moments.h"
-#include "worker/model/layers.h"
+#include "worker/prune/block_partition.h"
 #include "worker/prune/calibrated_layer.h"
 #include "worker/prune/method_registry.h"
 #include "worker/prune/support.h"
@@ -21,13 +22,14 @@ const CalibrationOptions* CalibrationOptionsOf(const MethodOptions& method);
 // What CalibratedLayer::moments must give the method.
 MomentKind MomentsFor(const MethodOptions& method);
 
-// Prunes one layer. CHECK-fails for a method without CalibrationOptionsOf(); errors as each
-// method's PruneCalibrated().
+// Prunes one layer. CHECK-fails for a method without CalibrationOptionsOf(); RESOURCE_EXHAUSTED
+// where memory runs out, on whichever thread; errors as each method's PruneCalibrated().
 absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const CalibratedLayer& layer);
 
 // About how many bytes the largest of `layers` takes, beside weights and activations, to be
 // measured and pruned on so many threads; 0 for a method without CalibrationOptionsOf().
-int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const PrunableLayer> layers,
+int64_t CalibrationBytes(const MethodOptions& method,
+                         absl::Span<const std::shared_ptr<const BlockPartition>> layers,
                          int threads);
 
 }  // namespace topiary
