@@ -1,5 +1,7 @@
 #include "worker/prune/calibrated_layer.h"
 
+#include <exception>
+
 #include "common/check.h"
 
 namespace topiary {
@@ -28,13 +30,27 @@ void WriteOutputs(const PrunableLayer& layer, int64_t group, absl::Span<const do
   }
 }
 
+void OnEachThread(Backend* backend, const std::function<void(int)>& body) {
+  std::vector<std::exception_ptr> thrown(backend->info().threads);
+  backend->OnEachThread([&](int thread) {
+    try {
+      body(thread);
+    } catch (...) {
+      thrown[thread] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& exception : thrown) {
+    if (exception != nullptr) std::rethrow_exception(exception);
+  }
+}
+
 void ForEachInParallel(Backend* backend, int64_t items, const std::function<void(int64_t)>& body) {
   const int threads = backend == nullptr ? 1 : backend->info().threads;
   if (threads == 1 || items < 2) {
     for (int64_t i = 0; i < items; ++i) body(i);
     return;
   }
-  backend->OnEachThread([&](int thread) {
+  OnEachThread(backend, [&](int thread) {
     for (int64_t i = thread; i < items; i += threads) body(i);
   });
 }

@@ -54,8 +54,12 @@ std::vector<double> ReadOutputs(const PrunableLayer& layer, int64_t group,
 void WriteOutputs(const PrunableLayer& layer, int64_t group, absl::Span<const double> outputs,
                   absl::Span<float> weight);
 
+// As Backend::OnEachThread(), but what `body` throws on any thread, where nobody would catch it, is
+// thrown again on the caller's once all have ended: memory may be short on each of them.
+void OnEachThread(Backend* backend, const std::function<void(int)>& body);
+
 // Calls body(i) for each i in [0, items), spread over the threads of `backend` (null: on the
-// caller's alone); which one does what must not matter.
+// caller's alone); which one does what must not matter. Throws what `body` throws.
 void ForEachInParallel(Backend* backend, int64_t items, const std::function<void(int64_t)>& body);
 
 // The `keep` blocks of highest score, as many of each column of blocks (the outputs that a block

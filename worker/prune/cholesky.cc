@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/status_macros.h"
 #include "worker/prune/calibrated_layer.h"
 
 namespace topiary {
@@ -10,6 +11,11 @@ namespace {
 
 constexpr int64_t kBlock = 64;
 constexpr int64_t kTile = 256;  // Columns whose part of a factor stays in the cache.
+
+// Blocks of a product between two checks.
+constexpr int64_t kBlocksAtOnce = 64;
+
+absl::Status Ask(const WorkCheck& check) { return check ? check() : absl::OkStatus(); }
 
 int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 
@@ -90,10 +96,12 @@ void AddProduct(int64_t rows, int64_t cols, int64_t inner, double factor, ConstM
   }
 }
 
-bool FactorCholesky(int64_t n, Backend* backend, std::vector<double>* a) {
+absl::StatusOr<bool> FactorCholesky(int64_t n, Backend* backend, const WorkCheck& check,
+                                    std::vector<double>* a) {
   double* const data = a->data();
   std::vector<double> panel;  // The block column that was factored last, transposed.
   for (int64_t k = 0; k < n; k += kBlock) {
+    RETURN_IF_ERROR(Ask(check));
     const int64_t size = std::min(kBlock, n - k);
     const MatrixView diagonal = {data + k * n + k, n};
     if (!FactorBlock(size, diagonal)) return false;
@@ -120,8 +128,10 @@ bool FactorCholesky(int64_t n, Backend* backend, std::vector<double>* a) {
   return true;
 }
 
-bool SolveCholesky(int64_t n, int64_t cols, std::vector<double>* a, std::vector<double>* x) {
-  if (!FactorCholesky(n, nullptr, a)) return false;
+absl::StatusOr<bool> SolveCholesky(int64_t n, int64_t cols, const WorkCheck& check,
+                                   std::vector<double>* a, std::vector<double>* x) {
+  ASSIGN_OR_RETURN(const bool factored, FactorCholesky(n, nullptr, check, a));
+  if (!factored) return false;
   double* const y = x->data();
   SolveColumns(n, cols, {a->data(), n}, {y, cols});
   for (int64_t i = n; i-- > 0;) {
@@ -135,10 +145,12 @@ bool SolveCholesky(int64_t n, int64_t cols, std::vector<double>* a, std::vector<
   return true;
 }
 
-void InvertLowerTriangular(int64_t n, Backend* backend, std::vector<double>* lower) {
+absl::Status InvertLowerTriangular(int64_t n, Backend* backend, const WorkCheck& check,
+                                   std::vector<double>* lower) {
   double* const data = lower->data();
   std::vector<double> rows_of_l;
   for (int64_t i = 0; i < n; i += kBlock) {
+    RETURN_IF_ERROR(Ask(check));
     const int64_t size = std::min(kBlock, n - i);
     const int64_t width = i + size;
     rows_of_l.assign(size * width, 0);
@@ -161,12 +173,14 @@ void InvertLowerTriangular(int64_t n, Backend* backend, std::vector<double>* low
       SolveColumns(size, cols, {&rows_of_l[i], width}, x);
     });
   }
+  return absl::OkStatus();
 }
 
-std::vector<double> TransposedTimesItself(int64_t n, Backend* backend,
-                                          const std::vector<double>& lower) {
+absl::StatusOr<std::vector<double>> TransposedTimesItself(int64_t n, Backend* backend,
+                                                          const WorkCheck& check,
+                                                          const std::vector<double>& lower) {
   std::vector<double> product(n * n, 0);
-  ForEachInParallel(backend, Blocks(n), [&](int64_t block) {
+  const auto multiply = [&](int64_t block) {
     const int64_t begin = block * kBlock;
     const int64_t rows = std::min(kBlock, n - begin);
     const int64_t inner = n - begin;
@@ -178,7 +192,12 @@ std::vector<double> TransposedTimesItself(int64_t n, Backend* backend,
     }
     AddProduct(rows, begin + rows, inner, 1, {transposed.data(), inner},
                {lower.data() + begin * n, n}, {&product[begin * n], n});
-  });
+  };
+  for (int64_t first = 0; first < Blocks(n); first += kBlocksAtOnce) {
+    RETURN_IF_ERROR(Ask(check));
+    ForEachInParallel(backend, std::min(kBlocksAtOnce, Blocks(n) - first),
+                      [&](int64_t block) { multiply(first + block); });
+  }
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < i; ++j) product[j * n + i] = product[i * n + j];
   }

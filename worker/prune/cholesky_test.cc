@@ -4,10 +4,13 @@
 
 #include <cmath>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "common/random.h"
+#include "common/status_matchers.h"
 #include "worker/kernels/reference/reference_backend.h"
+#include "worker/prune/calibrated_layer.h"
 #include "worker/prune/two_threads_test_util.h"
 
 namespace topiary {
@@ -59,7 +62,7 @@ TEST_P(Factors, MultiplyToTheMatrix) {
   const int64_t n = GetParam();
   const Matrix matrix = PositiveDefinite(n);
   Matrix factor = matrix;
-  ASSERT_TRUE(FactorCholesky(n, &backend_, &factor));
+  ASSERT_TRUE(*FactorCholesky(n, &backend_, {}, &factor));
   EXPECT_LT(Difference(Product(n, n, n, factor, factor, true), matrix), 1e-10 * n);
   for (int64_t i = 0; i < n; ++i) {
     EXPECT_GT(factor[i * n + i], 0);
@@ -71,9 +74,9 @@ TEST_P(Factors, GiveTheInverse) {
   const int64_t n = GetParam();
   const Matrix matrix = PositiveDefinite(n);
   Matrix inverse = matrix;
-  ASSERT_TRUE(FactorCholesky(n, &backend_, &inverse));
-  InvertLowerTriangular(n, &backend_, &inverse);
-  inverse = TransposedTimesItself(n, &backend_, inverse);
+  ASSERT_TRUE(*FactorCholesky(n, &backend_, {}, &inverse));
+  ASSERT_OK(InvertLowerTriangular(n, &backend_, {}, &inverse));
+  inverse = *TransposedTimesItself(n, &backend_, {}, inverse);
   Matrix identity(n * n, 0);
   for (int64_t i = 0; i < n; ++i) identity[i * n + i] = 1;
   EXPECT_LT(Difference(Product(n, n, n, inverse, matrix), identity), 1e-7);
@@ -85,7 +88,7 @@ TEST_P(Factors, SolveEquations) {
   const Matrix right = RandomMatrix(n, 3, 2);
   Matrix factor = matrix;
   Matrix solution = right;
-  ASSERT_TRUE(SolveCholesky(n, 3, &factor, &solution));
+  ASSERT_TRUE(*SolveCholesky(n, 3, {}, &factor, &solution));
   EXPECT_LT(Difference(Product(n, n, 3, matrix, solution), right), 1e-8);
 }
 
@@ -94,29 +97,53 @@ TEST_P(Factors, AreTheSameBitsOnTwoThreads) {
   TwoThreadsBackend two;
   Matrix one_thread = PositiveDefinite(n);
   Matrix two_threads = one_thread;
-  ASSERT_TRUE(FactorCholesky(n, &backend_, &one_thread));
-  ASSERT_TRUE(FactorCholesky(n, &two, &two_threads));
+  ASSERT_TRUE(*FactorCholesky(n, &backend_, {}, &one_thread));
+  ASSERT_TRUE(*FactorCholesky(n, &two, {}, &two_threads));
   EXPECT_EQ(one_thread, two_threads);
-  InvertLowerTriangular(n, &backend_, &one_thread);
-  InvertLowerTriangular(n, &two, &two_threads);
+  ASSERT_OK(InvertLowerTriangular(n, &backend_, {}, &one_thread));
+  ASSERT_OK(InvertLowerTriangular(n, &two, {}, &two_threads));
   EXPECT_EQ(one_thread, two_threads);
-  EXPECT_EQ(TransposedTimesItself(n, &backend_, one_thread),
-            TransposedTimesItself(n, &two, two_threads));
+  EXPECT_EQ(*TransposedTimesItself(n, &backend_, {}, one_thread),
+            *TransposedTimesItself(n, &two, {}, two_threads));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Factors, testing::Values(1, 2, 7, 63, 64, 65, 130, 300));
 
+TEST(Cholesky, EndsWhereItIsToldTo) {
+  ReferenceBackend backend;
+  const Matrix matrix = PositiveDefinite(130);
+  int asked = 0;
+  const auto third = [&] { return ++asked < 3 ? absl::OkStatus() : absl::CancelledError(); };
+  Matrix factor = matrix;
+  EXPECT_THAT(FactorCholesky(130, &backend, third, &factor).status(),
+              StatusIs(absl::StatusCode::kCancelled));
+  asked = 0;
+  factor = matrix;
+  ASSERT_TRUE(*FactorCholesky(130, &backend, {}, &factor));
+  EXPECT_THAT(InvertLowerTriangular(130, &backend, third, &factor),
+              StatusIs(absl::StatusCode::kCancelled));
+}
+
+// The other thread's.
+TEST(ForEachInParallel, ThrowsOnTheCallersThreadWhatIsThrownOnAnother) {
+  TwoThreadsBackend two;
+  const auto fail = [](int64_t item) {
+    if (item == 1) throw std::bad_alloc();
+  };
+  EXPECT_THROW(ForEachInParallel(&two, 4, fail), std::bad_alloc);
+}
+
 TEST(FactorCholesky, RefusesAMatrixThatIsNotPositiveDefinite) {
   ReferenceBackend backend;
   Matrix indefinite = {1, 2, 2, 1};
-  EXPECT_FALSE(FactorCholesky(2, &backend, &indefinite));
+  EXPECT_FALSE(*FactorCholesky(2, &backend, {}, &indefinite));
   Matrix singular = {1, 1, 1, 1};
-  EXPECT_FALSE(FactorCholesky(2, &backend, &singular));
+  EXPECT_FALSE(*FactorCholesky(2, &backend, {}, &singular));
   Matrix wrong = {NAN};
-  EXPECT_FALSE(FactorCholesky(1, &backend, &wrong));
+  EXPECT_FALSE(*FactorCholesky(1, &backend, {}, &wrong));
   Matrix large = PositiveDefinite(100);
   large[99 * 100 + 99] = -1;
-  EXPECT_FALSE(FactorCholesky(100, &backend, &large));
+  EXPECT_FALSE(*FactorCholesky(100, &backend, {}, &large));
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 #include "worker/prune/group_obs.h"
 
 #include <algorithm>
-#include <new>
+#include <atomic>
 #include <queue>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -65,25 +66,31 @@ class LayerPruner {
                     column.index];
   }
 
-  // Calls body(thread, column) for columns_[begin ..], one for each thread at a time.
+  // Calls body(thread, column, check) for columns_[begin ..], one for each thread at a time. Only
+  // the caller's thread may ask the layer's check; those of the others tell what it said.
   template <typename Body>
   absl::Status ForEachColumn(size_t begin, const Body& body) {
-    std::vector<uint8_t> without_memory(threads_, 0);
+    const std::thread::id caller = std::this_thread::get_id();
+    std::atomic<bool> stops = false;
+    absl::Status stopped;
+    const WorkCheck check = [&] {
+      if (std::this_thread::get_id() == caller && !stops) {
+        stopped = layer_.check();
+        stops = !stopped.ok();
+      }
+      return stops ? absl::CancelledError() : absl::OkStatus();
+    };
     for (size_t first = begin; first < columns_.size(); first += threads_) {
       RETURN_IF_ERROR(layer_.check());
-      layer_.backend->OnEachThread([&](int thread) {
+      std::vector<absl::Status> statuses(threads_);
+      OnEachThread(layer_.backend, [&](int thread) {
         const size_t index = first + static_cast<size_t>(thread);
-        if (index >= columns_.size()) return;
-        try {
-          body(thread, columns_[index]);
-        } catch (const std::bad_alloc&) {  // Which must not leave a thread.
-          without_memory[thread] = 1;
-        }
+        if (index < columns_.size()) statuses[thread] = body(thread, columns_[index], check);
       });
+      RETURN_IF_ERROR(stopped);
+      for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
     }
-    if (std::count(without_memory.begin(), without_memory.end(), 1) == 0) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
-        absl::StrCat("there is not enough memory to prune layer '", layer_.layer().weight, "'"));
+    return absl::OkStatus();
   }
 
   // The removals of every column of matrix `group`, to the last.
@@ -97,9 +104,12 @@ class LayerPruner {
     for (int i = 0; i < threads_; ++i) {
       workspaces.emplace_back(inputs_, width_, partition_.block().rows);
     }
-    return ForEachColumn(first, [&](int thread, Column& column) {
-      column.removals = workspaces[thread].RemoveAll(inverse, WeightsOf(column), OutputsOf(column));
-    });
+    const auto remove = [&](int thread, Column& column, const WorkCheck& check) -> absl::Status {
+      ASSIGN_OR_RETURN(column.removals, workspaces[thread].RemoveAll(inverse, WeightsOf(column),
+                                                                     OutputsOf(column), check));
+      return absl::OkStatus();
+    };
+    return ForEachColumn(first, remove);
   }
 
   // Again and again the cheapest of the removals that come next in the columns; equal costs go to
@@ -120,42 +130,36 @@ class LayerPruner {
     }
   }
 
+  // Of one thread, for column after column.
+  struct Workspace {
+    std::vector<double> h, right;
+    std::vector<int64_t> kept, gone;
+  };
+
   absl::Status RefitAll() {
-    struct Workspace {
-      std::vector<double> h, right;
-      std::vector<int64_t> kept, gone;
-      bool failed = false;
-    };
     std::vector<Workspace> workspaces(threads_);
     for (Workspace& workspace : workspaces) {
       workspace.h.reserve(inputs_ * inputs_);
       workspace.right.reserve(inputs_ * width_);
     }
-    RETURN_IF_ERROR(ForEachColumn(0, [&](int thread, Column& column) {
-      Workspace& workspace = workspaces[thread];
-      workspace.failed |=
-          !Refit(column, &workspace.kept, &workspace.gone, &workspace.h, &workspace.right);
-    }));
-    for (const Workspace& workspace : workspaces) {
-      if (!workspace.failed) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("layer '", layer_.layer().weight,
-                       "': the inputs of the calibration examples leave the weights open: raise "
-                       "dampening, or calibration_examples"));
-    }
-    return absl::OkStatus();
+    return ForEachColumn(0, [&](int thread, Column& column, const WorkCheck& check) {
+      return Refit(column, check, &workspaces[thread]);
+    });
   }
 
-  // W_F + (H_FF)^-1 H_FR W_R of a column, F the inputs kept and R those gone; false where H_FF has
-  // no inverse.
-  bool Refit(const Column& column, std::vector<int64_t>* kept, std::vector<int64_t>* gone,
-             std::vector<double>* h, std::vector<double>* right) {
+  // W_F + (H_FF)^-1 H_FR W_R of a column, F the inputs kept and R those gone. FAILED_PRECONDITION
+  // where H_FF has no inverse.
+  absl::Status Refit(const Column& column, const WorkCheck& check, Workspace* workspace) {
+    std::vector<int64_t>* const kept = &workspace->kept;
+    std::vector<int64_t>* const gone = &workspace->gone;
+    std::vector<double>* const h = &workspace->h;
+    std::vector<double>* const right = &workspace->right;
     kept->clear();
     gone->clear();
     for (int64_t i = 0; i < inputs_; ++i) {
       (SupportOf(column, i / partition_.block().rows) != 0 ? kept : gone)->push_back(i);
     }
-    if (kept->empty() || gone->empty()) return true;
+    if (kept->empty() || gone->empty()) return absl::OkStatus();
     const auto size = static_cast<int64_t>(kept->size());
     const int64_t outputs = OutputsOf(column);
     const absl::Span<double> weights = WeightsOf(column);
@@ -171,13 +175,19 @@ class LayerPruner {
         }
       }
     }
-    if (!SolveCholesky(size, outputs, h, right)) return false;
+    ASSIGN_OR_RETURN(const bool solved, SolveCholesky(size, outputs, check, h, right));
+    if (!solved) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("layer '", layer_.layer().weight,
+                       "': the inputs of the calibration examples leave the weights open: raise "
+                       "dampening, or calibration_examples"));
+    }
     for (int64_t i = 0; i < size; ++i) {
       for (int64_t c = 0; c < outputs; ++c) {
         weights[c * inputs_ + (*kept)[i]] += (*right)[i * outputs + c];
       }
     }
-    return true;
+    return absl::OkStatus();
   }
 
   const GroupObsOptions& options_;

@@ -146,7 +146,11 @@ TEST(ObsColumn, CostsAreWhatTheErrorGrowsBy) {
   }
   ObsColumn column(12, 3, 2);
   const std::vector<double> weights(test.given.begin(), test.given.end());
-  const std::vector<ObsRemoval> removals = column.RemoveAll(inverse, weights, 3);
+  int asked = 0;
+  const auto check = [&asked] { return ++asked, absl::OkStatus(); };
+  ASSERT_OK_AND_ASSIGN(const std::vector<ObsRemoval> removals,
+                       column.RemoveAll(inverse, weights, 3, check));
+  EXPECT_EQ(asked, 6);
   ASSERT_EQ(removals.size(), 6u);
   Support support(6, 1);
   double error = 0;
@@ -182,6 +186,20 @@ TEST(GroupObs, FailsWhereTheInputsLeaveTheWeightsOpen) {
   EXPECT_THAT(PruneCalibrated(Undampened(), test.layer).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("dampening")));
   EXPECT_OK(PruneCalibrated(GroupObsOptions(), test.layer).status());
+}
+
+// Within its columns, of which each thread has one at a time; it tells what the check said.
+TEST(GroupObs, EndsWhereItIsToldTo) {
+  TwoThreadsBackend two;
+  TestLayer test(64, 4, {4, 2}, 0.7);
+  test.layer.backend = &two;
+  int asked = 0;
+  test.layer.check = [&asked] {
+    return ++asked < 10 ? absl::OkStatus() : absl::DeadlineExceededError("late");
+  };
+  EXPECT_THAT(PruneCalibrated(GroupObsOptions(), test.layer).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("late")));
+  EXPECT_EQ(asked, 10);
 }
 
 TEST(GroupObs, GivesTheSameBitsOnTwoThreads) {

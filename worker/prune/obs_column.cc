@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "common/check.h"
-#include "worker/prune/cholesky.h"
+#include "common/status_macros.h"
 
 namespace topiary {
 namespace {
@@ -25,8 +25,10 @@ ObsColumn::ObsColumn(int64_t inputs, int64_t outputs, int64_t block_rows)
       columns_(inputs * block_rows_),
       rows_(inputs * block_rows_) {}
 
-std::vector<ObsRemoval> ObsColumn::RemoveAll(absl::Span<const double> inverse,
-                                             absl::Span<const double> weights, int64_t outputs) {
+absl::StatusOr<std::vector<ObsRemoval>> ObsColumn::RemoveAll(absl::Span<const double> inverse,
+                                                             absl::Span<const double> weights,
+                                                             int64_t outputs,
+                                                             const WorkCheck& check) {
   CHECK_EQ(static_cast<int64_t>(inverse.size()), capacity_ * capacity_);
   CHECK_EQ(static_cast<int64_t>(weights.size()), capacity_ * outputs);
   size_ = capacity_;
@@ -44,6 +46,7 @@ std::vector<ObsRemoval> ObsColumn::RemoveAll(absl::Span<const double> inverse,
   int64_t removed_inputs = 0;
   const size_t count = groups_.size();
   while (removals.size() < count) {
+    RETURN_IF_ERROR(check());
     Group* cheapest = nullptr;
     double least = std::numeric_limits<double>::infinity();
     for (Group& group : groups_) {

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "worker/prune/cholesky.h"
 
 namespace topiary {
 
@@ -24,8 +26,10 @@ class ObsColumn {
   ObsColumn(int64_t inputs, int64_t outputs, int64_t block_rows);
 
   // `inverse` is that of H, [inputs, inputs]; `weights` has `outputs` rows of the inputs' weights.
-  std::vector<ObsRemoval> RemoveAll(absl::Span<const double> inverse,
-                                    absl::Span<const double> weights, int64_t outputs);
+  // `check` is asked before each removal; an error from it ends them.
+  absl::StatusOr<std::vector<ObsRemoval>> RemoveAll(absl::Span<const double> inverse,
+                                                    absl::Span<const double> weights,
+                                                    int64_t outputs, const WorkCheck& check);
 
  private:
   // A row of blocks that is left: its inputs are [begin, begin + size) of the matrix as it is.

@@ -15,16 +15,14 @@ namespace {
 // L^-1 of L L^T = `matrix`.
 absl::StatusOr<std::vector<double>> InverseFactor(const CalibratedLayer& layer, int64_t n,
                                                   std::vector<double> matrix) {
-  RETURN_IF_ERROR(layer.check());
-  if (!FactorCholesky(n, layer.backend, &matrix)) {
+  ASSIGN_OR_RETURN(const bool factored, FactorCholesky(n, layer.backend, layer.check, &matrix));
+  if (!factored) {
     return absl::FailedPreconditionError(
         absl::StrCat("layer '", layer.layer().weight,
                      "': the inputs of the calibration examples leave the weights open: raise "
                      "dampening, or calibration_examples"));
   }
-  RETURN_IF_ERROR(layer.check());
-  InvertLowerTriangular(n, layer.backend, &matrix);
-  RETURN_IF_ERROR(layer.check());
+  RETURN_IF_ERROR(InvertLowerTriangular(n, layer.backend, layer.check, &matrix));
   return matrix;
 }
 
@@ -41,9 +39,9 @@ QuadraticModel ModelOf(const CalibratedLayer& layer, int64_t group, double dampe
   model.inputs = n;
   model.h = layer.moments(group);
   CHECK_EQ(static_cast<int64_t>(model.h.size()), n * n);
-  int64_t live = 0;
   model.dead.assign(n, 0);
   double sum = 0;
+  int64_t live = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double diagonal = model.h[i * n + i];
     model.dead[i] = diagonal == 0;
@@ -67,7 +65,7 @@ void ZeroDeadInputs(const QuadraticModel& model, std::vector<double>* outputs) {
 absl::StatusOr<std::vector<double>> InverseOf(const CalibratedLayer& layer,
                                               const QuadraticModel& model) {
   ASSIGN_OR_RETURN(const std::vector<double> factor, InverseFactor(layer, model.inputs, model.h));
-  return TransposedTimesItself(model.inputs, layer.backend, factor);
+  return TransposedTimesItself(model.inputs, layer.backend, layer.check, factor);
 }
 
 // With J the order reversed and J H J = L L^T: U = J L^-1 J is upper triangular, and
