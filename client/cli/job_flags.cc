@@ -47,7 +47,8 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
           "--method", flags->method,
           "ac_dc, benchmark, dense, evaluate, fisher_attention, group_lasso, group_obs, iht, "
           "magnitude, magnitude_iterative, magnitude_one_shot, movement, power_propagation, "
-          "random, rigl, sequential_attention_pp, snip, sparsegpt, wanda [sequential_attention_pp]")
+          "random, rigl, sequential_attention_pp, snip, sparsegpt, wanda, or feature_selection "
+          "[sequential_attention_pp]")
       ->group(group);
   command->add_option("--sparsity", flags->sparsity, "Part of the blocks to prune, in (0, 1)")
       ->group(group);
@@ -113,6 +114,16 @@ void AddPruningFlags(CLI::App* command, JobFlags* flags) {
   command
       ->add_option("--softmax", flags->softmax,
                    "Over whose blocks sequential_attention_pp takes it: layer, global [layer]")
+      ->group(group);
+  command
+      ->add_option("--features", flags->features,
+                   "How many features feature_selection keeps, of the model's inputs")
+      ->group(group);
+  command
+      ->add_option("--selector", flags->selector,
+                   "How feature_selection chooses: sequential_attention, omp, sequential_lasso, "
+                   "group_lasso, liao_latty_yang, stochastic_gates, concrete_autoencoder, "
+                   "omp_linear, random [sequential_attention]")
       ->group(group);
   command
       ->add_flag("--dense-comparison", flags->train_dense_comparison,

@@ -48,8 +48,10 @@ struct JobFlags {
   // embedding_tables
   std::string structure;
   std::optional<int32_t> min_candidates;
-  std::string softmax;  // layer, global
-  std::string preset;   // single, paper_imagenet, paper_criteo, paper_cifar10
+  std::string softmax;              // layer, global
+  std::string preset;               // single, paper_imagenet, paper_criteo, paper_cifar10
+  std::optional<int32_t> features;  // How many feature_selection keeps.
+  std::string selector;             // Of feature_selection: the name of its field.
 
   std::string loss;
   std::vector<std::string> metrics;

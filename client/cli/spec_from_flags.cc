@@ -117,6 +117,33 @@ absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
+// Chooses the field of the oneof `name` of `message` that is called `word`, the value of `flag`.
+absl::Status ChooseField(absl::string_view flag, const std::string& word, const char* name,
+                         google::protobuf::Message* message) {
+  const auto* fields = message->GetDescriptor()->FindOneofByName(name);
+  std::vector<absl::string_view> known;
+  for (int i = 0; i < fields->field_count(); ++i) {
+    const auto* field = fields->field(i);
+    known.push_back(field->name());
+    if (field->name() != word) continue;
+    message->GetReflection()->MutableMessage(message, field);
+    return absl::OkStatus();
+  }
+  std::sort(known.begin(), known.end());
+  return UnknownWord(flag, word, known);
+}
+
+absl::Status ApplyFeatureSelection(const JobFlags& flags, v1::CompressionSpec* spec) {
+  if (!flags.features.has_value() && flags.selector.empty()) return absl::OkStatus();
+  if (!spec->has_feature_selection()) {
+    return UsageError("--features and --selector go with --method feature_selection only");
+  }
+  v1::FeatureSelectionMethod* method = spec->mutable_feature_selection();
+  IfGiven(flags.features, [&](int32_t x) { method->set_count(x); });
+  if (flags.selector.empty()) return absl::OkStatus();
+  return ChooseField("--selector", flags.selector, "selector", method);
+}
+
 absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
   if (!flags.method.empty()) RETURN_IF_ERROR(ChooseMethod("--method", flags.method, spec));
   if (!flags.preset.empty()) RETURN_IF_ERROR(ApplyPreset(flags.preset, spec));
@@ -131,6 +158,7 @@ absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
     }
     spec->mutable_sequential_attention_pp()->set_softmax(softmax);
   }
+  RETURN_IF_ERROR(ApplyFeatureSelection(flags, spec));
   if (flags.return_predictions) {
     if (!spec->has_evaluate()) return UsageError("--predictions goes with --method evaluate only");
     spec->mutable_evaluate()->set_return_predictions(true);

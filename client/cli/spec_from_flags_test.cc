@@ -59,6 +59,19 @@ INSTANTIATE_TEST_SUITE_P(
                  },
                  "ac_dc { preset: PAPER_CIFAR10 }"},
         FlagCase{"Snip", [](JobFlags* f) { f->method = "snip"; }, "snip {}"},
+        FlagCase{"Features",
+                 [](JobFlags* f) {
+                   f->method = "feature_selection";
+                   f->features = 50;
+                 },
+                 "feature_selection { count: 50 }"},
+        FlagCase{"FeatureSelector",
+                 [](JobFlags* f) {
+                   f->method = "feature_selection";
+                   f->features = 5;
+                   f->selector = "omp";
+                 },
+                 "feature_selection { count: 5 omp {} }"},
         FlagCase{"FisherAttention", [](JobFlags* f) { f->method = "fisher_attention"; },
                  "fisher_attention {}"},
         FlagCase{"Movement", [](JobFlags* f) { f->method = "movement"; }, "movement {}"},
@@ -276,6 +289,18 @@ INSTANTIATE_TEST_SUITE_P(
                       f->softmax = "layer";
                     },
                     "--softmax"},
+        MistakeCase{"FeaturesOfMagnitude",
+                    [](JobFlags* f) {
+                      f->method = "magnitude";
+                      f->features = 5;
+                    },
+                    "--features"},
+        MistakeCase{"Selector",
+                    [](JobFlags* f) {
+                      f->method = "feature_selection";
+                      f->selector = "lasso";
+                    },
+                    "--selector knows no \"lasso\""},
         MistakeCase{"Label", [](JobFlags* f) { f->labels = {"vision"}; }, "KEY=VALUE"},
         MistakeCase{"EmptyLabelKey", [](JobFlags* f) { f->labels = {"=v"}; }, "KEY=VALUE"},
         MistakeCase{"Metric", [](JobFlags* f) { f->metrics = {"f1"}; }, "--metric knows no"},

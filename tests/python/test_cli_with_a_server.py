@@ -164,6 +164,30 @@ def test_a_sweep_is_submitted_shown_and_fetched_with_its_children(topiary, submi
     topiary("get", f"{sweep}-0002", code=4)
 
 
+def test_features_are_selected_and_the_network_on_them_comes_back(topiary, files, tmp_path):
+    random = numpy.random.default_rng(3)
+    labels = random.integers(0, 3, 300)
+    inputs = random.random((300, 12), numpy.float32)
+    inputs[:, 7] += 3 * labels  # All that tells the classes apart.
+    numpy.savez(tmp_path / "d.npz", x=inputs, y=labels)
+    done = topiary("submit", "--model", files / "model.onnx", "--train", tmp_path / "d.npz", "--method",
+                   "feature_selection", "--features", "2", "--epochs", "40", "--optimizer", "adam",
+                   "--learning-rate", "0.01", "--download", tmp_path / "out")
+    job = re.search(r"job +(\S+)", done.stdout).group(1)
+    assert "2 of 12 features, by sequential_attention" in topiary("report", job).stdout
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    chosen = [column for feature in report["feature_selection"]["features"] for column in feature["columns"]]
+    assert len(chosen) == 2 and chosen[0] == 7, "what the labels depend on comes first"
+    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    assert given.shape[1:] == [12], "the network still takes whole examples"
+    (scores,) = session.run(None, {given.name: inputs})
+    assert numpy.mean(scores.argmax(1) == labels) > 0.9
+    others = numpy.where(numpy.isin(numpy.arange(12), chosen), inputs, 99).astype(numpy.float32)
+    assert numpy.array_equal(scores, session.run(None, {given.name: others})[0]), "others are not read"
+
+
 def test_a_wrong_sweep_is_refused_with_the_path_of_the_entry(submit):
     options = [word for word in prune() if word not in ("--sparsity", "0.5")]
     done = submit(*options, "--sweep-sparsity", "0.5,1.5", code=5)

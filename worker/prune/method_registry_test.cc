@@ -20,13 +20,14 @@ std::vector<MethodOptions> EveryMethod(std::index_sequence<kIndices...>) {
 }
 
 TEST(MethodRegistry, MakesEachMethodUnderItsOwnName) {
+  constexpr int64_t kSteps = 1000;  // Enough for each with its defaults.
   std::set<std::string> names;
   for (const MethodOptions& options :
        EveryMethod(std::make_index_sequence<std::variant_size_v<MethodOptions>>())) {
     ASSERT_OK_AND_ASSIGN(const auto method,
-                         NewMethod(options, {}, {LinearLayer("fc", 40, 40, {4, 4})}, 10));
+                         NewMethod(options, {}, {LinearLayer("fc", 40, 40, {4, 4})}, kSteps));
     EXPECT_EQ(method->name(), RegisteredName(options));
-    EXPECT_EQ(method->plan().total_steps(), 10);
+    EXPECT_EQ(method->plan().total_steps(), kSteps);
     EXPECT_TRUE(names.emplace(method->name()).second) << method->name();
     EXPECT_EQ(Prunes(options), !method->layers().empty()) << method->name();
   }
