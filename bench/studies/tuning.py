@@ -93,9 +93,12 @@ class TunedStudy:
         return self.rows.of(keys)
 
     def choices(self):
-        """Of each task and method what was chosen, as it is kept under git; only what is complete."""
+        """Of each task and method what was chosen, as it is kept under git; only what is complete, of all tasks,
+        whichever the study was asked to run."""
         result = {}
-        for task in self.tuned_tasks():
+        for task in self._all_tasks.values():
+            if task.tuned_on:
+                continue
             for method in self.methods.values():
                 choice = self._choice(task, method)
                 if choice is not None:

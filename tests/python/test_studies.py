@@ -275,6 +275,8 @@ def test_a_study_takes_over_what_tuning_chose(tmp_path):
     chosen = json.loads((tmp_path / "block_pruning.chosen.json").read_text())
     assert chosen == {task.name: {method.name: {"settings": method.grid[5], "validation": {
         "metric": "accuracy", "grid": list(method.grid), "means": [0, 0, 0, 0, 0, 1]}}}}
+    other_task = block_pruning.BlockPruning(tmp_path, digests, ["adult_mlp"])
+    assert other_task.choices() == chosen, "a run of one task keeps the choices of the others"
 
 
 def test_all_methods_meet_the_same_cells():
