@@ -78,7 +78,7 @@ absl::Status ChooseMethod(absl::string_view flag, const std::string& word,
   for (int i = 0; i < methods->field_count(); ++i) {
     const auto* field = methods->field(i);
     known.push_back(field->name());
-    if (field->name() == word) spec->GetReflection()->MutableMessage(spec, field);
+    if (field->name() == word) v1::CompressionSpec::GetReflection()->MutableMessage(spec, field);
   }
   if (word == "magnitude") spec->mutable_magnitude()->mutable_gradual();
   if (word == "magnitude_iterative") spec->mutable_magnitude()->mutable_iterative();

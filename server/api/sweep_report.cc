@@ -88,7 +88,7 @@ class Methods {
     const auto* field = FieldOf(*spec);
     if (field != nullptr) {
       const std::vector<const google::protobuf::FieldDescriptor*> fields = {field};
-      spec->GetReflection()->SwapFields(spec, &method, fields);
+      v1::CompressionSpec::GetReflection()->SwapFields(spec, &method, fields);
     }
     const auto [place, is_new] =
         places_.emplace(SerializeDeterministically(method), methods_.size());
@@ -114,9 +114,10 @@ class Methods {
     google::protobuf::util::JsonPrintOptions options;
     options.preserve_proto_field_names = true;
     std::string text;
-    if (field == nullptr || !google::protobuf::util::MessageToJsonString(
-                                 spec.GetReflection()->GetMessage(spec, field), &text, options)
-                                 .ok()) {
+    if (field == nullptr ||
+        !google::protobuf::util::MessageToJsonString(
+             v1::CompressionSpec::GetReflection()->GetMessage(spec, field), &text, options)
+             .ok()) {
       return Json::object();
     }
     const Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);

@@ -12,7 +12,6 @@
 namespace topiary {
 namespace {
 
-using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 

@@ -13,7 +13,6 @@ namespace topiary {
 namespace {
 
 using testing::Each;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 // Features 0 and 1 of a row each, feature 2 of two.

@@ -74,7 +74,7 @@ std::unique_ptr<Allocation> NewUniformAllocation(size_t layers) {
   return std::make_unique<UniformAllocation>(layers);
 }
 
-std::unique_ptr<Allocation> NewErkAllocation(std::vector<Shape> extents) {
+std::unique_ptr<Allocation> NewErkAllocation(const std::vector<Shape>& extents) {
   return std::make_unique<ErkAllocation>(extents);
 }
 

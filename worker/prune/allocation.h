@@ -45,7 +45,7 @@ std::unique_ptr<Allocation> NewUniformAllocation(size_t layers);
 // where e is the same for all layers: what the layers that are dense by it cannot take goes to the
 // others. `extents` are those of one matrix or kernel per layer, of any rank: their sum over their
 // product.
-std::unique_ptr<Allocation> NewErkAllocation(std::vector<Shape> extents);
+std::unique_ptr<Allocation> NewErkAllocation(const std::vector<Shape>& extents);
 
 struct Allotment {
   std::vector<int64_t> kept;  // Blocks of each layer.

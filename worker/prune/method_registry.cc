@@ -20,11 +20,12 @@ struct RegisteredMethod {
                                                     int64_t total_steps);
 };
 
-// Of the table's type. NOLINTNEXTLINE(performance-unnecessary-value-param)
+// Of the table's type. NOLINTBEGIN(performance-unnecessary-value-param)
 absl::StatusOr<std::unique_ptr<Method>> NewDense(const DenseOptions&, const PruningTarget&,
                                                  std::vector<MethodLayer>, int64_t total_steps) {
   return NewDenseMethod(total_steps);
 }
+// NOLINTEND(performance-unnecessary-value-param)
 
 constexpr std::tuple kMethods = {
     RegisteredMethod<DenseOptions>{"dense", false, NewDense},
