@@ -13,6 +13,7 @@ DATASETS = {
     "adult": census.adult,
     "clicks": clicks.clicks,
     "coil20": images.coil20,
+    "coil20_at_20x20": images.coil20_at_20x20,
     "fashion_mnist": images.fashion_mnist,
     "isolet": speech.isolet,
     "mice_mouse": mice.mice_mouse,

@@ -47,8 +47,11 @@ TASKS = {task.name: task for task in [
          seconds=60, published=(0.854, 0.003), divide_by=255),
     Task("isolet", "ISOLET", "isolet", 617, 26, selection_epochs=100, epochs=80, batch_size=64, seconds=20,
          published=(0.920, 0.006)),
+    # The paper's images have 20x20; these are made of 32x32.
+    Task("coil20_at_20x20", "COIL-20 at 20x20", "coil20_at_20x20", 400, 20, selection_epochs=400, epochs=160,
+         batch_size=64, seconds=10, published=(0.997, 0.001), divide_by=255),
     Task("coil20", "COIL-20 at 32x32", "coil20", 1024, 20, selection_epochs=400, epochs=160, batch_size=64, seconds=20,
-         published=(0.997, 0.001), divide_by=255),
+         divide_by=255),
 ]}
 
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 from studies import cells, feature_selection, methods, service, transformer, tuning
 from studies.artifacts import Artifacts
-from studies.datasets import mice, scripture
+from studies.datasets import images, mice, scripture
 from studies.models.decoder import make_decoder
 from studies.models.selection import make_selection_mlp
 
@@ -32,6 +32,20 @@ class AnyDigest(dict):
 def run_model(path, name, value):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {name: value})[0]
+
+
+# ---- Images -------------------------------------------------------------------------------------------
+
+
+def test_area_means_are_those_of_the_squares_that_pixels_cover():
+    some = np.random.default_rng(1).integers(0, 256, (3, 32, 32)).astype(np.uint8)
+    blocks = some.reshape(3, 16, 2, 16, 2).mean((2, 4))
+    assert np.allclose(images.area_means(some, 16), blocks)
+    # A pixel of 20x20 covers one and a half old ones and a bit: all of the first, .6 of the second.
+    weights = np.array([1, 0.6]) / 1.6
+    assert np.allclose(images.area_means(some, 20)[:, 0, 0], np.einsum("i,nij,j->n", weights, some[:, :2, :2], weights))
+    assert np.allclose(images.area_means(some, 20).mean((1, 2)), some.mean((1, 2)), rtol=1e-5)
+    assert np.array_equal(images.area_means(some, 32), some)
 
 
 # ---- Mice ---------------------------------------------------------------------------------------------

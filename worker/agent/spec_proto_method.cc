@@ -253,7 +253,7 @@ absl::StatusOr<MethodOptions> ConvertMethodOptions(const v1::CompressionSpec& sp
     }
     case v1::CompressionSpec::kWanda: {
       ASSIGN_OR_RETURN(WandaOptions method, ConvertWanda(spec.wanda()));
-      return MethodOptions(std::move(method));
+      return MethodOptions(method);
     }
     default:
       break;

@@ -41,7 +41,7 @@ class BoundJobs : public RunningJobs, public testing::WithParamInterface<bool> {
     spec.target->accuracy_bound = AccuracyBoundSpec{MetricSpec::kLogLoss, reference, limit};
     spec.outputs.latency_batches.clear();
     if (parameters_.has_value()) {
-      spec.target->size = SizeBudgetSpec{SizeBudgetSpec::Amount::kParameters, *parameters_, 0};
+      spec.target->size = SizeBudgetSpec{SizeBudgetSpec::Amount::kParameters, parameters_, 0};
     }
     return spec;
   }

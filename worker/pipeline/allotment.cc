@@ -52,7 +52,7 @@ std::unique_ptr<Allocation> AllocationFor(BudgetKind kind,
     case BudgetKind::kErk: {
       std::vector<Shape> extents;
       for (const LayerChoice* choice : layers) extents.push_back(ExtentsOf(choice->layer));
-      return NewErkAllocation(std::move(extents));
+      return NewErkAllocation(extents);
     }
     case BudgetKind::kSensitivity: {
       std::vector<SensitivityCurve> curves;

@@ -52,3 +52,17 @@ def coil20():
     labels = read_idx(datasets.source("coil20/coil20-labels-idx1-ubyte.gz", COIL))
     train, test = datasets.split(len(labels), 0.2, seed=20)
     return {"train": {"x": images[train], "y": labels[train]}, "test": {"x": images[test], "y": labels[test]}}
+
+
+def area_means(images, size):
+    """Square images [n, a, a] at size x size: each new pixel is the mean over the square of the old image that it covers."""
+    edges = np.linspace(0, images.shape[1], size + 1)
+    pixels = np.arange(images.shape[1])
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    weights = np.maximum(covered, 0) * size / images.shape[1]
+    return np.einsum("ij,njk,lk->nil", weights, images.astype(np.float64), weights).astype(np.float32)
+
+
+def coil20_at_20x20():
+    """As coil20(), at the resolution of the paper of Sequential Attention, made of 32x32."""
+    return {part: {"x": area_means(arrays["x"], 20), "y": arrays["y"]} for part, arrays in coil20().items()}
