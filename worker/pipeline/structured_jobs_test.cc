@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_matchers.h"
 #include "worker/model/onnx_import.h"
 #include "worker/pipeline/running_jobs_test_util.h"
@@ -178,8 +179,8 @@ Graph ResidualGraph() {
   GraphBuilder b({8});
   std::string v = b.Linear("stem", "x", 8, 6);
   for (const std::string block : {"b1", "b2", "b3", "b4"}) {
-    const std::string hidden = b.Add("Relu", {b.Linear(block + ".up", v, 6, 10)});
-    v = b.Add("Add", {v, b.Linear(block + ".down", hidden, 10, 6)});
+    const std::string hidden = b.Add("Relu", {b.Linear(absl::StrCat(block, ".up"), v, 6, 10)});
+    v = b.Add("Add", {v, b.Linear(absl::StrCat(block, ".down"), hidden, 10, 6)});
   }
   return b.Finish(b.Linear("head", v, 6, 3));
 }
