@@ -127,29 +127,14 @@ class BlockPruning(tuning.TunedStudy):
         """SA++ less each rival, positive where SA++ is better."""
         lines = []
         for rival in RIVALS:
-            for metric in ("accuracy", "log_loss"):
-                some = [task for task in self.tasks if task.metric == metric]
-                for title, group in [*((task.title, [task]) for task in some), ("all together", some)]:
-                    for sparsity in sorted({s for task in group for s in task.sparsities}):
-                        lines += self._test_line(rival, title, group, sparsity, metric)
+            lines += tables.paired_lines(
+                methods.METHODS[rival].title, self.tasks,
+                lambda task, sparsity, rival=rival: (self._rows_of(task, OURS, sparsity), self._rows_of(task, rival, sparsity)),
+                lambda group: sorted({s for task in group for s in task.sparsities}))
         if not lines:
             return ""
-        head = ["SequentialAttention++ less", "data", "sparsity", "metric", "pairs", "mean", "t test",
-                "permutation by seeds", "permutation by pairs"]
         return ("### Paired tests\n\nDifferences of SequentialAttention++ and another method in the same cell with the "
                 "same seed, all block sizes together; positive is better. Two-sided p: of Student's t over the means of "
                 "seeds, and of permutations of signs, of whole seeds (of one task) or of single pairs, which "
                 "counts pairs of one seed as independent. Not corrected for the number of tests.\n\n"
-                + tables.markdown(head, lines))
-
-    def _test_line(self, rival, title, group, sparsity, metric):
-        sign = -1 if metric == "log_loss" else 1
-        found = []
-        for task in group:
-            found += tables.pairs(self._rows_of(task, OURS, sparsity), self._rows_of(task, rival, sparsity), metric)
-        result = tables.compare([(group, sign * difference) for group, difference in found])
-        if result is None:
-            return []
-        return [[methods.METHODS[rival].title, title, f"{100 * sparsity:g} %", metric,
-                 f"{result['pairs']} ({result['groups']} seeds)", f"{result['mean']:+.4f}",
-                 tables.p_text(result["t_p"]), tables.p_text(result["group_p"]), tables.p_text(result["pair_p"])]]
+                + tables.paired_table("SequentialAttention++", lines))

@@ -140,24 +140,9 @@ class FisherAttention(tuning.TunedStudy):
         """Ours less each other, positive where ours is better."""
         lines = []
         for other in (*RIVALS, *PARTS):
-            for metric in ("accuracy", "log_loss"):
-                some = [task for task in done if task.metric == metric and other in self._names(task)]
-                groups = [(task.title, [task]) for task in some] + ([("all together", some)] if len(some) > 1 else [])
-                for title, group in groups:
-                    for sparsity in SPARSITIES:
-                        lines += self._test_line(other, title, group, sparsity, metric)
-        head = [f"{OURS.title} less", "data", "sparsity", "metric", "pairs", "mean", "t test", "permutation by seeds",
-                "permutation by pairs"]
+            lines += tables.paired_lines(
+                self._title(other), [task for task in done if other in self._names(task)],
+                lambda task, sparsity, other=other: (self._rows_of(task, NAME, sparsity), self._rows_of(task, other, sparsity)),
+                lambda group: SPARSITIES)
         return ("### Paired tests\n\nDifferences in the same cell with the same seed, both block sizes together; positive is "
-                "better. Two-sided p, as in the study block_pruning.\n\n" + tables.markdown(head, lines))
-
-    def _test_line(self, other, title, group, sparsity, metric):
-        sign = -1 if metric == "log_loss" else 1
-        found = [pair for task in group
-                 for pair in tables.pairs(self._rows_of(task, NAME, sparsity), self._rows_of(task, other, sparsity), metric)]
-        result = tables.compare([(key, sign * difference) for key, difference in found])
-        if result is None:
-            return []
-        return [[self._title(other), title, f"{100 * sparsity:g} %", metric, f"{result['pairs']} ({result['groups']} seeds)",
-                 f"{result['mean']:+.4f}", tables.p_text(result["t_p"]), tables.p_text(result["group_p"]),
-                 tables.p_text(result["pair_p"])]]
+                "better. Two-sided p, as in the study block_pruning.\n\n" + tables.paired_table(OURS.title, lines))

@@ -61,6 +61,30 @@ def compare(found):
             "pair_p": paired_tests.sign_permutation_p([[d] for _, d in found])}
 
 
+def paired_lines(title, tasks, rows_of, sparsities):
+    """Lines of a table of paired tests, positive where the first of two methods is better: for each metric, task, all tasks
+    of that metric where there are several, and sparsity. `rows_of(task, sparsity)` are the rows of both; `sparsities(tasks)` those to compare."""
+    lines = []
+    for metric, sign in (("accuracy", 1), ("log_loss", -1)):
+        some = [task for task in tasks if task.metric == metric]
+        groups = [(task.title, [task]) for task in some] + ([("all together", some)] if len(some) > 1 else [])
+        for name, group in groups:
+            for sparsity in sparsities(group):
+                found = [(key, sign * difference) for task in group
+                         for key, difference in pairs(*rows_of(task, sparsity), metric)]
+                if result := compare(found):
+                    lines.append([title, name, f"{100 * sparsity:g} %", metric,
+                                  f"{result['pairs']} ({result['groups']} seeds)", f"{result['mean']:+.4f}",
+                                  p_text(result["t_p"]), p_text(result["group_p"]), p_text(result["pair_p"])])
+    return lines
+
+
+def paired_table(first, lines):
+    """The table of such lines, of differences from the method `first`."""
+    return markdown([f"{first} less", "data", "sparsity", "metric", "pairs", "mean", "t test", "permutation by seeds",
+                     "permutation by pairs"], lines)
+
+
 def p_text(p):
     if p is None:
         return ""

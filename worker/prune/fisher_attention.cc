@@ -1,19 +1,21 @@
 #include "worker/prune/fisher_attention.h"
 
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "common/status_macros.h"
 #include "worker/prune/attention_method.h"
+#include "worker/prune/block_numbers.h"
 #include "worker/prune/phased_method.h"
 #include "worker/prune/phases.h"
 #include "worker/prune/schedule.h"
-#include "worker/tensor/tensor.h"
 
 namespace topiary {
 namespace {
+
+constexpr absl::string_view kFisher = "fisher";
 
 class FisherAttention : public AttentionMethod {
  public:
@@ -40,21 +42,13 @@ class FisherAttention : public AttentionMethod {
 
   MethodState Save() const override {
     MethodState state = AttentionMethod::Save();
-    for (size_t i = 0; i < fisher_.size(); ++i) {
-      const Shape shape({static_cast<int64_t>(fisher_[i].size())});
-      state.emplace(FisherName(i), Tensor::FromVector(shape, fisher_[i]));
-    }
+    state.merge(BlockNumbersState(kFisher, layers(), fisher_));
     return state;
   }
 
   absl::Status Load(const MethodState& state) override {
-    std::vector<std::vector<float>> loaded;
-    for (size_t i = 0; i < fisher_.size(); ++i) {
-      ASSIGN_OR_RETURN(const Tensor* fisher, FindState(state, FisherName(i), DType::kFloat32,
-                                                       static_cast<int64_t>(fisher_[i].size())));
-      const absl::Span<const float> values = fisher->span<float>();
-      loaded.emplace_back(values.begin(), values.end());
-    }
+    ASSIGN_OR_RETURN(std::vector<std::vector<float>> loaded,
+                     FindBlockNumbers(state, kFisher, layers()));
     RETURN_IF_ERROR(AttentionMethod::Load(state));
     fisher_ = std::move(loaded);
     return absl::OkStatus();
@@ -65,10 +59,6 @@ class FisherAttention : public AttentionMethod {
   std::vector<std::vector<float>> Scores(LayerTensors&) override { return fisher_; }
 
  private:
-  std::string FisherName(size_t index) const {
-    return absl::StrCat("fisher/", layers()[index].weight);
-  }
-
   const double decay_;
   std::vector<std::vector<float>> fisher_;  // One number per block and layer.
 };

@@ -37,21 +37,13 @@ std::unique_ptr<Method> MethodWith(const FisherAttentionOptions& options) {
 
 std::vector<float> Products(int64_t step) { return RandomVector(kBlocks, 100 + step); }
 
-// Stands for the optimizer.
-void MoveLogits(Method* method, int64_t step) {
-  for (TrainableState& state : method->trainable_state()) {
-    Random random(5, 6, static_cast<uint64_t>(step));
-    for (int64_t i = 0; i < state.size; ++i) state.value[i] += 0.1F * random.Normal();
-  }
-}
-
 void RunSteps(Method* method, int64_t begin, int64_t end) {
   FakeWeights weights({});
   for (int64_t step = begin; step < end; ++step) {
     method->BeginStep(step, weights);
     const std::vector<float> products = Products(step);
     method->EndStep({products});
-    MoveLogits(method, step);
+    MoveTrainableState(method, step);
   }
 }
 
@@ -82,7 +74,7 @@ TEST(FisherAttention, KeepsTheBlocksOfMostFisherInformationAtEachStep) {
       fisher[b] = static_cast<float>(0.9 * fisher[b] + 0.1 * gradient * gradient);
     }
     method->EndStep({products});
-    MoveLogits(method.get(), step);
+    MoveTrainableState(method.get(), step);
   }
   EXPECT_EQ(LiveBlocks(method->support(0)), 15);
   EXPECT_EQ(weights.reads, 0);

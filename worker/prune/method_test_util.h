@@ -76,6 +76,15 @@ class FakeWeights : public LayerTensors {
   std::vector<std::vector<float>> weights_;
 };
 
+// Stands for optimizer and network: moves each number that is trained by a fixed pseudo-random
+// amount per step.
+inline void MoveTrainableState(Method* method, int64_t step) {
+  for (TrainableState& state : method->trainable_state()) {
+    Random random(5, 6, static_cast<uint64_t>(step));
+    for (int64_t i = 0; i < state.size; ++i) state.value[i] += 0.1F * random.Normal();
+  }
+}
+
 inline std::vector<float> ScalesOf(const Method& method, int index) {
   const absl::Span<const float> scales = method.scales(index);
   return {scales.begin(), scales.end()};

@@ -37,20 +37,12 @@ std::unique_ptr<Method> NewMethodWith(const SequentialAttentionPlusPlusOptions& 
   return NewSequentialAttentionPlusPlus(options, target, TwoLayers(), kSteps).value();
 }
 
-// Stands for optimizer and network: moves each logit by a fixed pseudo-random amount per step.
-void MoveLogits(Method* method, int64_t step) {
-  for (TrainableState& state : method->trainable_state()) {
-    Random random(5, 6, static_cast<uint64_t>(step));
-    for (int64_t i = 0; i < state.size; ++i) state.value[i] += 0.1F * random.Normal();
-  }
-}
-
 // Runs steps [begin, end) of `method` without a network.
 void RunSteps(Method* method, int64_t begin, int64_t end) {
   FakeWeights weights({});
   for (int64_t step = begin; step < end; ++step) {
     method->BeginStep(step, weights);
-    MoveLogits(method, step);
+    MoveTrainableState(method, step);
   }
 }
 
@@ -96,7 +88,7 @@ TEST(SequentialAttentionPlusPlus, ScalesAddUpToTheNumberOfBlocksInADensePhase) {
       const std::vector<float> scales = ScalesOf(*method, i);
       EXPECT_NEAR(std::accumulate(scales.begin(), scales.end(), 0.0), scales.size(), 1e-3);
     }
-    MoveLogits(method.get(), step);
+    MoveTrainableState(method.get(), step);
   }
 }
 
@@ -113,7 +105,7 @@ TEST(SequentialAttentionPlusPlus, KeepsExactlyTheScheduledNumberOfBlocksAtEachSt
     if (at.phase.kind == PhaseKind::kSparse) sparsity = 0.9;
     EXPECT_EQ(LiveBlocks(method->support(0)), KeptBlocks(sparsity, 150)) << "step " << step;
     EXPECT_EQ(LiveBlocks(method->support(1)), KeptBlocks(sparsity, 104)) << "step " << step;
-    MoveLogits(method.get(), step);
+    MoveTrainableState(method.get(), step);
   }
 }
 
@@ -143,7 +135,7 @@ TEST(SequentialAttentionPlusPlus, NoBlockReturnsWithinASparsifyPhase) {
       for (size_t b = 0; b < now.size(); ++b) EXPECT_LE(now[b], before[b]) << "step " << step;
     }
     before = now;
-    MoveLogits(method.get(), step);
+    MoveTrainableState(method.get(), step);
   }
 }
 
@@ -161,7 +153,7 @@ TEST(SequentialAttentionPlusPlus, EveryBlockReturnsInADensePhase) {
     if (at.phase.kind == PhaseKind::kSparse) {
       EXPECT_EQ(LiveBlocks(method->support(0)), 15);
     }
-    MoveLogits(method.get(), step);
+    MoveTrainableState(method.get(), step);
   }
 }
 

@@ -1,19 +1,16 @@
 #include "worker/prune/summing_method.h"
 
-#include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "common/check.h"
 #include "common/status_macros.h"
-#include "worker/tensor/tensor.h"
+#include "worker/prune/block_numbers.h"
 
 namespace topiary {
 namespace {
 
-std::string NameOf(const MethodLayer& layer) {
-  return absl::StrCat("inner_products/", layer.weight);
-}
+constexpr absl::string_view kSums = "inner_products";
 
 }  // namespace
 
@@ -36,21 +33,13 @@ void SummingMethod::EndStep(absl::Span<const absl::Span<const float>> inner_prod
 
 MethodState SummingMethod::Save() const {
   MethodState state = PhasedMethod::Save();
-  for (size_t i = 0; i < sums_.size(); ++i) {
-    const Shape shape({static_cast<int64_t>(sums_[i].size())});
-    state.emplace(NameOf(layers()[i]), Tensor::FromVector(shape, sums_[i]));
-  }
+  state.merge(BlockNumbersState(kSums, layers(), sums_));
   return state;
 }
 
 absl::Status SummingMethod::Load(const MethodState& state) {
-  std::vector<std::vector<float>> loaded;
-  for (size_t i = 0; i < sums_.size(); ++i) {
-    ASSIGN_OR_RETURN(const Tensor* sums, FindState(state, NameOf(layers()[i]), DType::kFloat32,
-                                                   static_cast<int64_t>(sums_[i].size())));
-    const absl::Span<const float> values = sums->span<float>();
-    loaded.emplace_back(values.begin(), values.end());
-  }
+  ASSIGN_OR_RETURN(std::vector<std::vector<float>> loaded,
+                   FindBlockNumbers(state, kSums, layers()));
   RETURN_IF_ERROR(PhasedMethod::Load(state));
   sums_ = std::move(loaded);
   return absl::OkStatus();
