@@ -69,23 +69,37 @@ absl::Status ApplyDataFlags(const JobFlags& flags, v1::Data* data) {
   return absl::OkStatus();
 }
 
+// Chooses the field of the oneof `name` of `message` that is called `word`, the value of `flag`,
+// which also knows the words `others`.
+absl::Status ChooseField(absl::string_view flag, const std::string& word, const char* name,
+                         std::vector<absl::string_view> others,
+                         google::protobuf::Message* message) {
+  const auto* fields = message->GetDescriptor()->FindOneofByName(name);
+  for (int i = 0; i < fields->field_count(); ++i) {
+    const auto* field = fields->field(i);
+    others.push_back(field->name());
+    if (field->name() != word) continue;
+    message->GetReflection()->MutableMessage(message, field);
+    return absl::OkStatus();
+  }
+  std::sort(others.begin(), others.end());
+  return UnknownWord(flag, word, others);
+}
+
 // Chooses the method whose field in the spec is called `word`, the value of `flag`, with its
 // defaults; schedules of magnitude have words of their own.
 absl::Status ChooseMethod(absl::string_view flag, const std::string& word,
                           v1::CompressionSpec* spec) {
-  std::vector<absl::string_view> known = {"magnitude_iterative", "magnitude_one_shot"};
-  const auto* methods = v1::CompressionSpec::descriptor()->FindOneofByName("method");
-  for (int i = 0; i < methods->field_count(); ++i) {
-    const auto* field = methods->field(i);
-    known.push_back(field->name());
-    if (field->name() == word) v1::CompressionSpec::GetReflection()->MutableMessage(spec, field);
+  constexpr absl::string_view kIterative = "magnitude_iterative", kOneShot = "magnitude_one_shot";
+  if (word == kIterative) {
+    spec->mutable_magnitude()->mutable_iterative();
+  } else if (word == kOneShot) {
+    spec->mutable_magnitude()->mutable_one_shot();
+  } else {
+    RETURN_IF_ERROR(ChooseField(flag, word, "method", {kIterative, kOneShot}, spec));
+    if (word == "magnitude") spec->mutable_magnitude()->mutable_gradual();
   }
-  if (word == "magnitude") spec->mutable_magnitude()->mutable_gradual();
-  if (word == "magnitude_iterative") spec->mutable_magnitude()->mutable_iterative();
-  if (word == "magnitude_one_shot") spec->mutable_magnitude()->mutable_one_shot();
-  std::sort(known.begin(), known.end());
-  if (std::binary_search(known.begin(), known.end(), word)) return absl::OkStatus();
-  return UnknownWord(flag, word, known);
+  return absl::OkStatus();
 }
 
 // By name, or as the default.
@@ -117,22 +131,6 @@ absl::Status ApplyPreset(const std::string& preset, v1::CompressionSpec* spec) {
   return absl::OkStatus();
 }
 
-// Chooses the field of the oneof `name` of `message` that is called `word`, the value of `flag`.
-absl::Status ChooseField(absl::string_view flag, const std::string& word, const char* name,
-                         google::protobuf::Message* message) {
-  const auto* fields = message->GetDescriptor()->FindOneofByName(name);
-  std::vector<absl::string_view> known;
-  for (int i = 0; i < fields->field_count(); ++i) {
-    const auto* field = fields->field(i);
-    known.push_back(field->name());
-    if (field->name() != word) continue;
-    message->GetReflection()->MutableMessage(message, field);
-    return absl::OkStatus();
-  }
-  std::sort(known.begin(), known.end());
-  return UnknownWord(flag, word, known);
-}
-
 absl::Status ApplyFeatureSelection(const JobFlags& flags, v1::CompressionSpec* spec) {
   if (!flags.features.has_value() && flags.selector.empty()) return absl::OkStatus();
   if (!spec->has_feature_selection()) {
@@ -141,7 +139,7 @@ absl::Status ApplyFeatureSelection(const JobFlags& flags, v1::CompressionSpec* s
   v1::FeatureSelectionMethod* method = spec->mutable_feature_selection();
   IfGiven(flags.features, [&](int32_t x) { method->set_count(x); });
   if (flags.selector.empty()) return absl::OkStatus();
-  return ChooseField("--selector", flags.selector, "selector", method);
+  return ChooseField("--selector", flags.selector, "selector", {}, method);
 }
 
 absl::Status ApplyMethod(const JobFlags& flags, v1::CompressionSpec* spec) {
