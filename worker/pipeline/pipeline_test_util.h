@@ -46,6 +46,17 @@ class GraphBuilder {
     graph_.name = "test";
   }
 
+  // A further input, of one id per example.
+  std::string Ids(const std::string& name) {
+    ValueInfo input;
+    input.name = name;
+    input.dtype = DType::kInt64;
+    input.has_shape = true;
+    input.dims.push_back({-1, "batch"});
+    graph_.inputs.push_back(input);
+    return name;
+  }
+
   std::string Weight(const std::string& name, const Shape& shape, float scale) {
     Tensor value(DType::kFloat32, shape);
     Random random(17, kStreamTest, graph_.initializers.size());
@@ -57,6 +68,13 @@ class GraphBuilder {
   std::string Constant(const std::string& name, const Shape& shape, float value) {
     Tensor tensor(DType::kFloat32, shape);
     for (float& v : tensor.span<float>()) v = value;
+    graph_.initializers.push_back({name, std::move(tensor), ""});
+    return name;
+  }
+
+  std::string Integers(const std::string& name, const std::vector<int64_t>& values) {
+    Tensor tensor(DType::kInt64, Shape({static_cast<int64_t>(values.size())}));
+    std::copy(values.begin(), values.end(), tensor.span<int64_t>().begin());
     graph_.initializers.push_back({name, std::move(tensor), ""});
     return name;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/status_matchers.h"
+#include "worker/engine/testing/program_fixture.h"
 #include "worker/pipeline/pipeline_test_util.h"
 #include "worker/pipeline/training_loop.h"
 #include "worker/prune/group_choice.h"
@@ -36,6 +37,75 @@ Graph SmoothNetwork() {
   return b.Finish(b.Linear("head", hidden, 6, 3));
 }
 
+// A layer of a Transformer 6 wide, of 2 heads and 5 feed-forward units, normalized before each
+// branch.
+std::string TransformerLayer(GraphBuilder* b, const std::string& name, const std::string& src) {
+  const auto normalized = [&](const std::string& norm, const std::string& value) {
+    return b->Add("LayerNormalization", {value, b->Constant(norm + ".weight", Shape({6}), 1),
+                                         b->Constant(norm + ".bias", Shape({6}), 0)});
+  };
+  const auto product = [&](const std::string& weight, const std::string& value, int64_t in,
+                           int64_t out) {
+    return b->Add("MatMul", {value, b->Weight(name + weight, Shape({in, out}), 0.5F)});
+  };
+  const auto heads = [&](const std::string& value, std::vector<int64_t> order) {
+    const std::string split = b->Add("Reshape", {value, "heads"});
+    return b->Add("Transpose", {split}, {{"perm", std::move(order)}});
+  };
+  const std::string x = normalized(name + ".norm1", src);
+  const std::string q = heads(product(".q", x, 6, 6), {0, 2, 1, 3});
+  const std::string k = heads(product(".k", x, 6, 6), {0, 2, 3, 1});
+  const std::string v = heads(product(".v", x, 6, 6), {0, 2, 1, 3});
+  const std::string weights =
+      b->Add("Softmax", {b->Add("MatMul", {q, k})}, {{"axis", int64_t{-1}}});
+  const std::string read = b->Add("Transpose", {b->Add("MatMul", {weights, v})},
+                                  {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  const std::string joined = b->Add("Reshape", {read, "width"});
+  const std::string sum = b->Add("Add", {src, product(".o", joined, 6, 6)});
+  const std::string up = product(".up", normalized(name + ".norm2", sum), 6, 5);
+  return b->Add("Add", {sum, product(".down", b->Add("Tanh", {up}), 5, 6)});
+}
+
+// Classes at each of 4 places, after three layers.
+Graph SmoothTransformer() {
+  GraphBuilder b({4, 6});
+  b.Integers("heads", {0, 4, 2, 3});
+  b.Integers("width", {0, 4, 6});
+  std::string x = "x";
+  for (const std::string layer : {"1", "2", "3"}) x = TransformerLayer(&b, layer, x);
+  return b.Finish(b.Add("MatMul", {x, b.Weight("head", Shape({6, 3}), 0.5F)}));
+}
+
+// Three fields of ids, two of them in one table, beside 2 numbers.
+Graph SmoothClickModel() {
+  GraphBuilder b({2});
+  const std::string pages = b.Weight("pages", Shape({4, 3}), 1);
+  const std::string towns = b.Weight("towns", Shape({3, 2}), 1);
+  const std::string from = b.Add("Gather", {pages, b.Ids("from")});
+  const std::string to = b.Add("Gather", {pages, b.Ids("to")});
+  const std::string town = b.Add("Gather", {towns, b.Ids("town")});
+  const std::string all = b.Add("Concat", {"x", from, to, town}, {{"axis", int64_t{1}}});
+  const std::string hidden = b.Add("Tanh", {b.Linear("hidden", all, 10, 6)});
+  return b.Finish(b.Linear("head", hidden, 6, 3));
+}
+
+Graph NetworkWith(Structure structure) {
+  switch (structure) {
+    case Structure::kChannels:
+    case Structure::kNeurons:
+    case Structure::kBranches:
+      return SmoothNetwork();
+    case Structure::kHeads:
+    case Structure::kTransformerLayers:
+      return SmoothTransformer();
+    case Structure::kEmbeddingDimensions:
+    case Structure::kEmbeddingRows:
+    case Structure::kEmbeddingTables:
+      return SmoothClickModel();
+  }
+  return {};
+}
+
 class CandidateGradients : public testing::TestWithParam<Structure> {
  protected:
   void SetUp() override {
@@ -65,11 +135,7 @@ class CandidateGradients : public testing::TestWithParam<Structure> {
     program.loss = LossKind::kSoftmaxCrossEntropy;
     program_ = Program::Build(graph_, store_.get(), &backend_, program).value();
     scaling_ = BlockScaling::Create(store_.get()).value();
-    Random random(5, kStreamTest, 0);
-    auto* inputs = static_cast<float*>(program_->inputs()[0].data);
-    for (int64_t i = 0; i < kBatch * 25; ++i) inputs[i] = random.Normal();
-    auto* labels = static_cast<int32_t*>(program_->labels().data);
-    for (int64_t i = 0; i < kBatch; ++i) labels[i] = static_cast<int32_t>(i % 3);
+    FillWithRandomData(*program_, program.loss, 5);
   }
 
   double Loss() {
@@ -94,7 +160,7 @@ class CandidateGradients : public testing::TestWithParam<Structure> {
     method_->EndStep(scaled_.InnerProducts(products));
   }
 
-  const Graph graph_ = SmoothNetwork();
+  const Graph graph_ = NetworkWith(GetParam());
   ReferenceBackend backend_;
   std::unique_ptr<Method> method_;
   ScaledWeights scaled_;
@@ -104,29 +170,33 @@ class CandidateGradients : public testing::TestWithParam<Structure> {
 };
 
 TEST_P(CandidateGradients, MatchFiniteDifferences) {
-  std::vector<TrainableState> states = method_->trainable_state();
-  ASSERT_EQ(states.size(), 1u);
-  TrainableState& state = states[0];
+  const std::vector<TrainableState> groups = method_->trainable_state();
+  ASSERT_FALSE(groups.empty());
   Random random(1, kStreamTest, 0);
-  for (int64_t i = 0; i < state.size; ++i) state.value[i] = random.Normal();
+  for (const TrainableState& logits : groups) {
+    for (int64_t i = 0; i < logits.size; ++i) logits.value[i] = random.Normal();
+  }
   StoreLayerTensors tensors(store_.get(), method_->layers());
   for (const int64_t step : {int64_t{0}, kSteps / 2}) {  // All live, and half of them.
     method_->BeginStep(step, tensors);
-    Loss();
-    MakeGradients();
-    const std::vector<float> analytic(state.gradient, state.gradient + state.size);
-    float largest = 0;
-    for (int64_t i = 0; i < state.size; ++i) {
-      largest = std::max(largest, std::fabs(analytic[i]));
-      const float kept = state.value[i];
-      state.value[i] = kept + 1.0F / 128;
-      const double up = Loss();
-      state.value[i] = kept - 1.0F / 128;
-      const double down = Loss();
-      state.value[i] = kept;
-      EXPECT_NEAR(analytic[i], (up - down) * 64, 2e-4) << "step " << step << " logit " << i;
+    for (const TrainableState& logits : groups) {
+      Loss();
+      MakeGradients();
+      const std::vector<float> analytic(logits.gradient, logits.gradient + logits.size);
+      float largest = 0;
+      for (int64_t i = 0; i < logits.size; ++i) {
+        largest = std::max(largest, std::fabs(analytic[i]));
+        const float kept = logits.value[i];
+        logits.value[i] = kept + 1.0F / 128;
+        const double up = Loss();
+        logits.value[i] = kept - 1.0F / 128;
+        const double down = Loss();
+        logits.value[i] = kept;
+        EXPECT_NEAR(analytic[i], (up - down) * 64, 2e-4)
+            << "step " << step << " logit " << i << " of " << logits.name;
+      }
+      EXPECT_GT(largest, 2e-3F) << "a test that cannot fail";
     }
-    EXPECT_GT(largest, 2e-3F) << "a test that cannot fail";
   }
 }
 
@@ -143,7 +213,10 @@ TEST_P(CandidateGradients, EqualLogitsChangeNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Structures, CandidateGradients,
                          testing::Values(Structure::kChannels, Structure::kNeurons,
-                                         Structure::kBranches),
+                                         Structure::kHeads, Structure::kBranches,
+                                         Structure::kTransformerLayers,
+                                         Structure::kEmbeddingDimensions, Structure::kEmbeddingRows,
+                                         Structure::kEmbeddingTables),
                          [](const auto& info) { return std::string(StructureName(info.param)); });
 
 }  // namespace
