@@ -95,25 +95,31 @@ class SweepTest : public testing::Test {
   }
 
   // A model of this accuracy, of the sparsity that was asked for.
-  void Succeed(const std::string& worker, const v1::Lease& lease, double accuracy) {
-    v1::Outcome outcome;
-    v1::JobResult* result = outcome.mutable_succeeded();
-    (*result->mutable_pruned_metrics())["accuracy"] = accuracy;
-    result->set_sparsity_reached(lease.spec().target().sparsity());
-    result->set_bit_exact(true);
-    v1::ResultFile* file = result->add_files();
+  v1::JobResult Model(const v1::Lease& lease, double accuracy) {
+    v1::JobResult result;
+    (*result.mutable_pruned_metrics())["accuracy"] = accuracy;
+    result.set_sparsity_reached(lease.spec().target().sparsity());
+    result.set_bit_exact(true);
+    v1::ResultFile* file = result.add_files();
     file->set_kind(v1::ResultFile::BLOCK_SPARSE);
     file->set_filename("model.safetensors");
     file->set_digest(server_.Upload(absl::StrCat("model ", lease.job())));
     file->set_size_bytes(static_cast<int64_t>(1000 * (1 - lease.spec().target().sparsity())));
+    return result;
+  }
+
+  void Succeed(const std::string& worker, const v1::Lease& lease, double accuracy) {
+    v1::Outcome outcome;
+    *outcome.mutable_succeeded() = Model(lease, accuracy);
     Finish(worker, lease, outcome);
   }
 
-  void Fail(const std::string& worker, const v1::Lease& lease) {
+  static v1::Outcome Failed(bool retryable = false) {
     v1::Outcome outcome;
     outcome.mutable_failed()->mutable_error()->set_code(StatusCode::INTERNAL);
     outcome.mutable_failed()->mutable_error()->set_message("it broke");
-    Finish(worker, lease, outcome);
+    outcome.mutable_failed()->set_retryable(retryable);
+    return outcome;
   }
 
   // All events; returns when the job has ended.
@@ -229,10 +235,10 @@ TEST_F(SweepTest, ChildrenAreLeasedToAllWorkersAndTheReportComparesThem) {
       << "the sweep itself is never leased";
   EXPECT_EQ(Get(sweep.name()).state(), v1::JOB_STATE_RUNNING);
   EXPECT_EQ(Get(sweep.name()).reason(), v1::JOB_REASON_CHILDREN_RUNNING);
-  Succeed("w1", leases["w1"], 0.90);  // sparsity 0.5, seed 7
-  Succeed("w2", leases["w2"], 0.94);  // 0.5, 8
-  Succeed("w3", leases["w3"], 0.80);  // 0.9, 7
-  Fail("w4", leases["w4"]);           // 0.9, 8
+  Succeed("w1", leases["w1"], 0.90);     // sparsity 0.5, seed 7
+  Succeed("w2", leases["w2"], 0.94);     // 0.5, 8
+  Succeed("w3", leases["w3"], 0.80);     // 0.9, 7
+  Finish("w4", leases["w4"], Failed());  // 0.9, 8
   const std::vector<v1::JobEvent> events = Watch(sweep.name());
 
   std::vector<std::string> story;
@@ -277,6 +283,53 @@ TEST_F(SweepTest, ASweepWhoseCoordinatorDiedEndsAfterTheRestart) {
   Succeed("w2", second, 0.8);
   server_.Restart();
   EXPECT_EQ(Watch(sweep.name()).back().state_change().state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_F(SweepTest, AChildIsTriedAgainAndTheSweepWaitsForIt) {
+  v1::CreateJobRequest request = Request();
+  request.mutable_spec()->mutable_sweep()->clear_sparsities();
+  request.mutable_spec()->mutable_target()->set_sparsity(0.5);
+  v1::Job sweep;
+  ASSERT_TRUE(Create(request, &sweep).ok());
+  const v1::Lease first = Lease("w1");
+  const v1::Lease second = Lease("w2");
+  Succeed("w1", first, 0.9);
+  Finish("w2", second, Failed(/*retryable=*/true));
+  const v1::Job waiting = Get(sweep.name());
+  EXPECT_EQ(waiting.state(), v1::JOB_STATE_RUNNING);
+  EXPECT_EQ(waiting.progress().step(), 1) << "what will be tried again has not ended";
+  EXPECT_EQ(waiting.children().queued(), 1);
+  server_.clock()->Advance(absl::Minutes(10));
+  const v1::Lease again = Lease("w1");
+  EXPECT_EQ(again.job(), second.job());
+  Succeed("w1", again, 0.8);
+  EXPECT_EQ(Watch(sweep.name()).back().state_change().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(Get(sweep.name()).children().succeeded(), 2);
+}
+
+TEST_F(SweepTest, WhatMissedItsAccuracyBoundIsReportedWithWhatItReached) {
+  v1::CreateJobRequest request = Request();
+  request.mutable_spec()->mutable_sweep()->clear_seeds();
+  auto* bound = request.mutable_spec()->mutable_target()->mutable_accuracy_bound();
+  bound->set_metric(v1::Task::ACCURACY);
+  bound->set_value(0.85);
+  v1::Job sweep;
+  ASSERT_TRUE(Create(request, &sweep).ok());
+  const v1::Lease half = Lease("w1");
+  const v1::Lease most = Lease("w2");
+  Succeed("w1", half, 0.9);
+  v1::Outcome missed = Failed();
+  missed.mutable_failed()->set_reason(v1::JOB_REASON_ACCURACY_BOUND);
+  *missed.mutable_failed()->mutable_result() = Model(most, 0.8);
+  Finish("w2", most, missed);
+  EXPECT_EQ(Watch(sweep.name()).back().state_change().state(), v1::JOB_STATE_SUCCEEDED);
+  const v1::Job ended = Get(sweep.name());
+  EXPECT_EQ(ended.children().failed(), 1);
+  const auto report = nlohmann::json::parse(Read(ended.result().files(0).digest()));
+  const auto& row = report["children"][1];
+  EXPECT_EQ(row["reason"], "ACCURACY_BOUND");
+  EXPECT_EQ(row["metrics"]["pruned"]["accuracy"], 0.8);
+  EXPECT_FALSE(row.contains("front"));
 }
 
 TEST_F(SweepTest, CancellingASweepStopsItsChildren) {

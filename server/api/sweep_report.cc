@@ -27,6 +27,7 @@ struct Child {
   v1::CompressionSpec spec;             // without its method
   size_t method = 0;                    // in Methods
   std::optional<v1::JobResult> result;  // of one that succeeded
+  std::optional<v1::JobResult> missed;  // of one that missed its accuracy bound
   Metrics metrics;                      // of the model that it made
   ModelMerit merit;
 };
@@ -134,7 +135,9 @@ Child ReadChild(const Job& job, Methods* methods) {
   child.spec.ParseFromString(job.spec);
   child.method = methods->Take(&child.spec);
   v1::JobResult result;
-  if (job.state != JobState::kSucceeded || !result.ParseFromString(job.result)) return child;
+  if (job.result.empty() || !result.ParseFromString(job.result)) return child;
+  if (job.reason == JobReason::kAccuracyBound) child.missed = std::move(result);
+  if (job.state != JobState::kSucceeded) return child;
   const auto& metrics =
       result.pruned_metrics().empty() ? result.dense_metrics() : result.pruned_metrics();
   child.metrics.insert(metrics.begin(), metrics.end());
@@ -207,9 +210,11 @@ Json ChildJson(const Child& child, const Methods& methods, bool front) {
     row["bit_exact"] = IsBitExact(child);
     row["front"] = front;
   } else {
+    row["reason"] = std::string(JobReasonName(job.reason));
     row["error"] = job.failure.failed()                ? job.failure.message
                    : job.state == JobState::kSucceeded ? "the stored result cannot be read"
                                                        : "";
+    if (child.missed.has_value()) AddResult(*child.missed, &row);
   }
   return row;
 }

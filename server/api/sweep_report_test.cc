@@ -163,12 +163,14 @@ TEST_F(SweepReportTest, FailuresAreListedAndLeftOutOfTheMeans) {
   Add(Spec(0.5, 1), Result(0.80, 0.5, 500));
   Job* failed = Add(Spec(0.5, 2), "");
   failed->state = JobState::kFailed;
+  failed->reason = JobReason::kWorkFailed;
   failed->failure = {absl::StatusCode::kInternal, "it broke"};
   failed->result.clear();
   Add(Spec(0.9, 1), "")->state = JobState::kCancelled;
   Add(Spec(0.9, 2), "")->result = "not a message";
   const Json report = Report();
   EXPECT_EQ(report["children"][1]["state"], "FAILED");
+  EXPECT_EQ(report["children"][1]["reason"], "WORK_FAILED");
   EXPECT_EQ(report["children"][1]["error"], "it broke");
   EXPECT_FALSE(report["children"][1].contains("metrics"));
   EXPECT_EQ(report["children"][2]["state"], "CANCELLED");
@@ -177,6 +179,22 @@ TEST_F(SweepReportTest, FailuresAreListedAndLeftOutOfTheMeans) {
   EXPECT_EQ(report["groups"][0]["metrics"]["accuracy"]["mean"], 0.8);
   EXPECT_EQ(report["groups"][1]["succeeded"], 0);
   EXPECT_THAT(FrontOf(report["children"], "seed"), ElementsAre("1"));
+}
+
+TEST_F(SweepReportTest, WhatMissedItsAccuracyBoundSaysByHowMuchAndIsOnNoFront) {
+  Add(Spec(0.5, 1), Result(0.80, 0.5, 500));
+  Job* missed = Add(Spec(0.9, 1), Result(0.75, 0.9, 100));
+  missed->state = JobState::kFailed;
+  missed->reason = JobReason::kAccuracyBound;
+  missed->failure = {absl::StatusCode::kFailedPrecondition, "not good enough"};
+  const Json report = Report();
+  const Json& row = report["children"][1];
+  EXPECT_EQ(row["reason"], "ACCURACY_BOUND");
+  EXPECT_EQ(row["error"], "not good enough");
+  EXPECT_EQ(row["metrics"]["pruned"]["accuracy"], 0.75);
+  EXPECT_EQ(row["files"].size(), 3) << "for whoever wants the checkpoint";
+  EXPECT_EQ(report["groups"][1]["succeeded"], 0);
+  EXPECT_THAT(FrontOf(report["children"], "job"), ElementsAre("\"projects/p/jobs/s-0001\""));
 }
 
 TEST_F(SweepReportTest, AMetricThatIsNotANumberIsNoneAndOnNoFront) {
