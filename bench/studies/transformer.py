@@ -56,7 +56,7 @@ METHODS = {method.name: method for method in [
     Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
     Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
     Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
-    Method("random", "random, then trained", lambda: {"random": {}}, True, ALL),
+    Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",)),
     Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",)),
     Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",)),
     Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, ("blocks",)),
@@ -136,7 +136,8 @@ class Transformer:
         parts = [f"`tools/study {NAME}`: a decoder of 4 layers, width 128, 4 heads, over characters of the King James Bible "
                  f"(1,000,000 to train on, 250,000 of other chapters to test with). Perplexity of a character, mean ± standard "
                  f"deviation over seeds (number of seeds). All methods start from the same dense model, trained for {EPOCHS} "
-                 f"epochs (perplexity {self._text(dense, SEEDS)}); those that train have {PRUNING_EPOCHS} epochs more.\n"]
+                 f"epochs (perplexity {self._text(dense, SEEDS)}); those that train have {PRUNING_EPOCHS} epochs more. All have "
+                 f"their default settings: none is tuned.\n"]
         panels = []
         for granularity in GRANULARITIES.values():
             parts.append(self._table(granularity))
