@@ -27,9 +27,9 @@ double AttentionClip::Apply(double attention) const {
   return enabled ? std::min(std::max(attention, low), high) : attention;
 }
 
-std::vector<double> BlockAttention(absl::Span<const float> logits) {
+void BlockAttention(absl::Span<const float> logits, absl::Span<double> attention) {
+  CHECK_EQ(logits.size(), attention.size());
   const double largest = LargestLogit(logits);
-  std::vector<double> attention(logits.size());
   double sum = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
     attention[i] = std::exp(logits[i] - largest);
@@ -38,7 +38,6 @@ std::vector<double> BlockAttention(absl::Span<const float> logits) {
   // N * e / sum and not e * (N / sum): equal logits give N / N, exactly 1.
   const auto count = static_cast<double>(logits.size());
   for (double& a : attention) a = count * a / sum;
-  return attention;
 }
 
 std::vector<float> LogBlockAttention(absl::Span<const float> logits) {
@@ -52,16 +51,14 @@ std::vector<float> LogBlockAttention(absl::Span<const float> logits) {
   return result;
 }
 
-std::vector<double> AttentionGradient(absl::Span<const double> attention,
-                                      absl::Span<const float> inner_products,
-                                      absl::Span<const uint8_t> live, const AttentionClip& clip) {
+void AttentionGradient(absl::Span<const double> attention, absl::Span<const float> inner_products,
+                       absl::Span<const uint8_t> live, const AttentionClip& clip,
+                       absl::Span<double> gradient) {
   const size_t count = attention.size();
-  CHECK(inner_products.size() == count && live.size() == count);
-  std::vector<double> gradient(count);
+  CHECK(inner_products.size() == count && live.size() == count && gradient.size() == count);
   for (size_t i = 0; i < count; ++i) {
     gradient[i] = live[i] != 0 && clip.Passes(attention[i]) ? inner_products[i] : 0.0;
   }
-  return gradient;
 }
 
 void LogitGradient(absl::Span<const double> attention, absl::Span<const double> attention_gradient,

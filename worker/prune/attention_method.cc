@@ -8,14 +8,6 @@
 #include "common/status_macros.h"
 
 namespace topiary {
-namespace {
-
-template <typename Values, typename T>
-void Append(const Values& values, std::vector<T>* all) {
-  all->insert(all->end(), values.begin(), values.end());
-}
-
-}  // namespace
 
 absl::Status CheckAttentionOptions(const AttentionOptions& options, absl::string_view message) {
   const auto refuse = [message](absl::string_view field, double value, absl::string_view range) {
@@ -37,60 +29,57 @@ absl::Status CheckAttentionOptions(const AttentionOptions& options, absl::string
 AttentionMethod::AttentionMethod(const AttentionOptions& options, const PhasedOptions& phased,
                                  PhasePlan plan, std::vector<MethodLayer> layers)
     : PhasedMethod(phased, std::move(plan), std::move(layers)), attention_options_(options) {
-  for (size_t i = 0; i < this->layers().size(); ++i) {
-    clips_.push_back(options.clip_attention ? AttentionClip::ForDensity(1 - TargetOf(i))
-                                            : AttentionClip());
-    const Shape shape({this->layers()[i].block_count()});
-    logits_.emplace_back(DType::kFloat32, shape);
-    gradients_.emplace_back(DType::kFloat32, shape);
-  }
-  attention_.resize(logits_.size());
   const bool global = options.softmax == AttentionOptions::Softmax::kGlobal;
-  softmaxes_.resize(global ? 1 : logits_.size());
-  for (size_t i = 0; i < logits_.size(); ++i) softmaxes_[global ? 0 : i].push_back(i);
+  softmaxes_.resize(global ? 1 : this->layers().size());
+  for (size_t i = 0; i < this->layers().size(); ++i) {
+    const size_t softmax = global ? 0 : i;
+    std::vector<float>& logits = softmaxes_[softmax].logits;
+    parts_.push_back(
+        {softmax, logits.size(),
+         options.clip_attention ? AttentionClip::ForDensity(1 - TargetOf(i)) : AttentionClip()});
+    logits.resize(logits.size() + this->layers()[i].block_count());
+  }
+  for (Softmax& softmax : softmaxes_) {
+    softmax.logit_gradients.resize(softmax.logits.size());
+    softmax.attention.resize(softmax.logits.size());
+    softmax.attention_gradients.resize(softmax.logits.size());
+  }
   AttentionMethod::RefreshScales();
 }
 
 void AttentionMethod::RefreshScales() {
-  for (const std::vector<size_t>& layers : softmaxes_) {
-    std::vector<float> logits;
-    for (const size_t i : layers) Append(logits_[i].span<float>(), &logits);
-    const std::vector<double> attention = BlockAttention(logits);
-    auto next = attention.begin();
-    for (const size_t i : layers) {
-      attention_[i].assign(next, next + logits_[i].element_count());
-      next += logits_[i].element_count();
-      RefreshScalesOf(i);
+  for (Softmax& softmax : softmaxes_) {
+    BlockAttention(softmax.logits, absl::MakeSpan(softmax.attention));
+  }
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const Support& live = support(static_cast<int>(i));
+    const absl::Span<const double> attention = this->attention(i);
+    std::vector<float>& scales = mutable_scales()[i];
+    for (size_t block = 0; block < scales.size(); ++block) {
+      scales[block] =
+          live[block] != 0 ? static_cast<float>(parts_[i].clip.Apply(attention[block])) : 0.0F;
     }
   }
 }
 
 void AttentionMethod::EndStep(absl::Span<const absl::Span<const float>> inner_products) {
-  CHECK_EQ(inner_products.size(), logits_.size());
-  for (const std::vector<size_t>& layers : softmaxes_) {
-    std::vector<double> attention;
-    std::vector<double> attention_gradient;
-    for (const size_t i : layers) {
-      Append(attention_[i], &attention);
-      Append(AttentionGradient(attention_[i], inner_products[i], support(static_cast<int>(i)),
-                               clips_[i]),
-             &attention_gradient);
-    }
-    std::vector<float> gradient(attention.size());
-    LogitGradient(attention, attention_gradient, absl::MakeSpan(gradient));
-    auto next = gradient.begin();
-    for (const size_t i : layers) {
-      std::copy_n(next, gradients_[i].element_count(), gradients_[i].data<float>());
-      next += gradients_[i].element_count();
-    }
+  CHECK_EQ(inner_products.size(), parts_.size());
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    AttentionGradient(attention(i), inner_products[i], support(static_cast<int>(i)), parts_[i].clip,
+                      PartOf<double>(softmax_of(i).attention_gradients, i));
+  }
+  for (Softmax& softmax : softmaxes_) {
+    LogitGradient(softmax.attention, softmax.attention_gradients,
+                  absl::MakeSpan(softmax.logit_gradients));
   }
 }
 
 std::vector<TrainableState> AttentionMethod::trainable_state() {
   std::vector<TrainableState> state;
-  for (size_t i = 0; i < logits_.size(); ++i) {
-    state.push_back({LogitsName(i), logits_[i].element_count(), logits_[i].data<float>(),
-                     gradients_[i].data<float>(),
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const absl::Span<float> logits = PartOf<float>(softmax_of(i).logits, i);
+    state.push_back({LogitsName(i), static_cast<int64_t>(logits.size()), logits.data(),
+                     PartOf<float>(softmax_of(i).logit_gradients, i).data(),
                      attention_options_.logits_learning_rate_multiplier,
                      attention_options_.logits_weight_decay});
   }
@@ -99,21 +88,26 @@ std::vector<TrainableState> AttentionMethod::trainable_state() {
 
 MethodState AttentionMethod::Save() const {
   MethodState state = PhasedMethod::Save();
-  for (size_t i = 0; i < logits_.size(); ++i) state.emplace(LogitsName(i), logits_[i].Clone());
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const absl::Span<const float> values = logits(i);
+    state.emplace(LogitsName(i),
+                  Tensor::FromVector(Shape({static_cast<int64_t>(values.size())}),
+                                     std::vector<float>(values.begin(), values.end())));
+  }
   return state;
 }
 
 absl::Status AttentionMethod::Load(const MethodState& state) {
   std::vector<const Tensor*> loaded;
-  for (size_t i = 0; i < logits_.size(); ++i) {
+  for (size_t i = 0; i < parts_.size(); ++i) {
     ASSIGN_OR_RETURN(const Tensor* logits,
-                     FindState(state, LogitsName(i), DType::kFloat32, logits_[i].element_count()));
+                     FindState(state, LogitsName(i), DType::kFloat32, layers()[i].block_count()));
     loaded.push_back(logits);
   }
   RETURN_IF_ERROR(PhasedMethod::Load(state));
-  for (size_t i = 0; i < logits_.size(); ++i) {
+  for (size_t i = 0; i < parts_.size(); ++i) {
     const absl::Span<const float> values = loaded[i]->span<float>();
-    std::copy(values.begin(), values.end(), logits_[i].data<float>());
+    std::copy(values.begin(), values.end(), PartOf<float>(softmax_of(i).logits, i).begin());
   }
   RefreshScales();
   return absl::OkStatus();
@@ -121,15 +115,6 @@ absl::Status AttentionMethod::Load(const MethodState& state) {
 
 std::string AttentionMethod::LogitsName(size_t index) const {
   return absl::StrCat("logits/", layers()[index].weight);
-}
-
-void AttentionMethod::RefreshScalesOf(size_t index) {
-  const Support& live = support(static_cast<int>(index));
-  std::vector<float>& scales = mutable_scales()[index];
-  for (size_t block = 0; block < scales.size(); ++block) {
-    scales[block] =
-        live[block] != 0 ? static_cast<float>(clips_[index].Apply(attention_[index][block])) : 0.0F;
-  }
 }
 
 }  // namespace topiary

@@ -54,22 +54,41 @@ class AttentionMethod : public PhasedMethod {
 
  protected:
   // Of the last RefreshScales(), before the clip.
-  absl::Span<const double> attention(size_t index) const { return attention_[index]; }
-  absl::Span<const float> logits(size_t index) const { return logits_[index].span<float>(); }
+  absl::Span<const double> attention(size_t index) const {
+    return PartOf<const double>(softmax_of(index).attention, index);
+  }
+  absl::Span<const float> logits(size_t index) const {
+    return PartOf<const float>(softmax_of(index).logits, index);
+  }
   size_t softmax_count() const { return softmaxes_.size(); }
 
  private:
+  // One entry per block of the layers that share it, layer by layer.
+  struct Softmax {
+    std::vector<float> logits;
+    std::vector<float> logit_gradients;
+    std::vector<double> attention;
+    std::vector<double> attention_gradients;
+  };
+  // Where the blocks of a layer are.
+  struct Part {
+    size_t softmax = 0;
+    size_t begin = 0;
+    AttentionClip clip;
+  };
+
+  Softmax& softmax_of(size_t index) { return softmaxes_[parts_[index].softmax]; }
+  const Softmax& softmax_of(size_t index) const { return softmaxes_[parts_[index].softmax]; }
+  // What is of layer `index` in numbers of its softmax.
+  template <typename T, typename Numbers>
+  absl::Span<T> PartOf(Numbers& numbers, size_t index) const {
+    return absl::MakeSpan(numbers).subspan(parts_[index].begin, layers()[index].block_count());
+  }
   std::string LogitsName(size_t index) const;
-  void RefreshScalesOf(size_t index);
 
   const AttentionOptions attention_options_;
-  // The layers of each softmax.
-  std::vector<std::vector<size_t>> softmaxes_;
-  // One entry per layer each.
-  std::vector<AttentionClip> clips_;
-  std::vector<Tensor> logits_;
-  std::vector<Tensor> gradients_;
-  std::vector<std::vector<double>> attention_;
+  std::vector<Softmax> softmaxes_;
+  std::vector<Part> parts_;
 };
 
 }  // namespace topiary

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "common/random.h"
+#include "worker/prune/attention_test_util.h"
 
 namespace topiary {
 namespace {
@@ -21,20 +22,20 @@ std::vector<float> RandomLogits(int count, float scale, uint64_t seed) {
 TEST(BlockAttention, IsExactlyOneWhereAllLogitsAreEqual) {
   for (const int count : {1, 3, 7, 100, 4099}) {
     for (const float logit : {0.0F, 1.5F, -80.0F}) {
-      for (const double a : BlockAttention(std::vector<float>(count, logit))) EXPECT_EQ(a, 1.0);
+      for (const double a : AttentionOf(std::vector<float>(count, logit))) EXPECT_EQ(a, 1.0);
     }
   }
 }
 
 TEST(BlockAttention, AddsUpToTheNumberOfBlocks) {
   for (const float scale : {0.1F, 1.0F, 10.0F, 50.0F}) {
-    const std::vector<double> attention = BlockAttention(RandomLogits(1000, scale, 7));
+    const std::vector<double> attention = AttentionOf(RandomLogits(1000, scale, 7));
     EXPECT_NEAR(std::accumulate(attention.begin(), attention.end(), 0.0), 1000.0, 1e-9);
   }
 }
 
 TEST(BlockAttention, SurvivesLogitsThatWouldOverflow) {
-  const std::vector<double> attention = BlockAttention({1000.0F, 0.0F, 1000.0F, -1000.0F});
+  const std::vector<double> attention = AttentionOf({1000.0F, 0.0F, 1000.0F, -1000.0F});
   EXPECT_DOUBLE_EQ(attention[0], 2.0);
   EXPECT_EQ(attention[1], 0.0);
   EXPECT_DOUBLE_EQ(attention[2], 2.0);
@@ -42,7 +43,7 @@ TEST(BlockAttention, SurvivesLogitsThatWouldOverflow) {
 
 TEST(LogBlockAttention, IsTheLogarithmAlsoWhereTheAttentionUnderflows) {
   const std::vector<float> logits = {0.5F, -1.0F, 2.0F};
-  const std::vector<double> attention = BlockAttention(logits);
+  const std::vector<double> attention = AttentionOf(logits);
   const std::vector<float> logs = LogBlockAttention(logits);
   for (int i = 0; i < 3; ++i) EXPECT_NEAR(logs[i], std::log(attention[i]), 1e-6);
   const std::vector<float> extreme = LogBlockAttention({0.0F, -2000.0F, -3000.0F});
@@ -77,7 +78,7 @@ struct Problem {
   AttentionClip clip;
 
   std::vector<double> Residual(const std::vector<float>& l, const std::vector<double>& w) const {
-    const std::vector<double> attention = BlockAttention(l);
+    const std::vector<double> attention = AttentionOf(l);
     std::vector<double> residual(width);
     for (int j = 0; j < width; ++j) {
       residual[j] = -target[j];
@@ -121,7 +122,7 @@ class AttentionGradients : public testing::TestWithParam<std::tuple<bool, bool>>
 
 TEST_P(AttentionGradients, OfTheLogitsMatchFiniteDifferences) {
   const Problem& p = problem_;
-  const std::vector<double> attention = BlockAttention(p.logits);
+  const std::vector<double> attention = AttentionOf(p.logits);
   const std::vector<double> residual = p.Residual(p.logits, p.weights);
   std::vector<float> products(p.blocks, 0.0F);
   int outside = 0;
@@ -137,7 +138,7 @@ TEST_P(AttentionGradients, OfTheLogitsMatchFiniteDifferences) {
     ASSERT_GT(outside, 0) << "the case clips nothing";
   }
   std::vector<float> gradient(p.blocks);
-  LogitGradient(attention, AttentionGradient(attention, products, p.live, p.clip),
+  LogitGradient(attention, AttentionGradientOf(attention, products, p.live, p.clip),
                 absl::MakeSpan(gradient));
   for (int b = 0; b < p.blocks; ++b) {
     const float h = 1.0F / 1024;  // Exact in float, so that the step is what it says.
@@ -153,7 +154,7 @@ TEST_P(AttentionGradients, OfTheLogitsMatchFiniteDifferences) {
 
 TEST_P(AttentionGradients, OfTheWeightsAreScaleTimesTheEffectiveGradient) {
   const Problem& p = problem_;
-  const std::vector<double> attention = BlockAttention(p.logits);
+  const std::vector<double> attention = AttentionOf(p.logits);
   const std::vector<double> residual = p.Residual(p.logits, p.weights);
   for (int b = 0; b < p.blocks; ++b) {
     for (int j = 0; j < p.width; ++j) {
@@ -182,10 +183,10 @@ TEST(LogitGradient, AddsUpToZeroWithoutMaskAndClip) {
   const std::vector<float> logits = RandomLogits(50, 1.0F, 3);
   const std::vector<float> products = RandomLogits(50, 2.0F, 4);
   std::vector<float> gradient(50);
-  const std::vector<double> attention = BlockAttention(logits);
+  const std::vector<double> attention = AttentionOf(logits);
   LogitGradient(
       attention,
-      AttentionGradient(attention, products, std::vector<uint8_t>(50, 1), AttentionClip()),
+      AttentionGradientOf(attention, products, std::vector<uint8_t>(50, 1), AttentionClip()),
       absl::MakeSpan(gradient));
   EXPECT_NEAR(std::accumulate(gradient.begin(), gradient.end(), 0.0), 0.0, 1e-4);
 }
@@ -195,7 +196,7 @@ TEST(LogitGradient, MovesAMaskedLogitByTheCommonTermOnly) {
   std::vector<float> gradient(2);
   LogitGradient(
       attention,
-      AttentionGradient(attention, {4.0F, 100.0F}, std::vector<uint8_t>{1, 0}, AttentionClip()),
+      AttentionGradientOf(attention, {4.0F, 100.0F}, std::vector<uint8_t>{1, 0}, AttentionClip()),
       absl::MakeSpan(gradient));
   EXPECT_FLOAT_EQ(gradient[0], 4.0F - 2.0F);
   EXPECT_FLOAT_EQ(gradient[1], -2.0F);

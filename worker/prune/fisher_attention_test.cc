@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "common/status_matchers.h"
-#include "worker/prune/attention.h"
+#include "worker/prune/attention_test_util.h"
 #include "worker/prune/method_test_util.h"
 #include "worker/prune/schedule.h"
 
@@ -105,10 +105,10 @@ TEST(FisherAttention, ItsLogitsHaveTheGradientOfTheAttention) {
   const std::vector<float> products = Products(30);
   method->EndStep({products});
   const TrainableState state = method->trainable_state().front();
-  const std::vector<double> attention = BlockAttention({state.value, kBlocks});
+  const std::vector<double> attention = AttentionOf({state.value, kBlocks});
   std::vector<float> expected(kBlocks);
   LogitGradient(attention,
-                AttentionGradient(attention, products, method->support(0), AttentionClip()),
+                AttentionGradientOf(attention, products, method->support(0), AttentionClip()),
                 absl::MakeSpan(expected));
   for (int64_t b = 0; b < kBlocks; ++b) EXPECT_FLOAT_EQ(state.gradient[b], expected[b]) << b;
 }

@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/prune/block_runs.h"
+#include "worker/prune/element_order.h"
 
 namespace topiary {
 
@@ -21,9 +22,7 @@ absl::StatusOr<ScaledWeights> ScaledWeights::Create(absl::Span<const MethodLayer
     scaled.sums_.emplace_back(layer.group == nullptr ? 0 : layer.group->count());
     scaled.products_.emplace_back(scaled.sums_.back().size());
     if (layer.group == nullptr) {
-      scaled.weights_.push_back({layer.weight, layer.partition->runs()});
-      scaled.candidates_.emplace_back();
-      scaled.layers_.push_back(static_cast<int>(i));
+      scaled.AddLayer(layer, static_cast<int>(i));
       continue;
     }
     for (const CandidatePart& part : layer.group->scaled()) {
@@ -31,6 +30,16 @@ absl::StatusOr<ScaledWeights> ScaledWeights::Create(absl::Span<const MethodLayer
     }
   }
   return scaled;
+}
+
+void ScaledWeights::AddLayer(const MethodLayer& layer, int index) {
+  const bool reordered = ElementsAreReordered(*layer.partition);
+  const int64_t count = layer.partition->block_count();
+  if (reordered) products_[index].resize(count);
+  weights_.push_back({layer.weight, reordered ? RunsOfElements(count) : layer.partition->runs()});
+  reordered_.push_back(reordered ? layer.partition : nullptr);
+  candidates_.emplace_back();
+  layers_.push_back(index);
 }
 
 // All that candidates have of `weight`.
@@ -72,6 +81,7 @@ absl::Status ScaledWeights::AddParts(absl::Span<const MethodLayer> layers,
   weights_.push_back({weight, std::move(runs)});
   candidates_.push_back(std::move(candidates));
   layers_.push_back(-1);
+  reordered_.emplace_back();
   return absl::OkStatus();
 }
 
@@ -79,7 +89,11 @@ void ScaledWeights::CopyScales(const Method& method, int index,
                                absl::Span<float> block_scales) const {
   if (layers_[index] >= 0) {
     const absl::Span<const float> scales = method.scales(layers_[index]);
-    std::copy(scales.begin(), scales.end(), block_scales.begin());
+    if (reordered_[index] != nullptr) {
+      CopyToStoredOrder(reordered_[index]->layer(), scales, block_scales);
+    } else {
+      std::copy(scales.begin(), scales.end(), block_scales.begin());
+    }
     return;
   }
   const std::vector<Candidate>& candidates = candidates_[index];
@@ -97,6 +111,11 @@ std::vector<absl::Span<const float>> ScaledWeights::InnerProducts(
   for (size_t i = 0; i < weights_.size(); ++i) {
     if (layers_[i] >= 0) {
       products[layers_[i]] = of_blocks[i];
+      if (reordered_[i] != nullptr) {
+        std::vector<float>& by_block = products_[layers_[i]];
+        CopyToBlockOrder(reordered_[i]->layer(), of_blocks[i], absl::MakeSpan(by_block));
+        products[layers_[i]] = by_block;
+      }
       continue;
     }
     for (size_t block = 0; block < candidates_[i].size(); ++block) {

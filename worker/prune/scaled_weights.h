@@ -15,8 +15,9 @@
 namespace topiary {
 
 // A weight that a method scales. Where it is a layer of the method, cut in blocks, its blocks are
-// those. Else they are what the candidates of one or more groups have of it, group by group, and
-// one more of scale 1 for elements of no candidate.
+// those, single elements being numbered by their place in memory. Else they are what the candidates
+// of one or more groups have of it, group by group, and one more of scale 1 for elements of no
+// candidate.
 struct ScaledWeight {
   std::string name;
   std::shared_ptr<const BlockRuns> runs;
@@ -46,13 +47,18 @@ class ScaledWeights {
     int32_t layer = -1;  // -1: nobody.
     int32_t index = 0;
   };
+  void AddLayer(const MethodLayer& layer, int index);
   absl::Status AddParts(absl::Span<const MethodLayer> layers, const std::string& weight);
 
   std::vector<ScaledWeight> weights_;
   std::vector<std::vector<Candidate>> candidates_;  // By weight and block; empty: see `layers_`.
   std::vector<int> layers_;                         // By weight: the layer that it is, or -1.
-  std::vector<std::vector<double>> sums_;     // By layer and candidate; empty: it is a weight.
-  std::vector<std::vector<float>> products_;  // The same, rounded.
+  // By weight: the layer whose elements are numbered anew; null where blocks have their own
+  // numbers.
+  std::vector<std::shared_ptr<const BlockPartition>> reordered_;
+  std::vector<std::vector<double>> sums_;  // By layer and candidate; empty: it is a weight.
+  // By layer: the sums, rounded, or what came in another order; empty: as it came.
+  std::vector<std::vector<float>> products_;
 };
 
 }  // namespace topiary

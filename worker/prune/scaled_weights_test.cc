@@ -48,6 +48,30 @@ TEST(ScaledWeights, BlocksOfOneWeightAreThoseOfItsLayer) {
   EXPECT_EQ(scaled.InnerProducts({products})[0].data(), products.data());
 }
 
+// Kernels see them in the order of memory, the method in its own.
+TEST(ScaledWeights, SingleElementsAreNumberedAsTheyLieInMemory) {
+  const auto layers = {LinearLayer("w", 3, 40, {1, 1})};
+  const PrunableLayer& layer = layers.begin()->partition->layer();
+  ASSERT_OK_AND_ASSIGN(ScaledWeights scaled, ScaledWeights::Create(layers));
+  const BlockRuns& runs = *scaled.weights()[0].runs;
+  EXPECT_EQ(runs.block_count, 120);
+  for (const BlockRun& run : runs.runs) {
+    for (int64_t i = 0; i < run.length; ++i) EXPECT_EQ(run.BlockOf(i), run.At(i));
+  }
+  const auto method = Random(layers);
+  std::vector<float> scales(120, -1), products(120), expected(120);
+  scaled.CopyScales(*method, 0, absl::MakeSpan(scales));
+  const std::vector<float> of_method = ScalesOf(*method, 0);
+  for (int64_t block = 0; block < 120; ++block) {
+    const BlockPosition at = layers.begin()->partition->Position(block);
+    const int64_t place = layer.Offset(at.group, at.row, at.col);
+    EXPECT_EQ(scales[place], of_method[block]);
+    products[place] = static_cast<float>(place);
+    expected[block] = static_cast<float>(place);
+  }
+  EXPECT_THAT(scaled.InnerProducts({products})[0], testing::ElementsAreArray(expected));
+}
+
 // "a" reads two groups and has a column of neither; candidate 1 of "g" has nothing in "b".
 TEST(ScaledWeights, CandidatesHaveSlicesOfSeveralWeights) {
   const std::vector<MethodLayer> layers = {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "common/status_matchers.h"
-#include "worker/prune/attention.h"
+#include "worker/prune/attention_test_util.h"
 #include "worker/prune/method_test_util.h"
 #include "worker/prune/schedule.h"
 
@@ -232,10 +232,10 @@ TEST(SequentialAttentionPlusPlus, EndStepFillsTheGradientsOfItsLogits) {
   method->EndStep({products0, products1});
   const TrainableState state = method->trainable_state()[1];
   std::vector<float> expected(104);
-  const std::vector<double> attention = BlockAttention({state.value, 104});
+  const std::vector<double> attention = AttentionOf({state.value, 104});
   LogitGradient(attention,
-                AttentionGradient(attention, products1, method->support(1),
-                                  AttentionClip::ForDensity(1 - 0.9)),
+                AttentionGradientOf(attention, products1, method->support(1),
+                                    AttentionClip::ForDensity(1 - 0.9)),
                 absl::MakeSpan(expected));
   EXPECT_EQ(std::vector<float>(state.gradient, state.gradient + 104), expected);
 }
@@ -306,9 +306,9 @@ TEST(GlobalSoftmax, EndStepHasOneCommonTermForAllLayers) {
   products.insert(products.end(), products1.begin(), products1.end());
   Support live = method->support(0);
   live.insert(live.end(), method->support(1).begin(), method->support(1).end());
-  const std::vector<double> attention = BlockAttention(logits);
+  const std::vector<double> attention = AttentionOf(logits);
   std::vector<float> expected(254);
-  LogitGradient(attention, AttentionGradient(attention, products, live, AttentionClip()),
+  LogitGradient(attention, AttentionGradientOf(attention, products, live, AttentionClip()),
                 absl::MakeSpan(expected));
   EXPECT_EQ(gradient, expected);
 }
