@@ -34,9 +34,12 @@ GRANULARITIES = {granularity.name: granularity for granularity in [
     BLOCKS,
     Granularity("heads", "attention heads", {"structure": "HEADS"}, (0.25, 0.5, 0.75)),
     Granularity("neurons", "units of the feed-forward networks", {"structure": "NEURONS"}, (0.5, 0.75, 0.9)),
-    # All four may go: none is protected.
-    Granularity("layers", "whole layers", {"structure": "TRANSFORMER_LAYERS", "protect_first": 0, "protect_last": 0},
-                (0.25, 0.5, 0.75)),
+    # One of the others, and two.
+    Granularity("layers", "whole layers but the first",
+                {"structure": "TRANSFORMER_LAYERS", "protect_first": 1, "protect_last": 0}, (0.34, 0.67)),
+    # What protecting the first is for.
+    Granularity("any_layers", "whole layers, the first too",
+                {"structure": "TRANSFORMER_LAYERS", "protect_first": 0, "protect_last": 0}, (0.25,)),
 ]}
 
 
