@@ -57,6 +57,7 @@ class Method:
 ALL = tuple(GRANULARITIES)
 METHODS = {method.name: method for method in [
     Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
+    Method("fisher_attention", "Fisher attention", lambda: {"fisher_attention": {}}, True, ALL),
     Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
     Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
     Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",)),
