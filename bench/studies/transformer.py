@@ -59,6 +59,11 @@ METHODS = {method.name: method for method in [
     Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
     Method("fisher_attention", "Fisher attention", lambda: {"fisher_attention": {}}, True, ALL),
     Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
+    # What is due to when they prune, and what to what they choose by.
+    Method("fisher_attention_late", "Fisher attention, when gradual magnitude prunes",
+           lambda: {"fisher_attention": {**methods.GRADUAL["default"]}}, True, ("blocks",)),
+    Method("magnitude_early", "gradual magnitude, when Fisher attention prunes",
+           lambda: {"magnitude": {"gradual": {"begin_fraction": 0.05, "end_fraction": 0.5}}}, True, ("blocks",)),
     Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
     Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",)),
     Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",)),
