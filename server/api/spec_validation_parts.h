@@ -22,6 +22,9 @@ void ValidateTask(const v1::CompressionSpec& spec, absl::string_view path,
 // Method, target and outputs.
 void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
                     FieldViolations* violations);
+// What methods that prune are to prune; that others have none.
+void ValidateTarget(const v1::CompressionSpec& spec, absl::string_view path,
+                    FieldViolations* violations);
 // What is asked of methods that prune by calibration, and only of those.
 void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path,
                          FieldViolations* violations);
