@@ -20,14 +20,22 @@ def mean_and_spread(values):
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def figure_text(values, digits, more=""):
+    """"0.946 ± 0.002 (5)"; one value has no spread."""
+    if not values:
+        return ""
+    mean, spread = mean_and_spread(values)
+    spread = f" ± {spread:.{digits}f}" if len(values) > 1 else ""
+    return f"{mean:.{digits}f}{spread} ({len(values)}{more})"
+
+
 def cell_text(rows, metric, digits=4):
     """"0.9461 ± 0.0021 (5)": mean, standard deviation over seeds, number of seeds; failures are told."""
     values = values_of(rows, metric)
     failed = f", {len(rows) - len(values)} failed" if len(values) < len(rows) else ""
     if not values:
         return f"failed ({len(rows)})" if rows else ""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.{digits}f} ± {spread:.{digits}f} ({len(values)}{failed})"
+    return figure_text(values, digits, failed)
 
 
 def markdown(head, lines):

@@ -45,13 +45,14 @@ GRANULARITIES = {granularity.name: granularity for granularity in [
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """`trains`: whether the network is trained while, or after, it is pruned."""
+    """`trains`: whether the network is trained while, or after, it is pruned. `plotted`: others are far off."""
 
     name: str
     title: str
     spec: Callable[[], dict]
     trains: bool
     granularities: tuple
+    plotted: bool = True
 
 
 ALL = tuple(GRANULARITIES)
@@ -59,16 +60,16 @@ METHODS = {method.name: method for method in [
     Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
     Method("fisher_attention", "Fisher attention", lambda: {"fisher_attention": {}}, True, ALL),
     Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
-    # What is due to when they prune, and what to what they choose by.
-    Method("fisher_attention_late", "Fisher attention, when gradual magnitude prunes",
+    # Each when the other prunes: what is due to that, and what to what they choose by.
+    Method("fisher_attention_late", "Fisher attention, late",
            lambda: {"fisher_attention": {**methods.GRADUAL["default"]}}, True, ("blocks",)),
-    Method("magnitude_early", "gradual magnitude, when Fisher attention prunes",
+    Method("magnitude_early", "gradual magnitude, early",
            lambda: {"magnitude": {"gradual": {"begin_fraction": 0.05, "end_fraction": 0.5}}}, True, ("blocks",)),
-    Method("magnitude_one_shot", "one-shot magnitude, then trained", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
-    Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",)),
-    Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",)),
-    Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",)),
-    Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, ("blocks",)),
+    Method("magnitude_one_shot", "one-shot magnitude", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
+    Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",), plotted=False),
+    Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",), plotted=False),
+    Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",), plotted=False),
+    Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, ("blocks",), plotted=False),
     Method("sparsegpt_trained", "SparseGPT, then trained", lambda: {"sparsegpt": {}}, True, ("blocks",)),
 ]}
 
@@ -141,23 +142,21 @@ class Transformer:
         return [math.exp(loss) for loss in tables.values_of(rows, "log_loss")]
 
     def report(self, images):
-        dense = tables.mean_and_spread(self._perplexities(self._dense_cells()))
+        dense = self._perplexities(self._dense_cells())
         parts = [f"`tools/study {NAME}`: a decoder of 4 layers, width 128, 4 heads, over characters of the King James Bible "
                  f"(1,000,000 to train on, 250,000 of other chapters to test with). Perplexity of a character, mean ± standard "
                  f"deviation over seeds (number of seeds). All methods start from the same dense model, trained for {EPOCHS} "
-                 f"epochs (perplexity {self._text(dense, SEEDS)}); those that train have {PRUNING_EPOCHS} epochs more. All have "
-                 f"their default settings: none is tuned.\n"]
+                 f"epochs (perplexity {tables.figure_text(dense, 3)}); those that train have {PRUNING_EPOCHS} epochs more. All have "
+                 f"their default settings: none is tuned. Fisher attention prunes from 5 to 50 % of those epochs by default, gradual "
+                 f"magnitude from 20 to 70 %; *late* and *early* are each when the other prunes.\n"]
         panels = []
         for granularity in GRANULARITIES.values():
             parts.append(self._table(granularity))
-            panels.append(self._panel(granularity, dense))
+            if len(granularity.sparsities) > 1:
+                panels.append(self._panel(granularity, dense))
         path = pathlib.Path(images) / f"study_{NAME}.svg"
         path.write_text(svg.to_svg(panels), encoding="utf-8")
         return "\n".join([*parts, f"![Perplexity against sparsity](images/{path.name})\n"])
-
-    @staticmethod
-    def _text(found, count):
-        return f"{found[0]:.3f} ± {found[1]:.3f} ({count})" if found else ""
 
     def _points(self, method, granularity):
         """(position of the sparsity, perplexities)."""
@@ -168,15 +167,15 @@ class Transformer:
         return [method for method in METHODS.values() if granularity.name in method.granularities]
 
     def _table(self, granularity):
-        lines = [[method.title, *(self._text(tables.mean_and_spread(values), len(values))
-                                  for _, values in self._points(method, granularity))]
+        lines = [[method.title, *(tables.figure_text(values, 3) for _, values in self._points(method, granularity))]
                  for method in self._methods_of(granularity)]
         return tables.markdown([granularity.title, *(f"{100 * s:g} %" for s in granularity.sparsities)], lines)
 
     def _panel(self, granularity, dense):
         series = [svg.Series(method.title, [(x, *tables.mean_and_spread(values))
                                             for x, values in self._points(method, granularity) if values])
-                  for method in self._methods_of(granularity)]
+                  for method in self._methods_of(granularity) if method.plotted]
         if dense:
-            series.append(svg.Series("dense", [(x, dense[0], 0) for x in range(len(granularity.sparsities))], dashed=True))
+            level = tables.mean_and_spread(dense)[0]
+            series.append(svg.Series("dense", [(x, level, 0) for x in range(len(granularity.sparsities))], dashed=True))
         return svg.Panel(granularity.title, [f"{100 * s:g} %" for s in granularity.sparsities], "sparsity (perplexity)", series)

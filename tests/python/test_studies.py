@@ -348,6 +348,7 @@ def test_pairs_are_of_the_same_cell_and_grouped_by_task_and_seed():
 def test_a_table_says_mean_spread_seeds_and_failures():
     rows = [{"state": "SUCCEEDED", "metrics": {"a": value}} for value in (0.5, 0.7)]
     assert tables.cell_text(rows, "a") == "0.6000 ± 0.1414 (2)"
+    assert tables.cell_text(rows[:1], "a") == f"{rows[0]['metrics']['a']:.4f} (1)"
     assert tables.cell_text([*rows, {"state": "FAILED"}], "a") == "0.6000 ± 0.1414 (2, 1 failed)"
     assert tables.cell_text([], "a") == ""
 
