@@ -270,7 +270,7 @@ def test_a_study_takes_over_what_tuning_chose(tmp_path):
     study = block_pruning.BlockPruning(tmp_path, digests, ["isolet_mlp"])
     main = [cell for cell in study.main_stage().cells if cell.method == method.name]
     assert {cells.canonical(cell.settings) for cell in main} == {cells.canonical(method.grid[5])}
-    assert len(main) == 3 * (5 + 5 + 3 + 3)
+    assert len(main) == 3 * (5 + 5 + 3 + 3 + 3)
     study.finish()
     chosen = json.loads((tmp_path / "block_pruning.chosen.json").read_text())
     assert chosen == {task.name: {method.name: {"settings": method.grid[5], "validation": {
