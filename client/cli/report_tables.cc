@@ -369,7 +369,7 @@ std::string CostsText(const Json& report) {
     // Reports of before have none.
     const Json& precision = Get(environment, "precision");
     if (precision.is_string()) absl::StrAppend(&text, ", ", Text(precision), " products");
-    text += "\n";
+    text += '\n';
   }
   const Json& exact = Get(report, "bit_exact");
   if (exact.is_boolean() && !exact.get<bool>()) {
