@@ -15,9 +15,9 @@ std::string Mebibytes(int64_t bytes) { return absl::StrCat((bytes + (1 << 20) - 
 
 int64_t Moments(OptimizerKind optimizer) { return optimizer == OptimizerKind::kSgd ? 1 : 2; }
 
-// Of the attention or scores of one block: logit with its moments and gradient, attention, scale,
-// inner product, and whether it lives.
-constexpr int64_t kBytesPerBlock = 40;
+// Of the attention or scores of one block: logit with its moments and gradient, attention and its
+// gradient in double, scale and inner product as method and engine have them, and whether it lives.
+constexpr int64_t kBytesPerBlock = 52;
 
 int64_t BlockBytes(const MemoryNeeds& needs) {
   int64_t bytes = 0;
