@@ -41,11 +41,19 @@ class SweepTest : public testing::Test {
   grpc::Status Create(const v1::CreateJobRequest& request, v1::Job* job) {
     return server_.jobs()->CreateJob(Context().get(), request, job);
   }
-  v1::Job CreateSweep() {
+  v1::Job MustCreate(const v1::CreateJobRequest& request) {
     v1::Job job;
-    const grpc::Status status = Create(Request(), &job);
+    const grpc::Status status = Create(request, &job);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return job;
+  }
+  v1::Job CreateSweep() { return MustCreate(Request()); }
+  // Of two children.
+  v1::Job CreateSweepOfSeeds() {
+    v1::CreateJobRequest request = Request();
+    request.mutable_spec()->mutable_sweep()->clear_sparsities();
+    request.mutable_spec()->mutable_target()->set_sparsity(0.5);
+    return MustCreate(request);
   }
   v1::Job Get(const std::string& name) {
     v1::GetJobRequest request;
@@ -270,11 +278,7 @@ TEST_F(SweepTest, ChildrenAreLeasedToAllWorkersAndTheReportComparesThem) {
 }
 
 TEST_F(SweepTest, ASweepWhoseCoordinatorDiedEndsAfterTheRestart) {
-  v1::CreateJobRequest request = Request();
-  request.mutable_spec()->mutable_sweep()->clear_sparsities();
-  request.mutable_spec()->mutable_target()->set_sparsity(0.5);
-  v1::Job sweep;
-  ASSERT_TRUE(Create(request, &sweep).ok());
+  const v1::Job sweep = CreateSweepOfSeeds();
   const v1::Lease first = Lease("w1");
   const v1::Lease second = Lease("w2");
   Succeed("w1", first, 0.9);
@@ -286,11 +290,7 @@ TEST_F(SweepTest, ASweepWhoseCoordinatorDiedEndsAfterTheRestart) {
 }
 
 TEST_F(SweepTest, AChildIsTriedAgainAndTheSweepWaitsForIt) {
-  v1::CreateJobRequest request = Request();
-  request.mutable_spec()->mutable_sweep()->clear_sparsities();
-  request.mutable_spec()->mutable_target()->set_sparsity(0.5);
-  v1::Job sweep;
-  ASSERT_TRUE(Create(request, &sweep).ok());
+  const v1::Job sweep = CreateSweepOfSeeds();
   const v1::Lease first = Lease("w1");
   const v1::Lease second = Lease("w2");
   Succeed("w1", first, 0.9);

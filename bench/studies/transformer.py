@@ -62,7 +62,7 @@ METHODS = {method.name: method for method in [
     Method("magnitude_gradual", "gradual magnitude", lambda: {"magnitude": {"gradual": methods.GRADUAL["default"]}}, True, ALL),
     # Each when the other prunes: what is due to that, and what to what they choose by.
     Method("fisher_attention_late", "Fisher attention, late",
-           lambda: {"fisher_attention": {**methods.GRADUAL["default"]}}, True, ("blocks",)),
+           lambda: {"fisher_attention": methods.GRADUAL["default"]}, True, ("blocks",)),
     Method("magnitude_early", "gradual magnitude, early",
            lambda: {"magnitude": {"gradual": {"begin_fraction": 0.05, "end_fraction": 0.5}}}, True, ("blocks",)),
     Method("magnitude_one_shot", "one-shot magnitude", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),

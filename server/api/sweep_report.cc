@@ -136,8 +136,10 @@ Child ReadChild(const Job& job, Methods* methods) {
   child.method = methods->Take(&child.spec);
   v1::JobResult result;
   if (job.result.empty() || !result.ParseFromString(job.result)) return child;
-  if (job.reason == JobReason::kAccuracyBound) child.missed = std::move(result);
-  if (job.state != JobState::kSucceeded) return child;
+  if (job.state != JobState::kSucceeded) {
+    if (job.reason == JobReason::kAccuracyBound) child.missed = std::move(result);
+    return child;
+  }
   const auto& metrics =
       result.pruned_metrics().empty() ? result.dense_metrics() : result.pruned_metrics();
   child.metrics.insert(metrics.begin(), metrics.end());

@@ -33,6 +33,19 @@ inline std::string NewTestFolder() {
   return path;
 }
 
+// The derivative of loss() by `*value`, from both sides of it; `*value` is left as it was.
+template <typename Loss>
+double CentralDifference(float* value, Loss loss) {
+  constexpr float kStep = 1.0F / 128;
+  const float kept = *value;
+  *value = kept + kStep;
+  const double up = loss();
+  *value = kept - kStep;
+  const double down = loss();
+  *value = kept;
+  return (up - down) / (2 * kStep);
+}
+
 // Builds graphs node by node, with initial weights that depend on names' order alone.
 class GraphBuilder {
  public:

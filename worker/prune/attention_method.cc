@@ -6,8 +6,14 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/prune/block_numbers.h"
 
 namespace topiary {
+namespace {
+
+constexpr absl::string_view kLogits = "logits";
+
+}  // namespace
 
 absl::Status CheckAttentionOptions(const AttentionOptions& options, absl::string_view message) {
   const auto refuse = [message](absl::string_view field, double value, absl::string_view range) {
@@ -78,7 +84,8 @@ std::vector<TrainableState> AttentionMethod::trainable_state() {
   std::vector<TrainableState> state;
   for (size_t i = 0; i < parts_.size(); ++i) {
     const absl::Span<float> logits = PartOf<float>(softmax_of(i).logits, i);
-    state.push_back({LogitsName(i), static_cast<int64_t>(logits.size()), logits.data(),
+    state.push_back({absl::StrCat(kLogits, "/", layers()[i].weight),
+                     static_cast<int64_t>(logits.size()), logits.data(),
                      PartOf<float>(softmax_of(i).logit_gradients, i).data(),
                      attention_options_.logits_learning_rate_multiplier,
                      attention_options_.logits_weight_decay});
@@ -88,33 +95,22 @@ std::vector<TrainableState> AttentionMethod::trainable_state() {
 
 MethodState AttentionMethod::Save() const {
   MethodState state = PhasedMethod::Save();
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    const absl::Span<const float> values = logits(i);
-    state.emplace(LogitsName(i),
-                  Tensor::FromVector(Shape({static_cast<int64_t>(values.size())}),
-                                     std::vector<float>(values.begin(), values.end())));
-  }
+  std::vector<std::vector<float>> values;
+  for (size_t i = 0; i < parts_.size(); ++i)
+    values.emplace_back(logits(i).begin(), logits(i).end());
+  state.merge(BlockNumbersState(kLogits, layers(), values));
   return state;
 }
 
 absl::Status AttentionMethod::Load(const MethodState& state) {
-  std::vector<const Tensor*> loaded;
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    ASSIGN_OR_RETURN(const Tensor* logits,
-                     FindState(state, LogitsName(i), DType::kFloat32, layers()[i].block_count()));
-    loaded.push_back(logits);
-  }
+  ASSIGN_OR_RETURN(const std::vector<std::vector<float>> loaded,
+                   FindBlockNumbers(state, kLogits, layers()));
   RETURN_IF_ERROR(PhasedMethod::Load(state));
   for (size_t i = 0; i < parts_.size(); ++i) {
-    const absl::Span<const float> values = loaded[i]->span<float>();
-    std::copy(values.begin(), values.end(), PartOf<float>(softmax_of(i).logits, i).begin());
+    std::copy(loaded[i].begin(), loaded[i].end(), PartOf<float>(softmax_of(i).logits, i).begin());
   }
   RefreshScales();
   return absl::OkStatus();
-}
-
-std::string AttentionMethod::LogitsName(size_t index) const {
-  return absl::StrCat("logits/", layers()[index].weight);
 }
 
 }  // namespace topiary

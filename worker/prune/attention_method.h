@@ -84,7 +84,6 @@ class AttentionMethod : public PhasedMethod {
   absl::Span<T> PartOf(Numbers& numbers, size_t index) const {
     return absl::MakeSpan(numbers).subspan(parts_[index].begin, layers()[index].block_count());
   }
-  std::string LogitsName(size_t index) const;
 
   const AttentionOptions attention_options_;
   std::vector<Softmax> softmaxes_;

@@ -12,25 +12,29 @@ constexpr int64_t kRunLength = 1024;
 // Rows and columns are often 4 KiB apart, where no more lines than a cache has ways stay in it.
 constexpr int64_t kTile = 8;
 
-// Calls copy(block, place) for each element, tile by tile.
+// Calls visit(row, col) for each element of a matrix, tile by tile.
+template <typename Visit>
+void VisitTiles(int64_t rows, int64_t cols, Visit visit) {
+  for (int64_t col0 = 0; col0 < cols; col0 += kTile) {
+    for (int64_t row0 = 0; row0 < rows; row0 += kTile) {
+      for (int64_t col = col0; col < std::min(cols, col0 + kTile); ++col) {
+        for (int64_t row = row0; row < std::min(rows, row0 + kTile); ++row) visit(row, col);
+      }
+    }
+  }
+}
+
+// Calls copy(block, place) for each element.
 template <typename Copy>
 void ForEachElement(const PrunableLayer& layer, Copy copy) {
   for (int64_t group = 0; group < layer.groups; ++group) {
     for (int64_t spatial = 0; spatial < layer.rows; spatial += layer.in_extent) {
-      const int64_t block_origin = (group * layer.rows + spatial) * layer.cols;
-      const int64_t origin = layer.Offset(group, spatial, 0);
-      for (int64_t col0 = 0; col0 < layer.cols; col0 += kTile) {
-        const int64_t col_end = std::min(layer.cols, col0 + kTile);
-        for (int64_t row0 = 0; row0 < layer.in_extent; row0 += kTile) {
-          const int64_t row_end = std::min(layer.in_extent, row0 + kTile);
-          for (int64_t col = col0; col < col_end; ++col) {
-            for (int64_t row = row0; row < row_end; ++row) {
-              copy(block_origin + row * layer.cols + col,
-                   origin + row * layer.in_stride + col * layer.col_stride);
-            }
-          }
-        }
-      }
+      const int64_t block = (group * layer.rows + spatial) * layer.cols;
+      const int64_t place = layer.Offset(group, spatial, 0);
+      VisitTiles(layer.in_extent, layer.cols, [&](int64_t row, int64_t col) {
+        copy(block + row * layer.cols + col,
+             place + row * layer.in_stride + col * layer.col_stride);
+      });
     }
   }
 }
