@@ -1,6 +1,7 @@
-"""Ablations of SequentialAttention++: what its parts are worth. All else is as block_pruning has it, the
-tuned settings too."""
+"""Ablations of SequentialAttention++: what its parts are worth, and what longer training is. All else is as
+block_pruning has it, the tuned settings too."""
 
+import dataclasses
 import pathlib
 
 from studies import block_pruning, cells, methods, running, svg, tables, tasks
@@ -38,6 +39,10 @@ VARIANTS = {
     "attention not clipped": ({"clip_attention": False}, BASE),
 }
 
+# A network that block_pruning trains for few epochs, and methods that it compares there, with three times the epochs.
+LONGER_TASK, LONGER, LONGER_SEEDS, LONGER_SPARSITY = tasks.TASKS["fashion_cnn"], 3, 3, 0.98
+LONGER_METHODS = (METHOD.name, "magnitude_gradual", "ac_dc", "random")
+
 
 def variant_of(options, variant, settings):
     """The method's options as the variant has them."""
@@ -57,15 +62,21 @@ class Ablations:
         self._tasks = [tasks.TASKS[name] for name in TASKS if not only or name in only]
         self._rows = Rows(results / f"{NAME}.jsonl")
         self._tuned = block_pruning.BlockPruning(results, digests, TASKS)
+        self._longer = block_pruning.BlockPruning(results, digests, (LONGER_TASK.name,))
+        self._with_longer = not only or LONGER_TASK.name in only
 
     def guess(self, cell):
-        return tasks.TASKS[cell.task].seconds
+        task = tasks.TASKS[cell.task]
+        return task.seconds * cell.spec["task"]["epochs"] / task.epochs
 
     def stages(self):
-        return [self._tuned.tuning_stage_of(METHOD.name), self.main_stage]
+        tuning = [self._tuned.tuning_stage_of(METHOD.name), self._longer.tuning_stage_of(*LONGER_METHODS)]
+        return [*tuning, self.main_stage]
 
     def main_stage(self):
         found = [cell for task in self._tasks for variant in VARIANTS for cell in self._cells(task, variant)]
+        if self._with_longer:
+            found += [cell for name in LONGER_METHODS for cell in self._longer_cells(name, LONGER)]
         return running.Stage("study", self._tuned.in_order(found), self._rows)
 
     def finish(self):
@@ -79,6 +90,20 @@ class Ablations:
                            spec=tasks.make_spec(task, spec, seed, task.learning_rate * settings["learning_rate"],
                                                 sparsity, block))
                 for sparsity in SPARSITIES for block in BLOCKS for seed in range(SEEDS)]
+
+    def _longer_cells(self, name, times):
+        """The jobs of a method, trained so many times as long as in block_pruning."""
+        method = methods.METHODS[name]
+        settings = self._longer.settings(LONGER_TASK, method)
+        task = dataclasses.replace(LONGER_TASK, epochs=times * LONGER_TASK.epochs)
+        return [block_pruning.make_cell(task, method, settings, seed, LONGER_SPARSITY, block)
+                for block in BLOCKS for seed in range(LONGER_SEEDS)]
+
+    def _longer_rows(self, name, times, block=None):
+        """Those of block_pruning's own length are block_pruning's own."""
+        rows = self._longer.rows if times == 1 else self._rows
+        return rows.of([cells.key_of(cell, self._digests) for cell in self._longer_cells(name, times)
+                        if block in (None, cell.block)])
 
     def _rows_of(self, task, variant, sparsity=None, block=None):
         return self._rows.of([cells.key_of(cell, self._digests) for cell in self._cells(task, variant)
@@ -95,6 +120,7 @@ class Ablations:
             parts.append(f"### {task.title}\n\n" + tables.markdown(
                 ["variant", *(f"{100 * s:g} %, {b}x{b}" for s, b in columns)], lines))
         parts.append(self._differences())
+        parts.append(self._longer_report())
         path = pathlib.Path(images) / f"study_{NAME}.svg"
         path.write_text(svg.to_svg([self._panel(task) for task in self._tasks]), encoding="utf-8")
         return "\n".join([*parts, f"![Ablations](images/{path.name})\n"])
@@ -114,6 +140,26 @@ class Ablations:
                                   f"{result['mean']:+.4f}", tables.p_text(result["t_p"]),
                                   tables.p_text(result["group_p"])])
         return tables.markdown(["difference", "sparsity", "pairs", "mean", "t test", "permutation"], lines)
+
+    def _longer_report(self):
+        """How the methods compare at either length: SequentialAttention++, and each other less it."""
+        if not self._longer_rows(METHOD.name, LONGER):
+            return ""
+        lengths = [(1, f"{LONGER_TASK.epochs} epochs"), (LONGER, f"{LONGER * LONGER_TASK.epochs} epochs")]
+        lines = []
+        for name in LONGER_METHODS:
+            line = [methods.METHODS[name].title]
+            for times, _ in lengths:
+                line += [tables.cell_text(self._longer_rows(name, times, block), LONGER_TASK.metric) for block in BLOCKS]
+                result = tables.compare(tables.pairs(self._longer_rows(METHOD.name, times), self._longer_rows(name, times),
+                                                     LONGER_TASK.metric)) if name != METHOD.name else None
+                line.append(f"{result['mean']:+.4f} (p {tables.p_text(result['t_p'])})" if result else "")
+            lines.append(line)
+        head = [title for _, length in lengths
+                for title in (*(f"{length}, {block}x{block}" for block in BLOCKS), f"{METHOD.title} ahead by")]
+        return (f"### Longer training: {LONGER_TASK.title}, {100 * LONGER_SPARSITY:g} %\n\nThe shorter jobs are those of "
+                "block_pruning; p of the t test over the means of seeds.\n\n"
+                + tables.markdown([LONGER_TASK.metric, *head], lines))
 
     def _panel(self, task):
         columns = [(s, b) for s in SPARSITIES for b in BLOCKS]

@@ -72,18 +72,35 @@ def test_a_variant_differs_in_the_method_alone_and_from_every_other(tmp_path):
 
 def test_the_base_of_the_ablations_is_the_cell_of_block_pruning(tmp_path):
     base = [cell for cell in ablations.Ablations(tmp_path, AnyDigest()).main_stage().cells
-            if cell.settings["variant"] == ablations.BASE]
+            if cell.settings.get("variant") == ablations.BASE]
     main = block_pruning.BlockPruning(tmp_path, AnyDigest()).main_stage().cells
     assert {cells.key_of(cell, AnyDigest()) for cell in base} <= {cells.key_of(cell, AnyDigest()) for cell in main}
 
 
 def test_ablations_report_the_difference_to_their_base(tmp_path):
     write_rows(tmp_path / "ablations.jsonl", [
-        make_row(cell, 0.7 if cell.settings["variant"] == "c = 8" else 0.9)
+        make_row(cell, 0.7 if cell.settings.get("variant") == "c = 8" else 0.9)
         for cell in ablations.Ablations(tmp_path, AnyDigest()).main_stage().cells])
     text = ablations.Ablations(tmp_path, AnyDigest()).report(tmp_path)
     assert "| c = 8, less as in block_pruning | 95 % | 20 | -0.2000 |" in text
     assert "| c = 2, less as in block_pruning | 95 % | 20 | +0.0000 |" in text
+
+
+def test_longer_training_is_compared_with_the_rows_of_block_pruning(tmp_path):
+    def shorter(cell):
+        return cell.sparsity == ablations.LONGER_SPARSITY and cell.task == ablations.LONGER_TASK.name
+
+    def accuracy(cell, ours):
+        return ours if cell.method == block_pruning.OURS else 0.8
+
+    short = [cell for cell in block_pruning.BlockPruning(tmp_path, AnyDigest()).main_stage().cells if shorter(cell)]
+    longer = ablations.Ablations(tmp_path, AnyDigest(), [ablations.LONGER_TASK.name]).main_stage().cells
+    assert {cell.spec["task"]["epochs"] for cell in longer} == {3 * cell.spec["task"]["epochs"] for cell in short}
+    write_rows(tmp_path / "block_pruning.jsonl", [make_row(cell, accuracy(cell, 0.7)) for cell in short])
+    write_rows(tmp_path / "ablations.jsonl", [make_row(cell, accuracy(cell, 0.85)) for cell in longer])
+    text = ablations.Ablations(tmp_path, AnyDigest()).report(tmp_path)
+    (line,) = [line for line in text.splitlines() if line.startswith("| AC/DC")]
+    assert "-0.1000" in line and "+0.0500" in line
 
 
 def test_runs_of_the_determinism_study_are_the_same_jobs_under_different_keys(tmp_path):
