@@ -87,9 +87,9 @@ void FillTask(bool trains, v1::Task* task) {
 }
 
 template <typename Schedule>
-void FillStretch(Schedule* schedule) {
-  SET_IF_ABSENT(schedule, begin_fraction, 0.2);
-  SET_IF_ABSENT(schedule, end_fraction, 0.7);
+void FillStretch(Schedule* schedule, const Stretch& absent = kGradualStretch) {
+  SET_IF_ABSENT(schedule, begin_fraction, absent.begin_fraction);
+  SET_IF_ABSENT(schedule, end_fraction, absent.end_fraction);
 }
 
 // Of magnitude and power_propagation.
@@ -148,8 +148,7 @@ void FillSequentialAttention(double weight_decay, v1::SequentialAttentionPlusPlu
 }
 
 void FillFisherAttention(double weight_decay, v1::FisherAttentionMethod* method) {
-  SET_IF_ABSENT(method, begin_fraction, 0.05);
-  SET_IF_ABSENT(method, end_fraction, 0.5);
+  FillStretch(method, kFisherAttentionStretch);
   SET_IF_ABSENT(method, logits_learning_rate_multiplier, 30.0);
   SET_IF_ABSENT(method, logits_weight_decay, weight_decay);
   SET_IF_ABSENT(method, fisher_decay, 0.98);

@@ -5,6 +5,14 @@
 
 namespace topiary {
 
+// Between which parts of the training a method prunes where its spec does not say.
+struct Stretch {
+  double begin_fraction;
+  double end_fraction;
+};
+inline constexpr Stretch kGradualStretch = {0.2, 0.7};  // All methods but the next.
+inline constexpr Stretch kFisherAttentionStretch = {0.05, 0.5};
+
 // Writes the defaults that proto/topiary/v1/spec.proto names into what a valid spec leaves out:
 // afterwards every oneof is chosen (but the length of a training that there is none of) and every
 // enum specified, and each number is set whose default does not depend on the model or the data.

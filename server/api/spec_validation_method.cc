@@ -15,9 +15,11 @@ constexpr int kMaxLatencyBatchSizes = 16;
 
 // The stretch of training in which `schedule` prunes.
 template <typename Schedule>
-void CheckStretch(const Schedule& schedule, FieldChecks* check) {
-  const double begin = schedule.has_begin_fraction() ? schedule.begin_fraction() : 0.2;
-  const double end = schedule.has_end_fraction() ? schedule.end_fraction() : 0.7;
+void CheckStretch(const Schedule& schedule, FieldChecks* check,
+                  const Stretch& absent = kGradualStretch) {
+  const double begin =
+      schedule.has_begin_fraction() ? schedule.begin_fraction() : absent.begin_fraction;
+  const double end = schedule.has_end_fraction() ? schedule.end_fraction() : absent.end_fraction;
   check->InRightOpen(begin, 0, 1, "begin_fraction");
   check->InLeftOpen(end, 0, 1, "end_fraction");
   check->That(begin < end, "end_fraction",
@@ -64,8 +66,8 @@ void ValidateRandom(const v1::RandomMethod& method, absl::string_view path,
 
 // Of methods that choose by what they saw in steps before.
 template <typename Method>
-void CheckScoredStretch(const Method& method, FieldChecks* check) {
-  CheckStretch(method, check);
+void CheckScoredStretch(const Method& method, const Stretch& absent, FieldChecks* check) {
+  CheckStretch(method, check, absent);
   // Before the first choice there must be a score.
   if (method.has_begin_fraction()) check->InOpen(method.begin_fraction(), 0, 1, "begin_fraction");
   if (method.has_refresh_steps()) {
@@ -76,7 +78,7 @@ void CheckScoredStretch(const Method& method, FieldChecks* check) {
 void ValidateFisherAttention(const v1::FisherAttentionMethod& method, absl::string_view path,
                              FieldViolations* violations) {
   FieldChecks check(path, violations);
-  CheckScoredStretch(method, &check);
+  CheckScoredStretch(method, kFisherAttentionStretch, &check);
   if (method.has_logits_learning_rate_multiplier()) {
     check.InClosed(method.logits_learning_rate_multiplier(), 0, 10000,
                    "logits_learning_rate_multiplier");
@@ -233,7 +235,7 @@ void ValidateMethod(const v1::CompressionSpec& spec, absl::string_view path,
   }
   if (spec.has_movement()) {
     FieldChecks movement(check.PathOf("movement"), violations);
-    CheckScoredStretch(spec.movement(), &movement);
+    CheckScoredStretch(spec.movement(), kGradualStretch, &movement);
   }
   if (spec.has_power_propagation()) {
     ValidatePowerPropagation(spec.power_propagation(), check.PathOf("power_propagation"),

@@ -1,5 +1,8 @@
 #include <algorithm>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/descriptor.h"
 #include "server/api/spec_defaults.h"
 #include "server/api/spec_validation_parts.h"
 
@@ -10,6 +13,15 @@ constexpr int kMaxPatterns = 1000;
 constexpr size_t kMaxPatternBytes = 255;
 constexpr int kMaxCurvePoints = 100;
 constexpr int64_t kMaxCount = int64_t{1} << 60;
+
+// The methods that prune structures as well as blocks, by their fields in CompressionSpec.
+constexpr absl::string_view kPruneStructures[] = {"sequential_attention_pp",
+                                                  "fisher_attention",
+                                                  "magnitude",
+                                                  "movement",
+                                                  "snip",
+                                                  "ac_dc",
+                                                  "random"};
 
 template <typename Patterns>
 void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldChecks* check) {
@@ -59,10 +71,8 @@ void ValidateProtection(const v1::PruningTarget& target, FieldChecks* check) {
 }
 
 bool PrunesStructures(const v1::CompressionSpec& spec) {
-  return spec.method_case() == v1::CompressionSpec::METHOD_NOT_SET ||
-         spec.has_sequential_attention_pp() || spec.has_fisher_attention() ||
-         spec.has_magnitude() || spec.has_movement() || spec.has_snip() || spec.has_ac_dc() ||
-         spec.has_random();
+  const auto* method = v1::CompressionSpec::descriptor()->FindFieldByNumber(spec.method_case());
+  return method == nullptr || absl::c_linear_search(kPruneStructures, method->name());
 }
 
 void ValidateNOfM(const v1::PruningTarget& target, FieldChecks* check,
@@ -246,8 +256,8 @@ void ValidateTarget(const v1::CompressionSpec& spec, absl::string_view path,
   check.That(
       target.structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED || PrunesStructures(spec),
       "target.structure",
-      "the method prunes blocks only: use sequential_attention_pp, fisher_attention, "
-      "magnitude, movement, snip, ac_dc or random");
+      absl::StrCat("the method prunes blocks only: use one of ",
+                   absl::StrJoin(kPruneStructures, ", ")));
   if (target.has_accuracy_bound()) {
     ValidateAccuracyBound(spec, check.PathOf("target.accuracy_bound"), violations);
   }

@@ -193,6 +193,10 @@ const RefusedCase kMethodCases[] = {
     {"ThresholdsOfNoTime", "iht { begin_fraction: 0.7 }", "spec.iht.end_fraction"},
     {"FisherAttentionWithoutGradients", "fisher_attention { begin_fraction: 0 }",
      "spec.fisher_attention.begin_fraction"},
+    {"FisherAttentionThatBeginsAtItsEnd", "fisher_attention { begin_fraction: 0.6 }",
+     "spec.fisher_attention.end_fraction"},
+    {"FisherAttentionThatEndsAtItsBeginning", "fisher_attention { end_fraction: 0.05 }",
+     "spec.fisher_attention.end_fraction"},
     {"FisherAttentionThatForgetsNothing", "fisher_attention { fisher_decay: 1 }",
      "spec.fisher_attention.fisher_decay"},
     {"FisherAttentionOfNegativeRate", "fisher_attention { logits_learning_rate_multiplier: -1 }",
@@ -407,6 +411,12 @@ INSTANTIATE_TEST_SUITE_P(Execution, RefusedSpec, testing::ValuesIn(kExecutionCas
 TEST(SpecValidation, AnEmptySpecIsRefusedForItsModelDataAndTarget) {
   EXPECT_THAT(PathsRefused(v1::CompressionSpec()),
               ElementsAre("spec.model.files", "spec.data.train", "spec.target.sparsity"));
+}
+
+TEST(SpecValidation, AStretchIsHeldAgainstTheDefaultsOfItsMethod) {
+  v1::CompressionSpec spec = ShortestSpec();
+  spec.mutable_fisher_attention()->set_end_fraction(0.15);  // It begins at 0.05, others at 0.2.
+  EXPECT_THAT(PathsRefused(spec), IsEmpty());
 }
 
 TEST(SpecValidation, OutputsThatTheMethodDoesNotMakeAreRefused) {
