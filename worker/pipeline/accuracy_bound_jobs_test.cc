@@ -87,6 +87,7 @@ TEST_P(BoundJobs, AreNotDisturbedByABoundThatIsMet) {
   EXPECT_EQ(report["step"], 30);
   EXPECT_FALSE(report.contains("final"));
   EXPECT_EQ(bounded.bound_missed, "");
+  EXPECT_THAT(ReportOf(bounded)["warnings"].dump(), Not(HasSubstr("accuracy bound")));
   spec.target->accuracy_bound.reset();
   ASSERT_OK_AND_ASSIGN(const JobOutcome free, Run(spec));
   EXPECT_EQ(DigestOf(bounded, JobFile::Kind::kOnnx), DigestOf(free, JobFile::Kind::kOnnx));
@@ -105,6 +106,8 @@ TEST_P(BoundJobs, ExportTheSparsestModelThatMeetsTheBound) {
   const json& last = report["accuracy_bound"]["final"];
   EXPECT_EQ(last["metrics"], report["history"].back()["metrics"]);
   EXPECT_GT(last["sparsity"], *outcome.sparsity_reached);
+  EXPECT_THAT(report["warnings"].dump(), AllOf(HasSubstr("kept for the accuracy bound, of step"),
+                                               Not(HasSubstr("min_blocks"))));
   EXPECT_EQ(Find(outcome, JobFile::Kind::kCheckpoint), nullptr);
   // The files have what the report says.
   JobSpec evaluate = spec;

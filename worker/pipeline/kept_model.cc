@@ -31,6 +31,13 @@ absl::StatusOr<BoundOutcome> KeepWithinBound(const AccuracyBound& bound,
   report.step = kept->step;
   report.final_metrics = last.metrics;
   report.final_sparsity = last.sparsity;
+  if (!diverged.ok()) outcome.warnings.emplace_back(diverged.message());
+  if (kept->sparsity < last.sparsity) {
+    outcome.warnings.push_back(
+        absl::StrCat("the model kept for the accuracy bound, of step ", kept->step,
+                     ", has a sparsity of ", kept->sparsity, ", less than the ", last.sparsity,
+                     " that training ended with: ask for less, train longer, or loosen the bound"));
+  }
   RETURN_IF_ERROR(LoadExported(*kept->state, method, store));
   for (PrunedWeight& weight : *pruned) {
     weight.support = SupportIn(*kept->state, weight.partition->layer().weight);

@@ -22,6 +22,8 @@ struct BoundOutcome {
   AccuracyBoundReport report;
   bool is_kept = false;  // The model kept has taken the place of that which training ended with.
   std::string missed;    // Why the job fails: no model meets the bound. Empty: one does.
+  // That training diverged, and that the model kept is less sparse than where training ended.
+  std::vector<std::string> warnings;
 };
 
 // Where `last`, the model that training ended with, does not meet the bound, puts `kept`, which

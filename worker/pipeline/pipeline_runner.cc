@@ -241,7 +241,7 @@ class JobRun {
         bound_, KeepWithinBound(*bound, diverged, last, record_.kept, method,
                                 trained->loop->store(), &trained->pruned, &trained->pruned_groups));
     if (!bound_->is_kept) return absl::OkStatus();
-    if (!diverged.ok()) warnings_.emplace_back(diverged.message());
+    warnings_.insert(warnings_.end(), bound_->warnings.begin(), bound_->warnings.end());
     ASSIGN_OR_RETURN(trained->metrics, evaluator->Evaluate(reporter_.checker()));
     return absl::OkStatus();
   }

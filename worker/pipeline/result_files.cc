@@ -107,15 +107,6 @@ absl::Status DescribeSize(const ReportInput& input, JobReport* report) {
     size.requested = RequestedAmount(*budget, AmountOf(size.dense, budget->amount));
     size.requested_ratio = budget->ratio;
   }
-  if (input.accuracy_bound.has_value() && !size.amount.empty()) {
-    const int64_t reached = AmountOf(size.reached, input.spec->target->size->amount);
-    if (reached > size.requested) {
-      report->warnings.push_back(absl::StrCat(
-          "the model kept for the accuracy bound, of step ", input.accuracy_bound->step, ", has ",
-          reached, " ", size.amount, ", more than the ", size.requested,
-          " asked for: allow more, train longer, or loosen the bound"));
-    }
-  }
   report->size = size;
   return AddFlops(graph, *input.pruned, &report->layers);
 }
@@ -156,7 +147,12 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
     if (found != plan.break_evens.end()) layer.training_break_even_sparsity = 1 - found->second;
   }
   if (!target.structure.has_value()) {
-    report->warnings = WarningsAbout(report->layers, report->sparsity_requested);
+    // A model that was kept for an accuracy bound is less sparse for that reason, and has its own
+    // warning.
+    const bool is_kept =
+        input.accuracy_bound.has_value() && input.accuracy_bound->final_sparsity.has_value();
+    report->warnings =
+        WarningsAbout(report->layers, is_kept ? std::nullopt : report->sparsity_requested);
     return;
   }
   report->structure = std::string(StructureName(*target.structure));
