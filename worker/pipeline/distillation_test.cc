@@ -71,6 +71,24 @@ TEST_F(Distillation, ResumesWithTheSameBits) {
   }
 }
 
+// The comparison learns from labels alone, so that its program is another.
+TEST_F(Distillation, IsBitExactWhereItIsResumedAfterTheDenseComparison) {
+  JobSpec spec = SmallJob(folder_, Student());
+  spec.method = MagnitudeOptions();
+  spec.task.distillation.emplace();
+  spec.outputs.train_dense_comparison = true;
+  RecordingObserver observer;
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  required_key_ = observer.keys.at(0);
+  ASSERT_EQ(observer.checkpoint_steps.back(), 60);
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(60)));
+  EXPECT_TRUE(resumed.bit_exact);
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
+  EXPECT_EQ(quiet.keys.at(0).plan_digest, observer.keys.at(0).plan_digest);
+}
+
 TEST_F(Distillation, AFeatureThatTheModelDoesNotHaveIsNamed) {
   JobSpec spec = SmallJob(folder_, Student());
   spec.task.distillation.emplace().features = {{"no_such_value", 1}};

@@ -69,13 +69,9 @@ class JobRun {
       RETURN_IF_ERROR(MeasureLatencies({}));
       return Finish(&files, {}, {});
     }
-    if (job_.features.has_value()) {
-      RETURN_IF_ERROR(SettleFeatures());
-      return TrainAndExport(&files);
-    }
-    if (spec_.outputs.train_dense_comparison && !record_.dense_metrics.has_value()) {
-      RETURN_IF_ERROR(TrainDenseComparison());
-    }
+    const bool selects = job_.features.has_value();
+    if (selects) RETURN_IF_ERROR(SettleFeatures());
+    if (!selects && spec_.outputs.train_dense_comparison) RETURN_IF_ERROR(SettleDenseComparison());
     return TrainAndExport(&files);
   }
 
@@ -196,8 +192,8 @@ class JobRun {
       diverged = loop.CheckWeightsAreFinite();
     }
     // A model that was kept for an accuracy bound is none the worse for what came after it.
-    const bool may_have_kept = !first_of_two && record_.kept.has_value();
-    if (!may_have_kept || !absl::IsFailedPrecondition(diverged)) RETURN_IF_ERROR(diverged);
+    if (!record_.kept.has_value() || !absl::IsFailedPrecondition(diverged))
+      RETURN_IF_ERROR(diverged);
     if (!first_of_two) AnnounceKey();
     if (!first_of_two && diverged.ok() && spec_.target.has_value()) {
       reporter_.EnterPhase("batch_norm");
@@ -273,8 +269,17 @@ class JobRun {
     return options;
   }
 
-  absl::Status TrainDenseComparison() {
+  // Of a job with two trainings the key is that of the first, wherever an attempt begins.
+  absl::Status FindKeyOfFirst(const TaskSpec& task, std::unique_ptr<Method> method) {
+    ASSIGN_OR_RETURN(const auto loop, NewLoop(/*first_of_two=*/true, task, std::move(method)));
+    FindKey(loop->program());
+    return absl::OkStatus();
+  }
+
+  // Trains it, unless an attempt before has.
+  absl::Status SettleDenseComparison() {
     ASSIGN_OR_RETURN(auto method, NewMethodFor(spec_, job_, /*dense_comparison=*/true));
+    if (record_.dense_metrics.has_value()) return FindKeyOfFirst(spec_.task, std::move(method));
     ASSIGN_OR_RETURN(const Trained trained,
                      Train(/*first_of_two=*/true, spec_.task, std::move(method)));
     record_.dense_metrics = trained.metrics;
@@ -288,11 +293,8 @@ class JobRun {
     if (!record_.selection.has_value()) {
       RETURN_IF_ERROR(ChooseFeatures());
     } else if (job_.selection_steps > 0) {
-      // The key is that of the first training, wherever an attempt begins.
       ASSIGN_OR_RETURN(auto selector, NewSelector());
-      ASSIGN_OR_RETURN(const auto loop,
-                       NewLoop(/*first_of_two=*/true, SelectionTask(spec_), std::move(selector)));
-      FindKey(loop->program());
+      RETURN_IF_ERROR(FindKeyOfFirst(SelectionTask(spec_), std::move(selector)));
     }
     return UseChosenFeatures();
   }
@@ -333,7 +335,6 @@ class JobRun {
     ASSIGN_OR_RETURN(Trained trained, Train(/*first_of_two=*/false, spec_.task, std::move(method)));
     reporter_.EnterPhase("export");
     const std::vector<PrunedWeight>& pruned = trained.pruned;
-    const SparseWeights kept = KeptBlocksOf(pruned);
     pruned_groups_ = trained.pruned_groups;
     phases_ = trained.loop->method().plan().phases();
     ASSIGN_OR_RETURN(Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
@@ -351,7 +352,7 @@ class JobRun {
     }
     if (spec_.outputs.keep_checkpoint) files->AddCheckpoint();
     job_.graph = model.Clone();
-    RETURN_IF_ERROR(MeasureLatencies(kept));
+    RETURN_IF_ERROR(MeasureLatencies(KeptBlocksOf(pruned)));
     return Finish(files, pruned, trained.metrics);
   }
 
