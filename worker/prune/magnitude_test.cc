@@ -127,6 +127,20 @@ TEST(Magnitude, EachCutIsSettledUntilTheNextThoughRoundsBetweenTakeNothing) {
   }
 }
 
+TEST(Magnitude, RoundsOfABillionStepsAreFoundAtOnce) {
+  constexpr int64_t kBillion = 1000000000;
+  MagnitudeOptions options;
+  options.schedule = MagnitudeOptions::Schedule::kIterative;
+  options.begin_fraction = 0;
+  options.rounds = 1;
+  ASSERT_OK_AND_ASSIGN(
+      const auto method,
+      NewMagnitudeMethod(options, Target(0.9), {LinearLayer("fc", 40, 60, {4, 4})}, kBillion));
+  EXPECT_EQ(method->last_settling_step(), 0);
+  FakeWeights weights({RandomVector(40 * 60, 9)});
+  EXPECT_EQ(method->BeginStep(0, weights).settled_until, kBillion);
+}
+
 TEST(Magnitude, NothingIsSettledWhereBlocksGoToTheEnd) {
   MagnitudeOptions options;
   EXPECT_EQ(Magnitude(options)->last_settling_step(), 70);

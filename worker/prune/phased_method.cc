@@ -64,10 +64,7 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
 std::optional<int64_t> PhasedMethod::SettledUntil(int64_t step) const {
   const int64_t end = plan_.total_steps();
   if (!options_.in_rounds) return step == last_settling_step() ? std::optional(end) : std::nullopt;
-  if (!BeginsRound(step)) return std::nullopt;
-  int64_t until = step + 1;
-  while (until < end && !BeginsRound(until)) ++until;
-  return until;
+  return BeginsRound(step) ? std::optional(LastOfRound(step) + 1) : std::nullopt;
 }
 
 std::optional<int64_t> PhasedMethod::last_settling_step() const {
@@ -76,15 +73,37 @@ std::optional<int64_t> PhasedMethod::last_settling_step() const {
     const Phase& last = plan_.phases().back();
     return last.kind == PhaseKind::kSparse ? std::optional(last.begin) : std::nullopt;
   }
-  for (int64_t step = plan_.total_steps(); step-- > 0;) {
-    if (BeginsRound(step)) return step;
-  }
-  return std::nullopt;
+  const int64_t step = FirstOfLastRound();
+  return BeginsRound(step) ? std::optional(step) : std::nullopt;
 }
 
 // By what is kept and not by the curve: of few blocks, some rounds take none.
 bool PhasedMethod::BeginsRound(int64_t step) const {
   return KeptOf(ProgressAt(step)) != KeptOf(step == 0 ? 0 : ProgressAt(step - 1));
+}
+
+// By halves, since runs may have a billion steps: over a plan in rounds, what is kept only becomes
+// less.
+int64_t PhasedMethod::LastOfRound(int64_t step) const {
+  const std::vector<int64_t> kept = KeptOf(ProgressAt(step));
+  int64_t within = step;
+  int64_t after = plan_.total_steps();
+  while (after - within > 1) {
+    const int64_t middle = within + (after - within) / 2;
+    (KeptOf(ProgressAt(middle)) == kept ? within : after) = middle;
+  }
+  return within;
+}
+
+int64_t PhasedMethod::FirstOfLastRound() const {
+  int64_t before = -1;
+  int64_t within = plan_.total_steps() - 1;
+  const std::vector<int64_t> kept = KeptOf(ProgressAt(within));
+  while (within - before > 1) {
+    const int64_t middle = before + (within - before) / 2;
+    (KeptOf(ProgressAt(middle)) == kept ? within : before) = middle;
+  }
+  return within;
 }
 
 double PhasedMethod::ProgressAt(int64_t step) const {

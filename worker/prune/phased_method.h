@@ -28,7 +28,8 @@ struct PhasedOptions {
   bool reset_optimizer_at_phases = false;
   // In a sparsify phase a pruned block returns where its score has come to be among the best.
   bool blocks_return = false;
-  // A sparsify phase prunes in rounds: between two of them its curve is flat.
+  // A sparsify phase prunes in rounds: between two of them its curve is flat. The plan then has no
+  // dense phase after it.
   bool in_rounds = false;
   // A block that a dense phase revives starts at 0, and not at the values that it was pruned with.
   bool restart_at_zero = false;
@@ -108,6 +109,10 @@ class PhasedMethod : public Method {
   std::optional<int64_t> SettledUntil(int64_t step) const;
   // Whether less is kept than before, of a method that prunes in rounds.
   bool BeginsRound(int64_t step) const;
+  // The last step up to which as much is kept as at `step`, and the first from which as much is
+  // kept as at the end.
+  int64_t LastOfRound(int64_t step) const;
+  int64_t FirstOfLastRound() const;
   // Of a sparsify phase t, of a dense one 0 and of a sparse one 1.
   double ProgressAt(int64_t step) const;
   // Blocks at progress t: of each layer, or at most of each and of all where they compete.
