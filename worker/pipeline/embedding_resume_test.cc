@@ -16,6 +16,7 @@
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/pipeline/checkpoint.h"
 #include "worker/pipeline/pipeline_test_util.h"
+#include "worker/pipeline/training_loop.h"
 
 namespace topiary {
 namespace {
@@ -124,6 +125,36 @@ TEST_F(EmbeddingJobs, PruneRowsAndRepeatTheirBits) {
       EXPECT_EQ(DigestOfRun(&quiet, observer.CheckpointPath(step)), straight) << step;
     }
   }
+}
+
+// As magnitude pruning reads it to choose dimensions.
+TEST(EmbeddingTables, AreReadByAMethodWithTheUpdatesThatRowsHaveNotHadYet) {
+  ASSERT_OK_AND_ASSIGN(const auto backend, NewCpuBackend(1, Precision::kFloat32));
+  const Graph graph = ClickModel();
+  ASSERT_OK_AND_ASSIGN(const auto store,
+                       ParameterStore::CreateWithTables(graph, {"table"}, backend.get()));
+  ProgramOptions options;
+  options.batch = 1;
+  options.loss = LossKind::kSoftmaxCrossEntropy;
+  ASSERT_OK_AND_ASSIGN(const auto program,
+                       Program::Build(graph, store.get(), backend.get(), options));
+  OptimizerOptions momentum;
+  momentum.momentum = 0.9F;
+  ASSERT_OK_AND_ASSIGN(const auto optimizer, Optimizer::Create(momentum, store.get()));
+  for (const int64_t row : {5, 6, 7}) {
+    std::fill_n(static_cast<int64_t*>(program->inputs()[0].data), 2, row);
+    *static_cast<int32_t*>(program->labels().data) = 1;
+    program->ForwardBackward();
+    optimizer->Step(0.1F);
+  }
+  const float* lagging = store->Find("table")->value + 5 * 8;
+  const std::vector<float> before(lagging, lagging + 8);
+  StoreLayerTensors tensors(store.get(), {}, optimizer.get());
+  const absl::Span<const float> table = tensors.RawWeight("table");
+  EXPECT_NE(std::vector<float>(&table[5 * 8], &table[6 * 8]), before);
+  const std::vector<float> read(table.begin(), table.end());
+  optimizer->SettleRows();
+  EXPECT_EQ(std::vector<float>(table.begin(), table.end()), read);
 }
 
 // What looks at all gradients, or changes rows that have none, updates tables whole.

@@ -42,8 +42,9 @@ absl::Status CheckRewind(int64_t step, const Method& method) {
 
 }  // namespace
 
-StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers)
-    : store_(store) {
+StoreLayerTensors::StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers,
+                                     Optimizer* optimizer)
+    : store_(store), optimizer_(optimizer) {
   for (const MethodLayer& layer : layers) {
     parameters_.push_back(layer.group != nullptr ? nullptr : store->Find(layer.weight));
   }
@@ -76,13 +77,20 @@ absl::Span<float> StoreLayerTensors::MutableEffectiveWeights(int index) {
   return {parameter.effective, static_cast<size_t>(parameter.size)};
 }
 
-absl::Span<const float> StoreLayerTensors::RawWeight(const std::string& name) {
+// Weights of layers have no rows that lag behind: they are scaled, and updated whole.
+const Parameter& StoreLayerTensors::Settled(const std::string& name) {
   const Parameter& parameter = *store_->Find(name);
+  if (parameter.rows != nullptr && optimizer_ != nullptr) optimizer_->SettleRows();
+  return parameter;
+}
+
+absl::Span<const float> StoreLayerTensors::RawWeight(const std::string& name) {
+  const Parameter& parameter = Settled(name);
   return {parameter.value, static_cast<size_t>(parameter.size)};
 }
 
 absl::Span<float> StoreLayerTensors::MutableRawWeight(const std::string& name) {
-  const Parameter& parameter = *store_->Find(name);
+  const Parameter& parameter = Settled(name);
   store_->MarkChanged();
   return {parameter.value, static_cast<size_t>(parameter.size)};
 }
@@ -107,6 +115,8 @@ absl::StatusOr<std::unique_ptr<TrainingLoop>> TrainingLoop::Create(
   if (rewind.has_value()) RETURN_IF_ERROR(CheckRewind(loop->RewindStep(), *loop->method_));
   RETURN_IF_ERROR(loop->Attach(graph, backend, task));
   RETURN_IF_ERROR(loop->CreateOptimizer(task));
+  loop->tensors_ = std::make_unique<StoreLayerTensors>(loop->store_.get(), loop->method_->layers(),
+                                                       loop->optimizer_.get());
   LoaderOptions options;
   options.batch_size = loop->program_->batch();
   options.seed = task.seed;
@@ -128,7 +138,6 @@ absl::Status TrainingLoop::Attach(const Graph& graph, Backend* backend, const Ta
     RETURN_IF_ERROR(store_->Reparameterize(weight.name, weight.runs));
     scaled_parameters_.push_back(store_->Find(weight.name));
   }
-  tensors_ = std::make_unique<StoreLayerTensors>(store_.get(), method_->layers());
   graph_ = &graph;
   backend_ = backend;
   program_options_.batch = std::min(task.batch_size, train_->size());
@@ -379,10 +388,11 @@ MethodState TrainingLoop::Save() const {
     state.emplace(absl::StrCat("weights/", parameter.name),
                   VectorTensor(parameter.value, parameter.size));
   }
-  const OptimizerState optimizer = optimizer_->Save();
-  for (const auto& [name, values] : optimizer.slots) {
+  OptimizerState optimizer = optimizer_->Save();
+  for (auto& [name, values] : optimizer.slots) {
     state.emplace(absl::StrCat("optimizer/", name),
                   VectorTensor(values.data(), static_cast<int64_t>(values.size())));
+    values = {};  // All of them twice need not fit into memory.
   }
   for (const auto& [name, missed] : optimizer.missed_updates) {
     state.emplace(absl::StrCat("missed_updates/", name),

@@ -28,10 +28,13 @@
 
 namespace topiary {
 
-// The tensors of a method's layers, in a store in host memory, which outlives it.
+// The tensors of a method's layers, in a store in host memory, which outlives it as `optimizer`
+// does: where there is one, rows of embedding tables that lag behind are brought up to date by it
+// before their table is given away.
 class StoreLayerTensors : public LayerTensors {
  public:
-  StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers);
+  StoreLayerTensors(ParameterStore* store, absl::Span<const MethodLayer> layers,
+                    Optimizer* optimizer = nullptr);
   absl::Span<const float> RawWeights(int index) override;
   absl::Span<float> MutableRawWeights(int index) override;
   absl::Span<const float> Gradients(int index) override;
@@ -44,7 +47,10 @@ class StoreLayerTensors : public LayerTensors {
   absl::Span<float> MutableRawWeight(const std::string& name) override;
 
  private:
+  const Parameter& Settled(const std::string& name);
+
   ParameterStore* const store_;
+  Optimizer* const optimizer_;
   std::vector<const Parameter*> parameters_;  // Null for groups.
   absl::Span<const Tensor> inputs_;
 };
