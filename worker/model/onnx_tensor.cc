@@ -128,7 +128,9 @@ absl::Status CheckBools(const Tensor& tensor) {
 
 absl::Status TensorBudget::Take(int64_t count) {
   if (count > bytes) {
-    return absl::ResourceExhaustedError("the model's weights take more memory than allowed");
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the model's weights take more memory than allowed: this one ", count, " bytes, where ",
+        bytes, " are left; use a worker with more memory (spec.placement.memory_bytes)"));
   }
   bytes -= count;
   return absl::OkStatus();

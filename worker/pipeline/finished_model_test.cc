@@ -212,6 +212,25 @@ TEST(MemoryEstimate, TinyBlocksCostMoreThanTheirWeights) {
   EXPECT_LT(bytes({4, 4}), bytes({1, 1}) / 4);
 }
 
+// But single weights are summed once, whoever does it.
+TEST(MemoryEstimate, EachThreadSumsTheGradientsOfBlocks) {
+  const Graph graph = ConvGraph();
+  const PrunableLayer layer = FindPrunableLayers(graph).back();
+  for (const BlockShape& block : {BlockShape{1, 1}, BlockShape{4, 4}}) {
+    MemoryNeeds needs;
+    needs.optimizer = OptimizerKind::kSgd;
+    needs.partitions.push_back(
+        std::make_shared<const BlockPartition>(*BlockPartition::Create(layer, block)));
+    const int64_t one = EstimateMemory(graph, needs)->blocks;
+    needs.threads = 5;
+    const int64_t more = EstimateMemory(graph, needs)->blocks;
+    const int64_t blocks = needs.partitions[0]->block_count();
+    EXPECT_EQ(more - one, block.rows == 1 ? 0 : 4 * 4 * blocks);
+    needs.clips_gradients = true;
+    EXPECT_EQ(EstimateMemory(graph, needs)->blocks - more, 4 * blocks * (block.rows == 1 ? 1 : 5));
+  }
+}
+
 TEST(MemoryEstimate, TheLimitIsHeldWithFigures) {
   MemoryEstimate estimate;
   estimate.data = 3 << 20;

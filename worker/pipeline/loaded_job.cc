@@ -138,6 +138,8 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
   if (data_bytes > 0) needs.data_bytes += DrawnBytes(spec, job->data);
   needs.prediction_bytes = prediction_bytes;
   needs.teacher = spec.task.distillation.has_value();
+  needs.threads = spec.threads;
+  needs.clips_gradients = spec.task.clip_gradient_norm.has_value();
   if (Trains(spec)) needs.optimizer = OptimizerOptionsOf(spec.task.optimizer).kind;
   if (spec.target.has_value()) {
     needs.keeps_a_model = spec.target->accuracy_bound.has_value();

@@ -16,14 +16,28 @@ std::string Mebibytes(int64_t bytes) { return absl::StrCat((bytes + (1 << 20) - 
 int64_t Moments(OptimizerKind optimizer) { return optimizer == OptimizerKind::kSgd ? 1 : 2; }
 
 // Of the attention or scores of one block: logit with its moments and gradient, attention and its
-// gradient in double, scale and inner product as method and engine have them, and whether it lives.
-constexpr int64_t kBytesPerBlock = 52;
+// gradient in double, scale and inner product as method and engine have them, whether it lives, and
+// its place in a ranking.
+constexpr int64_t kBytesPerBlock = 68;
+// Of which a checkpoint has logit, moments and score.
+constexpr int64_t kSavedBytesPerBlock = 16;
+
+int64_t CountBlocks(const MemoryNeeds& needs) {
+  int64_t blocks = 0;
+  for (const auto& partition : needs.partitions) blocks += partition->block_count();
+  for (const auto& group : needs.groups) blocks += group->count();
+  return blocks;
+}
 
 int64_t BlockBytes(const MemoryNeeds& needs) {
   int64_t bytes = 0;
   for (const std::shared_ptr<const BlockPartition>& partition : needs.partitions) {
-    bytes += partition->block_count() * kBytesPerBlock +
-             static_cast<int64_t>(partition->runs()->runs.size() * sizeof(BlockRun));
+    // Single weights are summed by nobody twice.
+    const bool shared = partition->block_count() < partition->layer().element_count();
+    const int64_t sums = (shared ? needs.threads : 1) * (needs.clips_gradients ? 2 : 1);
+    bytes +=
+        partition->block_count() * (kBytesPerBlock + sums * static_cast<int64_t>(sizeof(float))) +
+        static_cast<int64_t>(partition->runs()->runs.size() * sizeof(BlockRun));
   }
   for (const std::shared_ptr<const CandidateGroup>& group : needs.groups) {
     bytes += group->count() * kBytesPerBlock;
@@ -65,7 +79,8 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
   estimate.weights = 2 * given;  // As they came, and as the program reads them.
   if (needs.optimizer.has_value()) {
     estimate.weights += (1 + Moments(*needs.optimizer)) * given;
-    estimate.checkpoint = (1 + Moments(*needs.optimizer)) * given;
+    estimate.checkpoint =
+        (1 + Moments(*needs.optimizer)) * given + CountBlocks(needs) * kSavedBytesPerBlock;
     estimate.blocks = BlockBytes(needs);
     for (const bool one_more : {needs.keeps_a_model, needs.rewinds}) {
       if (!one_more) continue;

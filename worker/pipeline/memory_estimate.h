@@ -46,7 +46,9 @@ struct MemoryNeeds {
   int64_t calibration_bytes = 0;  // CalibrationBytes(), and of the examples drawn.
   int64_t selector_bytes = 0;     // SelectorBytes().
   bool keeps_a_model = false;     // That of an earlier step, for an accuracy bound.
-  bool rewinds = false;           // To the weights of an earlier step, which are kept until then.
+  int threads = 1;                // Each sums gradients by block for itself.
+  bool clips_gradients = false;
+  bool rewinds = false;  // To the weights of an earlier step, which are kept until then.
 };
 
 // Errors as InferShapes().

@@ -280,7 +280,9 @@ TEST_F(RunningJobs, DivergenceNamesStepAndRemedy) {
 TEST_F(RunningJobs, AMemoryLimitIsRefusedWithFigures) {
   JobSpec spec = SmallJob(folder_, MlpGraph());
   spec.memory_limit_bytes = 1000;
-  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("")));
+  EXPECT_THAT(Run(spec).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("'fc1.weight'"), HasSubstr("memory_bytes"))));
   spec.memory_limit_bytes = 20000;  // Enough for model and data, not for training.
   EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kResourceExhausted,
                                            AllOf(HasSubstr("MiB"), HasSubstr("memory_bytes"))));

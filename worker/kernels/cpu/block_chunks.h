@@ -33,6 +33,11 @@ class BlockChunks {
   int64_t size() const { return static_cast<int64_t>(chunks_.size()); }
   const BlockChunk& at(int64_t i) const { return chunks_[i]; }
 
+  // Whether a block may have elements in several chunks that are not alike.
+  bool BlocksSpanChunks() const {
+    return !chunks_.empty() && runs_->block_count < chunks_.back().end;
+  }
+
   // Floats of an array with one for each element of a chunk, with kExpandSlack to spare, rounded up
   // to cache lines.
   int64_t array_size() const { return array_size_; }

@@ -68,23 +68,24 @@ class ChunkScales {
 };
 
 // Sums products by block: products of chunks alike are added up element by element before they are
-// summed by block. Each thread adds to blocks of its own array; Finish() adds the arrays in order.
+// summed by block. Each thread adds to blocks of its own array, unless no block has elements in
+// several chunks; Finish() adds the arrays in order.
 class ProductSums {
  public:
   ProductSums(const CpuContext& context, const BlockChunks& chunks, float* scratch)
       : context_(context),
         chunks_(chunks),
         totals_(scratch),
-        products_(scratch + context.threads * chunks.runs().block_count) {}
+        products_(scratch + Arrays(context, chunks) * chunks.runs().block_count) {}
 
   static size_t Bytes(const CpuContext& context, const BlockChunks& chunks) {
-    return static_cast<size_t>(context.threads *
-                               (chunks.runs().block_count + chunks.array_size())) *
+    return static_cast<size_t>(Arrays(context, chunks) * chunks.runs().block_count +
+                               context.threads * chunks.array_size()) *
            sizeof(float);
   }
 
   void Start() const {
-    std::fill(totals_, totals_ + context_.threads * chunks_.runs().block_count, 0.0f);
+    std::fill(totals_, totals_ + Arrays(context_, chunks_) * chunks_.runs().block_count, 0.0f);
   }
 
   // Where to add the products of chunk `i`, element by element. `begin` is the thread's
@@ -102,21 +103,26 @@ class ProductSums {
   void Sum(int64_t i, int64_t end, int thread) const {
     if (i + 1 < end && chunks_.at(i + 1).like_previous) return;
     const BlockChunk& chunk = chunks_.at(i);
+    const int64_t array = thread % Arrays(context_, chunks_);
     context_.simd->sum_runs(
         chunks_.runs().runs.data() + chunk.first_run, chunk.last_run - chunk.first_run, chunk.begin,
-        products_ + thread * chunks_.array_size(), totals_ + thread * chunks_.runs().block_count);
+        products_ + thread * chunks_.array_size(), totals_ + array * chunks_.runs().block_count);
   }
 
   void Finish(float* dst) const {
     const int64_t blocks = chunks_.runs().block_count;
     std::memcpy(dst, totals_, blocks * sizeof(float));
-    for (int thread = 1; thread < context_.threads; ++thread) {
-      context_.simd->binary({BinaryFunction::kAdd, false}, blocks, dst, 1,
-                            totals_ + blocks * thread, 1, dst);
+    for (int64_t array = 1; array < Arrays(context_, chunks_); ++array) {
+      context_.simd->binary({BinaryFunction::kAdd, false}, blocks, dst, 1, totals_ + blocks * array,
+                            1, dst);
     }
   }
 
  private:
+  static int64_t Arrays(const CpuContext& context, const BlockChunks& chunks) {
+    return chunks.BlocksSpanChunks() ? context.threads : 1;
+  }
+
   const CpuContext& context_;
   const BlockChunks& chunks_;
   float* totals_;
