@@ -20,14 +20,24 @@ constexpr char kFormatVersion[] = "3";
 constexpr char kState[] = "topiary.checkpoint";
 constexpr char kKept[] = "kept/";  // Before the names of the tensors of a kept model.
 
-// JSON has no NaN: it is written as null.
+// JSON has no infinity, which is written as a word, and no NaN, which is written as null.
+constexpr char kInfinity[] = "infinity";
+constexpr char kMinusInfinity[] = "-infinity";
+
+Json NumberJson(double value) {
+  if (std::isinf(value)) return value > 0 ? kInfinity : kMinusInfinity;
+  return value;
+}
+
 double Number(const Json& json) {
+  if (json == kInfinity) return std::numeric_limits<double>::infinity();
+  if (json == kMinusInfinity) return -std::numeric_limits<double>::infinity();
   return json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
 Json NumbersJson(const std::map<std::string, double>& values) {
   Json json = Json::object();
-  for (const auto& [name, value] : values) json[name] = value;
+  for (const auto& [name, value] : values) json[name] = NumberJson(value);
   return json;
 }
 
@@ -43,7 +53,7 @@ Json HistoryJson(const std::vector<HistoryEntry>& history) {
   for (const HistoryEntry& entry : history) {
     json.push_back({{"step", entry.step},
                     {"epoch", entry.epoch},
-                    {"loss", entry.loss},
+                    {"loss", NumberJson(entry.loss)},
                     {"sparsity", entry.sparsity},
                     {"metrics", NumbersJson(entry.metrics)}});
   }
@@ -71,10 +81,13 @@ std::vector<HistoryEntry> HistoryOf(const Json& json) {
 }
 
 Json SensitivityJson(const SensitivityPlan& plan) {
-  Json json = {{"examples", plan.examples}, {"loss", plan.loss}, {"curves", Json::object()}};
+  Json json = {
+      {"examples", plan.examples}, {"loss", NumberJson(plan.loss)}, {"curves", Json::object()}};
   for (const auto& [weight, curve] : plan.curves) {
     Json& points = json["curves"][weight] = Json::array();
-    for (const SensitivityPoint& point : curve) points.push_back({point.kept, point.loss});
+    for (const SensitivityPoint& point : curve) {
+      points.push_back({point.kept, NumberJson(point.loss)});
+    }
   }
   return json;
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "common/file.h"
@@ -22,9 +23,14 @@ Checkpoint Sample() {
   checkpoint.first_of_two = true;
   checkpoint.step = 41;
   checkpoint.plan_digest = "abc";
-  checkpoint.record.given_metrics = {{"accuracy", 0.1}, {"auc", std::nan("")}};
+  checkpoint.record.given_metrics = {
+      {"accuracy", 0.1},
+      {"auc", std::nan("")},
+      {"mean_squared_error", std::numeric_limits<double>::infinity()}};
   checkpoint.record.dense_metrics = MetricValues{{"accuracy", 0.987654321987654321}};
   checkpoint.record.history.push_back({10, 0.5, 1.0 / 3, 0.25, {{"log_loss", 1e-300}}});
+  checkpoint.record.plan.emplace().sensitivity.emplace().curves["fc1.weight"] = {
+      {3, std::numeric_limits<double>::infinity()}};
   checkpoint.record.loss_sum = 0.1 + 0.2;
   checkpoint.record.loss_steps = 3;
   checkpoint.record.samples = int64_t{1} << 40;
@@ -48,6 +54,10 @@ TEST(Checkpoint, ComesBackBitForBit) {
   EXPECT_EQ(read.record.dense_metrics, sample.record.dense_metrics);
   EXPECT_EQ(read.record.given_metrics.at("accuracy"), 0.1);
   EXPECT_TRUE(std::isnan(read.record.given_metrics.at("auc")));
+  EXPECT_EQ(read.record.given_metrics.at("mean_squared_error"),
+            std::numeric_limits<double>::infinity());
+  EXPECT_EQ(read.record.plan->sensitivity->curves.at("fc1.weight")[0].loss,
+            std::numeric_limits<double>::infinity());
   EXPECT_EQ(read.record.history[0].loss, sample.record.history[0].loss);
   EXPECT_EQ(read.record.history[0].metrics, sample.record.history[0].metrics);
   EXPECT_EQ(read.record.loss_sum, sample.record.loss_sum);
