@@ -36,6 +36,10 @@ struct Budget {
   std::vector<BudgetedLayer> layers;
 };
 
+absl::Status NothingWouldGo(const Budget& budget) {
+  return CannotBeMet(absl::StrCat(budget.field, ": no block would be pruned: ask for more"));
+}
+
 // Extents of the kernel of one output: of a stack of matrices, of one of them.
 Shape ExtentsOf(const PrunableLayer& layer) {
   if (layer.kind == LayerKind::kConv) return layer.shape;
@@ -200,7 +204,9 @@ absl::Status AllotBudget(const JobSpec& spec, const LoadedJob& job, KernelPlan* 
     return absl::OkStatus();
   }
   const bool has_bounds = !target.layer_targets.empty();
-  if (!SettlesLayers(target) && !has_bounds) return absl::OkStatus();
+  if (!SettlesLayers(target) && !has_bounds) {
+    return budget.requested < budget.whole ? absl::OkStatus() : NothingWouldGo(budget);
+  }
   const std::unique_ptr<Allocation> allocation =
       AllocationFor(target.budget, layers, budget, *plan);
   double left = budget.requested - budget.rest;
@@ -217,7 +223,7 @@ absl::Status AllotBudget(const JobSpec& spec, const LoadedJob& job, KernelPlan* 
   const std::map<std::string, double> sparsities = SparsitiesOf(layers, allotment->kept);
   if (std::all_of(sparsities.begin(), sparsities.end(),
                   [](const auto& entry) { return entry.second == 0; })) {
-    return CannotBeMet(absl::StrCat(budget.field, ": no block would be pruned: ask for more"));
+    return NothingWouldGo(budget);
   }
   if (SettlesLayers(target)) plan->sparsities = sparsities;
   return absl::OkStatus();

@@ -57,6 +57,17 @@ absl::StatusOr<std::string> ReasonToStayDense(const PrunableLayer& layer, int64_
     return absl::StrCat(block_count, block_count == 1 ? " block" : " blocks", ", fewer than ",
                         target.min_blocks);
   }
+  if (target.n_of_m.has_value() && layer.rows <= target.n_of_m->n) {
+    return absl::StrCat(layer.rows, " inputs, no more than the ", target.n_of_m->n,
+                        " of each run that are kept");
+  }
+  // Else what the layer has is settled, or competed for, with the other layers.
+  const bool alone = target.budget == BudgetKind::kUniform && target.sparsity.has_value() &&
+                     target.layer_targets.empty() && !target.n_of_m.has_value();
+  if (alone && KeptBlocks(*target.sparsity, block_count) == block_count) {
+    return absl::StrCat("a sparsity of ", *target.sparsity, " of ", block_count,
+                        block_count == 1 ? " block" : " blocks", " rounds to none");
+  }
   return std::string();
 }
 
@@ -124,8 +135,8 @@ absl::Status NothingToPrune(const std::vector<LayerChoice>& choices, const Pruni
   return absl::InvalidArgumentError(
       absl::StrCat("no layer would be pruned with blocks of ", target.block.rows, " x ",
                    target.block.cols, " (", reasons,
-                   "): use smaller blocks (target.block_rows, target.block_cols), lower "
-                   "target.min_blocks, or check the layer patterns"));
+                   "): use smaller blocks (target.block_rows, target.block_cols), a higher "
+                   "sparsity, lower target.min_blocks, or check the layer patterns"));
 }
 
 }  // namespace

@@ -128,6 +128,37 @@ TEST_F(ChoosingLayers, NothingToPruneIsAnErrorThatSaysWhy) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nothing to prune")));
 }
 
+TEST_F(ChoosingLayers, ALayerOfWhichNothingWouldGoStaysDense) {
+  PruningTarget target = Target();
+  target.min_blocks = 1;
+  target.sparsity = 0.04;  // Of 10 blocks none, of the others' some.
+  EXPECT_THAT(Pruned(target), ElementsAre("fc1.weight", "fc2.weight"));
+  EXPECT_EQ(ChooseLayers(layers_, trainable_, target).value()[2].dense_reason,
+            "a sparsity of 0.04 of 10 blocks rounds to none");
+  target.budget = BudgetKind::kGlobal;
+  EXPECT_THAT(Pruned(target), ElementsAre("fc1.weight", "fc2.weight", "head.weight"));
+  target.budget = BudgetKind::kUniform;
+  target.layer_targets = {{"head.*", 0.5, 0.5}};
+  EXPECT_THAT(Pruned(target), ElementsAre("fc1.weight", "fc2.weight", "head.weight"));
+  target.layer_targets.clear();
+  target.sparsity = 0.001;
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("'fc1.weight': a sparsity of 0.001 of"),
+                             HasSubstr("a higher sparsity"))));
+}
+
+TEST_F(ChoosingLayers, ALayerOfFewInputsHasNoRunsToPrune) {
+  PruningTarget target;
+  target.block = {1, 1};
+  target.min_blocks = 1;
+  target.sparsity = 0.5;
+  target.n_of_m = NOfM{1000, 2000};
+  EXPECT_THAT(ChooseLayers(layers_, trainable_, target).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("inputs, no more than the 1000 of each run that are kept")));
+}
+
 TEST_F(ChoosingLayers, AWeightThatIsNotTrainedStaysDense) {
   const auto choices = ChooseLayers(layers_, {"fc1.weight"}, Target()).value();
   EXPECT_NE(choices[0].partition, nullptr);
