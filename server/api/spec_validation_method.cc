@@ -101,7 +101,7 @@ void ValidateRigL(const v1::RigLMethod& method, absl::string_view path,
   FieldChecks check(path, violations);
   if (method.has_drop_fraction()) check.InLeftOpen(method.drop_fraction(), 0, 1, "drop_fraction");
   if (method.has_update_steps()) {
-    check.InRange(method.update_steps(), 1, kMaxSteps, "update_steps");
+    check.InRange(method.update_steps(), 2, kMaxSteps, "update_steps");
   }
   if (method.has_end_fraction()) check.InLeftOpen(method.end_fraction(), 0, 1, "end_fraction");
 }

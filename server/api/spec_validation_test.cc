@@ -209,6 +209,7 @@ const RefusedCase kMethodCases[] = {
     {"MovementNeverRefreshed", "movement { refresh_steps: 0 }", "spec.movement.refresh_steps"},
     {"NothingReplaced", "rigl { drop_fraction: 0 }", "spec.rigl.drop_fraction"},
     {"NeverReplaced", "rigl { update_steps: 0 }", "spec.rigl.update_steps"},
+    {"ReplacedInEachStep", "rigl { update_steps: 1 }", "spec.rigl.update_steps"},
     {"ReplacedAfterTheEnd", "rigl { end_fraction: 1.5 }", "spec.rigl.end_fraction"},
     {"PowerOfOne", "power_propagation { element { exponent: 1 } }",
      "spec.power_propagation.element.exponent"},

@@ -292,6 +292,8 @@ struct MethodCase {
   MethodSpec method;
   std::optional<Structure> structure = std::nullopt;
   bool rewinds = false;
+  // What is learned of other labels makes these worse, so that earlier models are better.
+  bool mislabelled = true;
 };
 
 void PrintTo(const MethodCase& method, std::ostream* out) { *out << method.name; }
@@ -302,13 +304,18 @@ std::vector<MethodCase> MethodCases() {
   MagnitudeOptions one_shot;
   one_shot.schedule = MagnitudeOptions::Schedule::kOneShot;
   one_shot.at_fraction = 0.5;
-  return {{"ac_dc", AcDcOptions()},
+  AcDcOptions ac_dc;  // Sparse at the end of two epochs, dense at that of two, and sparse again.
+  ac_dc.phases = {{PhaseKind::kDense, 0.1},
+                  {PhaseKind::kSparse, 0.35},
+                  {PhaseKind::kDense, 0.4},
+                  {PhaseKind::kSparse, 0.15}};
+  return {{"ac_dc", ac_dc},
           {"iht", IhtOptions()},
           {"power_propagation", PowerPropagationOptions()},
           {"rewinding", one_shot, std::nullopt, true},
           {"rigl", RigLOptions{0.5, 3, 0.75, 0}},
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
-          {"sequential_attention_pp_cycles", cycles},
+          {"sequential_attention_pp_cycles", cycles, std::nullopt, false, /*mislabelled=*/false},
           {"sequential_attention_pp_of_channels", SequentialAttentionPlusPlusOptions(),
            Structure::kChannels},
           {"wanda", WandaOptions()}};
@@ -320,6 +327,10 @@ class BoundOfAnyMethod : public RunningJobs, public testing::WithParamInterface<
     const MethodCase& c = GetParam();
     JobSpec spec = SmallJob(folder_, c.structure.has_value() ? ConvGraph() : MlpGraph());
     spec.method = c.method;
+    CsvSourceSpec evaluation;
+    evaluation.path = WriteClassCsv(folder_ + "/mislabelled.csv", 32,
+                                    c.structure.has_value() ? 36 : 8, 4, c.mislabelled);
+    spec.data.evaluation = evaluation;
     spec.target->structure = c.structure;
     if (c.structure.has_value()) spec.outputs.block_sparse = false;
     if (c.rewinds) {
@@ -340,7 +351,7 @@ TEST_P(BoundOfAnyMethod, DoesNotDisturbTheTrainingAndKeepsWhatItMeasured) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome bounded, Run(spec));
   EXPECT_EQ(DigestOf(bounded, JobFile::Kind::kOnnx), DigestOf(free, JobFile::Kind::kOnnx));
   EXPECT_EQ(bounded.pruned_metrics, free.pruned_metrics);
-  // The bound that an earlier model alone meets, if there is one.
+  // The bound that an earlier model alone meets.
   const json history = ReportOf(bounded)["history"];
   const double last = history.back()["metrics"]["log_loss"];
   json best;
@@ -350,12 +361,13 @@ TEST_P(BoundOfAnyMethod, DoesNotDisturbTheTrainingAndKeepsWhatItMeasured) {
         best.is_null() || entry["metrics"]["log_loss"] < best["metrics"]["log_loss"];
     if (better) best = entry;
   }
-  if (best.is_null()) return;
+  ASSERT_FALSE(best.is_null()) << "no earlier model is better: " << history;
   spec.target->accuracy_bound->limit = best["metrics"]["log_loss"];
   ASSERT_OK_AND_ASSIGN(const JobOutcome kept, Run(spec));
   EXPECT_EQ(ReportOf(kept)["accuracy_bound"]["step"], best["step"]);
   EXPECT_EQ(json(kept.pruned_metrics), best["metrics"]);
-  EXPECT_NEAR(*kept.sparsity_reached, best["sparsity"], 1e-12);
+  // A block that RigL grew is 0, and counts, until it has a gradient.
+  EXPECT_GE(*kept.sparsity_reached, best["sparsity"].get<double>() - 1e-12);
   JobSpec evaluate = spec;
   evaluate.model_path = Find(kept, JobFile::Kind::kOnnx)->path;
   evaluate.method = EvaluateSpec();

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "common/status_matchers.h"
+#include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/model/onnx_import.h"
 #include "worker/pipeline/running_jobs_test_util.h"
 
@@ -80,6 +82,12 @@ std::vector<MethodCase> Methods() {
   std::vector<MethodCase> methods = PruningMethods();
   methods.push_back({"dense", DenseOptions()});
   return methods;
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> NewThreadedBackend(int, Precision) {
+  CpuBackendOptions options;
+  options.threads = 3;
+  return CpuBackend::Create(options);
 }
 
 std::string NameOf(const testing::TestParamInfo<MethodCase>& info) { return info.param.name; }
@@ -171,6 +179,7 @@ struct TrainingCase {
   Graph (*graph)();
   OptimizerSpec::Kind optimizer;
   bool clip;  // Which makes inner products before the optimizer's pass instead of on its way.
+  bool threads = false;  // On the CPU backend, which sums them by thread and leaves blocks out.
 };
 
 void PrintTo(const TrainingCase& training, std::ostream* out) { *out << training.name; }
@@ -188,6 +197,7 @@ TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
   if (training.optimizer != OptimizerSpec::Kind::kSgd) spec.task.learning_rate.base = 0.005;
   spec.task.optimizer.weight_decay = 0.01;
   if (training.clip) spec.task.clip_gradient_norm = 1.0;
+  if (training.threads) backends_ = NewThreadedBackend;
   TickingObserver observer(&clock_);
   observer.checkpoint_folder = NewTestFolder();
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
@@ -206,13 +216,13 @@ TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
 
 INSTANTIATE_TEST_SUITE_P(
     Jobs, ResumingJobs,
-    testing::Combine(testing::ValuesIn(Methods()),
-                     testing::Values(TrainingCase{"sgd_dropout", MlpGraph,
-                                                  OptimizerSpec::Kind::kSgd, false},
-                                     TrainingCase{"adam_batch_norm", ConvGraph,
-                                                  OptimizerSpec::Kind::kAdam, true},
-                                     TrainingCase{"adamw_dropout", MlpGraph,
-                                                  OptimizerSpec::Kind::kAdamW, true})),
+    testing::Combine(
+        testing::ValuesIn(Methods()),
+        testing::Values(
+            TrainingCase{"sgd_dropout", MlpGraph, OptimizerSpec::Kind::kSgd, false},
+            TrainingCase{"adam_batch_norm", ConvGraph, OptimizerSpec::Kind::kAdam, true},
+            TrainingCase{"adamw_dropout", MlpGraph, OptimizerSpec::Kind::kAdamW, true},
+            TrainingCase{"threads", ConvGraph, OptimizerSpec::Kind::kAdam, false, true})),
     [](const auto& info) {
       return std::get<0>(info.param).name + "_" + std::get<1>(info.param).name;
     });

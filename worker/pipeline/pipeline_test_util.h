@@ -154,9 +154,10 @@ inline Graph ConvGraph() {
   return b.Finish(b.Linear("head", v, 8, 3));
 }
 
-// A CSV file of `rows` examples of `features` numbers and a class of 3 that depends on them.
-inline std::string WriteClassCsv(const std::string& path, int rows, int features,
-                                 uint64_t seed = 3) {
+// A CSV file of `rows` examples of `features` numbers and a class of 3 that depends on them; with
+// `mislabelled` each is said to be of the next class.
+inline std::string WriteClassCsv(const std::string& path, int rows, int features, uint64_t seed = 3,
+                                 bool mislabelled = false) {
   std::ofstream out(path);
   for (int i = 0; i < features; ++i) out << "f" << i << ",";
   out << "label\n";
@@ -166,7 +167,7 @@ inline std::string WriteClassCsv(const std::string& path, int rows, int features
     for (int i = 0; i < features; ++i) {
       out << random.Normal() + (i % 3 == label ? 1.5F : 0.0F) << ",";
     }
-    out << label << "\n";
+    out << (mislabelled ? (label + 1) % 3 : label) << "\n";
   }
   CHECK(out.good());
   return path;

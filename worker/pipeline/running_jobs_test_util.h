@@ -1,4 +1,5 @@
-// Whole jobs on the reference backend, for tests of what they leave behind.
+// Whole jobs, on the reference backend unless a test says otherwise, for tests of what they leave
+// behind.
 #ifndef TOPIARY_WORKER_PIPELINE_RUNNING_JOBS_TEST_UTIL_H_
 #define TOPIARY_WORKER_PIPELINE_RUNNING_JOBS_TEST_UTIL_H_
 
@@ -27,7 +28,7 @@ class RunningJobs : public testing::Test {
     attempt.checkpoint_path = checkpoint;
     attempt.required_key = required_key_;
     RecordingObserver quiet;
-    PipelineRunner runner(NewReferenceBackend, &costs_, &clock_);
+    PipelineRunner runner(backends_, &costs_, &clock_);
     return runner.Run(attempt, observer != nullptr ? observer : &quiet);
   }
 
@@ -53,6 +54,7 @@ class RunningJobs : public testing::Test {
     return report;
   }
 
+  BackendFactory backends_ = NewReferenceBackend;
   FixedLayerCosts costs_;
   FakeClock clock_;
   std::optional<DeterminismKey> required_key_;

@@ -191,6 +191,8 @@ BlockPosition BlockPartition::Position(int64_t block) const {
 }
 
 int64_t BlockPartition::ElementsPruned(absl::Span<const uint8_t> kept) const {
+  // Asked several times a second, also of millions of single weights.
+  if (block_count() == layer_.element_count()) return std::count(kept.begin(), kept.end(), 0);
   int64_t elements = 0;
   for (size_t block = 0; block < kept.size(); ++block) {
     if (kept[block] == 0) elements += ElementsIn(static_cast<int64_t>(block));

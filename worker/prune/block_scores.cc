@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -80,6 +81,10 @@ std::vector<std::vector<float>> BlockNorms(absl::Span<const MethodLayer> layers,
         layers[i].group != nullptr
             ? CandidateNorms(*layers[i].group, tensors)
             : BlockNorms(*layers[i].partition, tensors.RawWeights(static_cast<int>(i))));
+    // A block that is not a number stays: to prune it would hide that training has diverged.
+    for (float& score : scores.back()) {
+      if (std::isnan(score)) score = std::numeric_limits<float>::infinity();
+    }
   }
   return scores;
 }

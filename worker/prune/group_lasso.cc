@@ -34,7 +34,8 @@ class GroupLasso : public PhasedMethod {
             static_cast<double>(partition.ElementsIn(static_cast<int64_t>(block)));
         const double shrinkage =
             learning_rate * strength_ * std::sqrt(elements) / std::sqrt(squares[block]);
-        factors[block] = static_cast<float>(std::max(0.0, 1 - shrinkage));
+        // What is not a number stays so, and is seen as divergence: it is no less than 0 either.
+        factors[block] = static_cast<float>(std::max(1 - shrinkage, 0.0));
       }
       partition.ScaleBlocks(factors, tensors.MutableRawWeights(index));
     }

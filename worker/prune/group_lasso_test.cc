@@ -39,6 +39,16 @@ double Objective(const std::vector<float>& w, const std::vector<float>& v, doubl
   return sum;
 }
 
+TEST(GroupLasso, LeavesWhatIsNotANumberToBeSeenAsDivergence) {
+  std::vector<float> values = RandomVector(kElements, 1);
+  values[7] = std::nanf("");
+  FakeWeights weights({values});
+  const auto method = LassoWith(10);
+  method->BeginStep(0, weights);
+  method->AfterUpdate(0.1, weights);
+  EXPECT_TRUE(std::isnan(weights.RawWeights(0)[7]));
+}
+
 // The definition of a proximal step: no other weights have a smaller objective.
 TEST(GroupLasso, TheStepMinimizesThePenaltyPlusTheSquaredDistance) {
   const std::vector<float> before = RandomVector(kElements, 1);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/status_matchers.h"
 #include "worker/prune/method_test_util.h"
@@ -69,6 +70,17 @@ TEST(Iht, IsTheThresholdOfTheUpdatedWeightsAtEachStep) {
     before = method->support(0);
   }
   EXPECT_GT(returned, 0) << "the case lets no block return";
+}
+
+TEST(Iht, LeavesWhatIsNotANumberToBeSeenAsDivergence) {
+  const auto method = IhtWith({});
+  std::vector<float> values = RandomVector(kElements, 1);
+  values[7] = std::nanf("");
+  FakeWeights weights({values});
+  for (const int64_t step : {0, 30}) method->BeginStep(step, weights);
+  method->AfterUpdate(0.1, weights);
+  EXPECT_EQ(LiveBlocks(method->support(0)), 15);
+  EXPECT_TRUE(std::isnan(ValuesOf(&weights)[7]));
 }
 
 TEST(Iht, FixesTheSupportAtItsEndAndMasksTheRest) {

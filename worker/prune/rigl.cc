@@ -74,8 +74,9 @@ absl::Status CheckOptions(const RigLOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("rigl.drop_fraction is ", options.drop_fraction, ": it must lie in (0, 1]"));
   }
-  if (options.update_steps < 1) {
-    return absl::InvalidArgumentError("rigl.update_steps must be >= 1");
+  if (options.update_steps < 2) {
+    return absl::InvalidArgumentError(
+        "rigl.update_steps must be >= 2: the step that replaces blocks trains nothing");
   }
   if (!(options.end_fraction > 0 && options.end_fraction <= 1)) {
     return absl::InvalidArgumentError(

@@ -183,7 +183,7 @@ TEST(RigL, RefusesARunInWhichItWouldBeRandomPruning) {
 INSTANTIATE_TEST_SUITE_P(Options, RigLRefuses,
                          testing::Values(BadOptions{"rigl.drop_fraction", {0, 100, 0.75, 0}},
                                          BadOptions{"rigl.drop_fraction", {1.1, 100, 0.75, 0}},
-                                         BadOptions{"rigl.update_steps", {0.3, 0, 0.75, 0}},
+                                         BadOptions{"rigl.update_steps", {0.3, 1, 0.75, 0}},
                                          BadOptions{"rigl.end_fraction", {0.3, 100, 0, 0}},
                                          BadOptions{"rigl.end_fraction", {0.3, 100, 1.1, 0}}));
 
