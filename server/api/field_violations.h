@@ -29,6 +29,8 @@ class FieldViolations {
   bool Check(bool ok, absl::string_view field, absl::string_view description);
 
   bool empty() const { return violations_.empty(); }
+  // All that were added, those that are not kept too: it tells whether a check has found something.
+  size_t count() const { return violations_.size() + static_cast<size_t>(left_out_); }
   const std::vector<FieldViolation>& violations() const { return violations_; }
 
   // OK if there is none; otherwise INVALID_ARGUMENT, reason INVALID_REQUEST, with a

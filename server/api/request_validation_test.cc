@@ -18,6 +18,7 @@ namespace {
 using google::protobuf::TextFormat;
 using testing::Contains;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 // The fields that an INVALID_ARGUMENT names; none for OK.
 std::vector<std::string> FieldsOf(const absl::Status& status) {
@@ -97,6 +98,19 @@ TEST(RequestValidation, AJobRequestWithAFieldThatIsNotKnownIsRefused) {
   auto request = FromText<v1::CreateJobRequest>(kShortestCreate);
   v1::CreateJobRequest::GetReflection()->MutableUnknownFields(&request)->AddVarint(9, 1);
   EXPECT_THAT(FieldsOf(ValidateCreateJob(request)), Contains("9"));
+}
+
+// More is wrong than an answer has room for: what is wrong with the spec still keeps it from being
+// taken for a sound one.
+TEST(RequestValidation, ASweepWithoutMethodsBehindManyUnknownFieldsIsRefused) {
+  auto request = FromText<v1::CreateJobRequest>(kShortestCreate);
+  for (int i = 0; i < 20; ++i) {
+    v1::CreateJobRequest::GetReflection()->MutableUnknownFields(&request)->AddVarint(9 + i, 1);
+  }
+  request.mutable_spec()->Clear();
+  request.mutable_spec()->mutable_sweep()->add_methods();
+  request.mutable_spec()->mutable_sweep()->add_methods();
+  EXPECT_THAT(FieldsOf(ValidateCreateJob(request)), SizeIs(FieldViolations::kMax));
 }
 
 INSTANTIATE_TEST_SUITE_P(

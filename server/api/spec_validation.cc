@@ -112,20 +112,24 @@ void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
   }
 }
 
-void ValidateParts(const v1::CompressionSpec& spec, absl::string_view path,
-                   FieldViolations* violations) {
+void ValidateSurroundings(const v1::CompressionSpec& spec, absl::string_view path,
+                          FieldViolations* violations) {
   ValidateModel(spec.model(), JoinPath(path, "model"), violations);
+  if (!spec.has_benchmark()) ValidateData(spec.data(), JoinPath(path, "data"), violations);
+  ValidateExecution(spec, path, violations);
+}
+
+void ValidateWork(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations) {
   if (spec.has_benchmark()) {
     FieldChecks check(path, violations);
     constexpr absl::string_view kWhy = "method benchmark runs on random inputs: leave it out";
     check.That(!spec.has_data(), "data", kWhy);
     check.That(!spec.has_task(), "task", kWhy);
   } else {
-    ValidateData(spec.data(), JoinPath(path, "data"), violations);
     ValidateTask(spec, JoinPath(path, "task"), violations);
   }
   ValidateMethod(spec, path, violations);
-  ValidateExecution(spec, path, violations);
 }
 
 void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
@@ -134,11 +138,12 @@ void ValidateSpec(const v1::CompressionSpec& spec, absl::string_view path,
                          "must not be larger than 256 KiB")) {
     return;
   }
-  const size_t before = violations->violations().size();
+  const size_t before = violations->count();
   CheckWellFormed(spec, path, violations);
-  if (violations->violations().size() > before) return;
+  if (violations->count() > before) return;
   if (spec.has_sweep()) return ValidateSweep(spec, path, violations);
-  ValidateParts(spec, path, violations);
+  ValidateSurroundings(spec, path, violations);
+  ValidateWork(spec, path, violations);
 }
 
 }  // namespace topiary

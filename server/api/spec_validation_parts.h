@@ -34,9 +34,12 @@ void ValidateFeatureSelection(const v1::CompressionSpec& spec, absl::string_view
 void ValidateExecution(const v1::CompressionSpec& spec, absl::string_view path,
                        FieldViolations* violations);
 
-// All that a job's spec is made of: all of the above.
-void ValidateParts(const v1::CompressionSpec& spec, absl::string_view path,
-                   FieldViolations* violations);
+// A job's spec is made of both: model, data and execution, which all children of a sweep have in
+// common, and the rest.
+void ValidateSurroundings(const v1::CompressionSpec& spec, absl::string_view path,
+                          FieldViolations* violations);
+void ValidateWork(const v1::CompressionSpec& spec, absl::string_view path,
+                  FieldViolations* violations);
 // Of a spec with a sweep: its lists, and each child's spec.
 void ValidateSweep(const v1::CompressionSpec& spec, absl::string_view path,
                    FieldViolations* violations);
@@ -48,11 +51,12 @@ class FieldChecks {
       : path_(path), violations_(violations) {}
 
   bool That(bool ok, absl::string_view field, absl::string_view description) {
-    return violations_->Check(ok, JoinPath(path_, field), description);
+    if (!ok) violations_->Add(JoinPath(path_, field), description);
+    return ok;
   }
   bool InRange(int64_t value, int64_t low, int64_t high, absl::string_view field) {
-    return That(low <= value && value <= high, field,
-                absl::StrCat("must lie between ", low, " and ", high));
+    if (low <= value && value <= high) return true;
+    return That(false, field, absl::StrCat("must lie between ", low, " and ", high));
   }
   // For integers whose zero means the default.
   bool ZeroOrInRange(int64_t value, int64_t low, int64_t high, absl::string_view field) {

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "google/protobuf/descriptor.h"
 #include "server/api/serialize.h"
+#include "server/api/spec_defaults.h"
 #include "server/api/spec_validation_parts.h"
 #include "server/api/sweep_children.h"
 
@@ -29,7 +30,16 @@ bool MakesAModel(const v1::CompressionSpec& spec) {
   return !spec.has_evaluate() && !spec.has_benchmark();
 }
 
-void ValidateMethods(const v1::Sweep& sweep, absl::string_view path, FieldViolations* violations) {
+// As the coordinator fills it in; a default of some methods is the optimizer's decay.
+std::string WithDefaults(v1::CompressionSpec method, const v1::Optimizer& optimizer) {
+  *method.mutable_task()->mutable_optimizer() = optimizer;
+  FillDefaults(&method);
+  return SerializeDeterministically(method);
+}
+
+void ValidateMethods(const v1::CompressionSpec& spec, absl::string_view path,
+                     FieldViolations* violations) {
+  const v1::Sweep& sweep = spec.sweep();
   std::set<std::string> seen;
   for (int i = 0; i < sweep.methods_size(); ++i) {
     const v1::CompressionSpec& entry = sweep.methods(i);
@@ -43,12 +53,15 @@ void ValidateMethods(const v1::Sweep& sweep, absl::string_view path, FieldViolat
     }
     violations->Check(MakesAModel(entry), JoinPath(element, method->name()),
                       "makes no model: it does not belong in a sweep");
-    violations->Check(seen.insert(SerializeDeterministically(entry)).second, element, kTwice);
+    violations->Check(seen.insert(WithDefaults(entry, spec.task().optimizer())).second, element,
+                      kTwice);
   }
 }
 
-void ValidateLists(const v1::Sweep& sweep, absl::string_view path, FieldViolations* violations) {
-  ValidateMethods(sweep, path, violations);
+void ValidateLists(const v1::CompressionSpec& spec, absl::string_view path,
+                   FieldViolations* violations) {
+  const v1::Sweep& sweep = spec.sweep();
+  ValidateMethods(spec, path, violations);
   std::set<std::pair<int, int>> blocks;
   for (int i = 0; i < sweep.blocks_size(); ++i) {
     const std::string element = ElementPath(path, "blocks", i);
@@ -151,8 +164,8 @@ void ValidateSweep(const v1::CompressionSpec& spec, absl::string_view path,
                                       kMaxSweepChildren, " combinations; they make ", count))) {
     return;
   }
-  const size_t before = violations->violations().size();
-  ValidateLists(sweep, sweep_path, violations);
+  const size_t before = violations->count();
+  ValidateLists(spec, sweep_path, violations);
   ValidateRoom(spec, path, violations);
   v1::CompressionSpec common = spec;
   common.clear_sweep();
@@ -163,8 +176,9 @@ void ValidateSweep(const v1::CompressionSpec& spec, absl::string_view path,
   const auto bytes = static_cast<int64_t>(common.ByteSizeLong() + largest) * count;
   violations->Check(bytes <= kMaxSweepBytes, sweep_path,
                     "the specs of all children must not take more than 16 MiB");
-  if (violations->violations().size() > before) return;
+  if (violations->count() > before) return;
 
+  ValidateSurroundings(common, path, violations);
   std::vector<Wrong> wrongs;  // in the order in which they were found
   std::map<std::pair<std::string, std::string>, size_t> places;
   // No seed is wrong: of children that differ in it alone, which follow one another, the first
@@ -174,7 +188,7 @@ void ValidateSweep(const v1::CompressionSpec& spec, absl::string_view path,
     const SweepEntries entries = EntriesOf(sweep, i);
     const v1::CompressionSpec child = ChildSpec(common, sweep, entries);
     FieldViolations found;
-    ValidateParts(child, "", &found);
+    ValidateWork(child, "", &found);
     for (const FieldViolation& violation : found.violations()) {
       const std::string entry = EntryPath(child, entries, violation.field);
       FieldViolation named = violation;

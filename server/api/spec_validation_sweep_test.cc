@@ -105,6 +105,10 @@ INSTANTIATE_TEST_SUITE_P(
                     "target { sparsity: 0.9 } "
                     "sweep { methods { snip {} } methods { snip {} } }",
                     "spec.sweep.methods[1]"},
+        RefusedCase{"method_twice_by_its_defaults",
+                    "target { sparsity: 0.9 } "
+                    "sweep { methods { magnitude {} } methods { magnitude { gradual {} } } }",
+                    "spec.sweep.methods[1]"},
         RefusedCase{"no_method",
                     "target { sparsity: 0.9 } sweep { methods { snip {} } methods {} }",
                     "spec.sweep.methods[1]"},

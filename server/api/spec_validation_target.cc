@@ -27,8 +27,8 @@ template <typename Patterns>
 void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldChecks* check) {
   check->That(patterns.size() <= kMaxPatterns, field, "must have at most 1000 entries");
   for (int i = 0; i < std::min<int>(patterns.size(), kMaxPatterns); ++i) {
-    check->That(!patterns[i].empty() && patterns[i].size() <= kMaxPatternBytes,
-                absl::StrCat(field, "[", i, "]"), "must have 1 to 255 bytes");
+    if (!patterns[i].empty() && patterns[i].size() <= kMaxPatternBytes) continue;
+    check->That(false, absl::StrCat(field, "[", i, "]"), "must have 1 to 255 bytes");
   }
 }
 
