@@ -223,7 +223,10 @@ Json ChildJson(const Child& child, const Methods& methods, bool front) {
 
 // ---- Means over seeds
 
+// Of equal values that value: a sum of them may round to another, which would decide a front.
 double Mean(const std::vector<double>& values) {
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  if (*least == *most) return *least;
   double sum = 0;
   for (const double value : values) sum += value;
   return sum / static_cast<double>(values.size());

@@ -159,6 +159,18 @@ TEST_F(SweepReportTest, AMeanIsOnTheFrontThoughItsBestSeedIsBeaten) {
   EXPECT_TRUE(report["groups"][1]["front"]);
 }
 
+// (0.8 + 0.8 + 0.8) / 3 is more than 0.8.
+TEST_F(SweepReportTest, NoGroupIsOnTheFrontByARoundingOfItsMean) {
+  for (int seed = 1; seed <= 3; ++seed) Add(Spec(0.8, seed), Result(0.80, 0.8, 500));
+  for (int seed = 1; seed <= 2; ++seed) {
+    Add(Spec(0.8, seed, " batch_size: 9 "), Result(0.90, 0.8, 500));
+  }
+  const Json groups = Report()["groups"];
+  EXPECT_EQ(groups[0]["sparsity_reached"]["mean"], 0.8);
+  EXPECT_FALSE(groups[0]["front"]);
+  EXPECT_TRUE(groups[1]["front"]);
+}
+
 TEST_F(SweepReportTest, FailuresAreListedAndLeftOutOfTheMeans) {
   Add(Spec(0.5, 1), Result(0.80, 0.5, 500));
   Job* failed = Add(Spec(0.5, 2), "");
