@@ -8,13 +8,22 @@ namespace {
 
 constexpr int64_t kMaxSteps = 1000000000;
 
+// What the worker reckons with in float must be in its range as such too.
+void CheckFactor(double value, absl::string_view field, FieldChecks* check) {
+  check->That(0 <= value && static_cast<float>(value) < 1, field,
+              "must lie in [0, 1), and still be below 1 as a float");
+}
+
 // Adam and AdamW have the same fields.
 template <typename AdamMessage>
 void ValidateAdam(const AdamMessage& adam, absl::string_view path, FieldViolations* violations) {
   FieldChecks check(path, violations);
-  if (adam.has_beta1()) check.InRightOpen(adam.beta1(), 0, 1, "beta1");
-  if (adam.has_beta2()) check.InRightOpen(adam.beta2(), 0, 1, "beta2");
-  if (adam.has_epsilon()) check.InLeftOpen(adam.epsilon(), 0, 1, "epsilon");
+  if (adam.has_beta1()) CheckFactor(adam.beta1(), "beta1", &check);
+  if (adam.has_beta2()) CheckFactor(adam.beta2(), "beta2", &check);
+  if (adam.has_epsilon()) {
+    check.That(static_cast<float>(adam.epsilon()) > 0 && adam.epsilon() <= 1, "epsilon",
+               "must lie in (0, 1], and still be above 0 as a float");
+  }
 }
 
 void ValidateOptimizer(const v1::Optimizer& optimizer, absl::string_view path,
@@ -26,9 +35,9 @@ void ValidateOptimizer(const v1::Optimizer& optimizer, absl::string_view path,
   if (optimizer.has_sgd()) {
     const v1::Sgd& sgd = optimizer.sgd();
     FieldChecks sgd_check(check.PathOf("sgd"), violations);
-    if (sgd.has_momentum()) sgd_check.InRightOpen(sgd.momentum(), 0, 1, "momentum");
-    sgd_check.That(!sgd.nesterov() || !sgd.has_momentum() || sgd.momentum() != 0, "nesterov",
-                   "needs a momentum above 0");
+    if (sgd.has_momentum()) CheckFactor(sgd.momentum(), "momentum", &sgd_check);
+    const bool has_momentum = !sgd.has_momentum() || static_cast<float>(sgd.momentum()) != 0;
+    sgd_check.That(!sgd.nesterov() || has_momentum, "nesterov", "needs a momentum above 0");
   }
   if (optimizer.has_adam()) ValidateAdam(optimizer.adam(), check.PathOf("adam"), violations);
   if (optimizer.has_adamw()) ValidateAdam(optimizer.adamw(), check.PathOf("adamw"), violations);
