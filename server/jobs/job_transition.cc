@@ -180,6 +180,7 @@ absl::StatusOr<Started> Start(Job* job, const std::string& worker, const std::st
 
 std::optional<JobEvent> Cancel(Job* job, absl::Time now) {
   if (IsTerminal(job->state) || job->stop != StopReason::kNone) return std::nullopt;
+  if (job->is_sweep() && job->child_counts.all_ended()) return std::nullopt;
   job->stop = StopReason::kCancelled;
   if (job->is_sweep()) {
     Move(job, job->state, JobReason::kCancelRequested, now);

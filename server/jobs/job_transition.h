@@ -50,7 +50,7 @@ absl::StatusOr<Started> Start(Job* job, const std::string& worker, const std::st
                               absl::Time expires_at, bool bit_exact, absl::Time now);
 
 // Cancels a QUEUED job, marks a RUNNING one or a sweep, whose children are then to be cancelled. No
-// event if there is nothing (new) to do.
+// event if there is nothing (new) to do, as with a sweep that only waits for its report.
 std::optional<JobEvent> Cancel(Job* job, absl::Time now);
 
 // Fails a QUEUED job that is past its deadline, marks a RUNNING one. No event if there is nothing

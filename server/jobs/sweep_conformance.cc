@@ -247,6 +247,15 @@ TEST_P(SweepConformance, ACancelThatCameTooLateChangesNothing) {
   EXPECT_EQ(ended.state, JobState::kSucceeded);
 }
 
+TEST_P(SweepConformance, ACancelOfASweepWhoseChildrenHaveEndedChangesNothing) {
+  InsertSweep("s", 2);
+  ASSERT_OK(store_->RequestCancel({"p", "s-0001"}, now()));
+  ASSERT_OK(store_->FinishAttempt(Acquire("s-0002"), Succeeded(), now()));
+  ASSERT_OK(store_->RequestCancel({"p", "s"}, now()));
+  ASSERT_OK_AND_ASSIGN(const Job ended, store_->FinishSweep({"p", "s"}, "r", {}, now()));
+  EXPECT_EQ(ended.state, JobState::kSucceeded) << "the cancel ended no child";
+}
+
 TEST_P(SweepConformance, AChildMayBeCancelledAlone) {
   InsertSweep("s", 2);
   ASSERT_OK(store_->RequestCancel({"p", "s-0001"}, now()));
