@@ -33,6 +33,10 @@ std::string Bytes(const Json& value) {
   return number >= 0 && number < 9e18 ? FormatBytes(static_cast<int64_t>(number)) : "-";
 }
 
+std::string SeedText(const Json& seed) {
+  return seed.is_number_integer() ? seed.dump() : FormatNumber(Number(seed));
+}
+
 std::string Metric(const std::string& name, const Json& value) {
   const bool ratio = name == "accuracy" || name == "top5_accuracy";
   return ratio ? FormatPercent(Number(value)) : FormatNumber(Number(value));

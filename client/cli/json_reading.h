@@ -19,6 +19,9 @@ double Number(const Json& value);
 std::string Count(const Json& value);
 std::string Bytes(const Json& value);
 
+// A seed, with all digits: seeds that differ must look it.
+std::string SeedText(const Json& seed);
+
 // The value of the metric of this name.
 std::string Metric(const std::string& name, const Json& value);
 

@@ -38,7 +38,7 @@ std::string TaskText(const Json& report) {
     absl::StrAppend(&text, ", ", Count(Get(task, "steps")), " steps (",
                     FormatNumber(Number(Get(task, "epochs"))), " epochs)");
   }
-  absl::StrAppend(&text, ", seed ", FormatNumber(Number(Get(task, "seed"))), "\n");
+  absl::StrAppend(&text, ", seed ", SeedText(Get(task, "seed")), "\n");
   if (IsDryRun(report)) {
     const Json& costs = Get(report, "costs");
     return absl::StrCat(text, "dry run: nothing was trained, pruned blocks were drawn by chance; ",
@@ -149,8 +149,13 @@ std::string FeaturesText(const Json& selection) {
     table.AddRow({absl::StrCat(++order), name.empty() ? Text(Get(feature, "input")) : name,
                   joined(Get(feature, "columns"), Count), Count(Get(feature, "step"))});
   }
-  return absl::StrCat("\n", order, " of ", Count(Get(selection, "candidates")), " features, by ",
-                      Text(Get(selection, "selector")), "\n", table.Render(48));
+  const std::string selector = Text(Get(selection, "selector"));
+  const std::string of =
+      absl::StrCat("\n", order, " of ", Count(Get(selection, "candidates")), " features, ");
+  if (Get(selection, "drawn_by_chance") == Json(true)) {
+    return absl::StrCat(of, "drawn by chance in place of the choice of ", selector, "\n");
+  }
+  return absl::StrCat(of, "by ", selector, "\n", table.Render(48));
 }
 
 std::string SizeText(const Json& size) {
@@ -170,7 +175,7 @@ std::string SizeText(const Json& size) {
 
 std::string BoundText(const Json& bound) {
   if (!bound.is_object()) return "";
-  const bool most = Get(bound, "at_most").is_number();
+  const bool most = bound.contains("at_most");  // Null where the limit is not finite.
   const std::string met = Get(bound, "met") == Json(true)
                               ? absl::StrCat("met by the model of step ", Count(Get(bound, "step")))
                               : "met by no model";

@@ -89,6 +89,20 @@ TEST(ReportText, ShowsTheFeaturesChosenInTheirOrder) {
   EXPECT_THAT(text, HasSubstr("     3  place    0, 1     1,400\n"));
 }
 
+TEST(ReportText, DoesNotTakeFeaturesDrawnByChanceForAChoice) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "feature_selection", "feature_selection": {
+                     "selector": "omp", "candidates": 77, "drawn_by_chance": true,
+                     "features": [{"input": "x", "columns": [7], "names": ["SOD1_N"]}]}})"));
+  EXPECT_THAT(text, HasSubstr("1 of 77 features, drawn by chance in place of the choice of omp\n"));
+  EXPECT_THAT(text, Not(HasSubstr("SOD1_N")));
+}
+
+TEST(ReportText, HasAllDigitsOfTheSeed) {
+  EXPECT_THAT(ReportText(R"({"method": "iht", "task": {"loss": "x", "seed": 20240501}})").value(),
+              HasSubstr("seed 20240501\n"));
+}
+
 TEST(ReportText, ShowsADryRunAndALatencyBudget) {
   ASSERT_OK_AND_ASSIGN(
       const std::string text,
@@ -126,6 +140,8 @@ TEST(ReportText, ShowsAnAccuracyBound) {
               HasSubstr("\nbound log_loss of at most 0.5: met by the model of step 1,200\n"));
   EXPECT_THAT(with_bound(R"({"metric": "accuracy", "at_least": 0.75, "met": false, "step": 9})"),
               HasSubstr("\nbound accuracy of at least 0.75: met by no model\n"));
+  EXPECT_THAT(with_bound(R"({"metric": "log_loss", "at_most": null, "met": false, "step": 9})"),
+              HasSubstr("\nbound log_loss of at most -: met by no model\n"));
 }
 
 TEST(ReportText, ShowsWhereTheTimeOfABenchmarkGoes) {

@@ -95,11 +95,6 @@ std::string Percent(const Json& value) {
   return value.is_number() ? FormatPercent(Number(value)) : "-";
 }
 
-// All digits: seeds that differ must look it.
-std::string SeedText(const Json& seed) {
-  return seed.is_number_integer() ? seed.dump() : FormatNumber(Number(seed));
-}
-
 std::string FrontMark(const Json& row) {
   const Json& front = Get(row, "front");
   return front.is_boolean() && front.get<bool>() ? "*" : "";

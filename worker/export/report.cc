@@ -215,12 +215,13 @@ Json ToJson(const FeatureSelectionReport& selection) {
     json["score"] = feature.score;
     features.push_back(std::move(json));
   }
-  return {{"selector", selection.selector},
-          {"candidates", selection.candidates},
-          {"steps", selection.steps},
-          {"features", std::move(features)},
-          {"metrics", ToJson(selection.metrics)},
-          {"history", ToJson(selection.history)}};
+  Json json = {{"selector", selection.selector}, {"candidates", selection.candidates}};
+  if (selection.drawn_by_chance) json["drawn_by_chance"] = true;
+  json["steps"] = selection.steps;
+  json["features"] = std::move(features);
+  json["metrics"] = ToJson(selection.metrics);
+  json["history"] = ToJson(selection.history);
+  return json;
 }
 
 }  // namespace

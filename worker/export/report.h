@@ -203,6 +203,7 @@ struct SelectedFeatureReport {
 struct FeatureSelectionReport {
   std::string selector;
   int64_t candidates = 0;
+  bool drawn_by_chance = false;                 // In a dry run, in place of the selector's choice.
   int64_t steps = 0;                            // Of the training that chose; 0: none did.
   std::vector<SelectedFeatureReport> features;  // In the order of their choice.
   std::map<std::string, double> metrics;        // Of that training, with the chosen ones alone.

@@ -150,6 +150,7 @@ FeatureSelectionReport DescribeSelection(const SelectionRecord& selection, const
   FeatureSelectionReport report;
   report.selector = std::string(SelectorName(SpecOf(spec).selector));
   report.candidates = static_cast<int64_t>(features.features.size());
+  report.drawn_by_chance = spec.dry_run;
   report.steps = steps;
   report.metrics = selection.metrics;
   report.history = selection.history;

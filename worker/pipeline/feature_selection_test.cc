@@ -186,6 +186,7 @@ TEST_P(EverySelector, DryRunTellsOfFeaturesDrawnByChance) {
   const nlohmann::json report = ReportOf(outcome);
   EXPECT_EQ(report["dry_run"], true);
   EXPECT_EQ(Columns(report).size(), 3);
+  EXPECT_EQ(report["feature_selection"]["drawn_by_chance"], true);
   EXPECT_EQ(report["layers"][0]["rows"], 3);
   EXPECT_EQ(report["latency"].size(), 1);
   EXPECT_EQ(outcome.files.size(), 1) << "the report alone";
