@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from studies import (ablations, artifacts, block_pruning, datasets, determinism, documents, feature_selection,
+from studies import (ablations, artifacts, block_pruning, cells, datasets, determinism, documents, feature_selection,
                      fisher_attention, running, service, transformer)
 
 STUDIES = {
@@ -41,8 +41,18 @@ def show_list(study, digests, workers):
     print(f"{total / workers / 3600:.1f} h left on {workers} workers")
 
 
-def write_report(name, study):
-    text = study.report(service.REPO / "docs/images")
+def count_text(study, digests):
+    """How many of the jobs of which a report is have run; those of tuning are not counted."""
+    done = total = 0
+    for stage in [make_stage() for make_stage in study.stages()]:
+        if stage.name != "tuning":
+            total += len(stage.cells)
+            done += len(stage.rows.of([cells.key_of(cell, digests) for cell in stage.cells]))
+    return f"{done} of {total} jobs have run.\n\n"
+
+
+def write_report(name, study, digests):
+    text = count_text(study, digests) + study.report(service.REPO / "docs/images")
     path = service.REPO / "docs/results.md"
     document = documents.replace_section(path.read_text(encoding="utf-8"), f"Study: {name}", text)
     path.write_text(document, encoding="utf-8")
@@ -99,7 +109,7 @@ def main():
         if arguments.list:
             show_list(study, files.digests, arguments.workers)
         elif arguments.report:
-            write_report(arguments.name, study)
+            write_report(arguments.name, study, files.digests)
         else:
             with alone():
                 run(study, files, arguments)

@@ -111,9 +111,10 @@ class Ablations:
 
     def report(self, images):
         parts = [f"`tools/study {NAME}`: mean ± standard deviation of the test accuracy over seeds (number of seeds). "
-                 "Difference: to the variant named, over all cells and seeds of both data sets, with two-sided p of "
+                 "Difference: to the variant named, over all cells and seeds of all data sets shown, with two-sided p of "
                  "the t test over the means of seeds and of permutations of their signs.\n"]
-        for task in self._tasks:
+        shown = [task for task in self._tasks if self._rows_of(task, BASE)]
+        for task in shown:
             columns = [(s, b) for s in SPARSITIES for b in BLOCKS]
             lines = [[variant, *(tables.cell_text(self._rows_of(task, variant, s, b), task.metric) for s, b in columns)]
                      for variant in VARIANTS]
@@ -121,9 +122,11 @@ class Ablations:
                 ["variant", *(f"{100 * s:g} %, {b}x{b}" for s, b in columns)], lines))
         parts.append(self._differences())
         parts.append(self._longer_report())
-        path = pathlib.Path(images) / f"study_{NAME}.svg"
-        path.write_text(svg.to_svg([self._panel(task) for task in self._tasks]), encoding="utf-8")
-        return "\n".join([*parts, f"![Ablations](images/{path.name})\n"])
+        if shown:
+            path = pathlib.Path(images) / f"study_{NAME}.svg"
+            path.write_text(svg.to_svg([self._panel(task) for task in shown]), encoding="utf-8")
+            parts.append(f"![Ablations](images/{path.name})\n")
+        return "\n".join(parts)
 
     def _differences(self):
         lines = []

@@ -29,7 +29,7 @@ class BlockPruning(tuning.TunedStudy):
     def __init__(self, results, digests, only=()):
         super().__init__(results, digests, tasks.TASKS, methods.METHODS, only)
 
-    def tuning_cells(self, task, method):
+    def tuning_cells(self, task, method, split=None):
         """One cell for each setting of the method's grid at each (sparsity, block) that the task is tuned
         at, each of which has a seed of its own; none sees test data."""
         return [make_cell(task, method, settings, tuning.FIRST_SEED + i, sparsity, block, tuning.VALIDATION_FRACTION)
@@ -70,7 +70,7 @@ class BlockPruning(tuning.TunedStudy):
         keys = [cells.key_of(cell, self.digests) for cell in stage.cells]
         rows = self.rows.of(keys)
         machines = sorted({row["determinism"]["isa"] for row in tables.succeeded_rows(rows)})
-        return (f"`tools/study {NAME}`: {len(rows)} of {len(keys)} jobs, one thread each, instruction sets: "
+        return (f"`tools/study {NAME}`: one thread each, instruction sets: "
                 f"{', '.join(machines) or 'none'}. Figures are of the test data, mean ± standard deviation over "
                 "seeds (number of seeds). Each method has the same epochs, and six settings were tried of each "
                 f"on a part of the training data (`bench/studies/results/{NAME}.chosen.json`).\n")

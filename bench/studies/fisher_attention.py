@@ -68,8 +68,8 @@ class FisherAttention(tuning.TunedStudy):
     def stages(self):
         return [self._rivals.tuning_stage_of(*RIVALS), self.tuning_stage, self.main_stage]
 
-    def tuning_cells(self, task, method):
-        return self._rivals.tuning_cells(task, method)
+    def tuning_cells(self, task, method, split=None):
+        return self._rivals.tuning_cells(task, method, split)
 
     def main_stage(self):
         found = [cell for task in self.tasks for name in self._names(task) for cell in self._cells(task, name)]

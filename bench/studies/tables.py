@@ -71,15 +71,16 @@ def compare(found):
 
 def paired_lines(title, tasks, rows_of, sparsities):
     """Lines of a table of paired tests, positive where the first of two methods is better: for each metric, task, all tasks
-    of that metric where there are several, and sparsity. `rows_of(task, sparsity)` are the rows of both; `sparsities(tasks)` those to compare."""
+    of that metric where several have rows, and sparsity. `rows_of(task, sparsity)` are the rows of both; `sparsities(tasks)` those to compare."""
     lines = []
     for metric, sign in (("accuracy", 1), ("log_loss", -1)):
         some = [task for task in tasks if task.metric == metric]
-        groups = [(task.title, [task]) for task in some] + ([("all together", some)] if len(some) > 1 else [])
-        for name, group in groups:
+        for name, group in [*((task.title, [task]) for task in some), ("all together", some)]:
             for sparsity in sparsities(group):
-                found = [(key, sign * difference) for task in group
-                         for key, difference in pairs(*rows_of(task, sparsity), metric)]
+                of_tasks = [found for task in group if (found := pairs(*rows_of(task, sparsity), metric))]
+                if name == "all together" and len(of_tasks) < 2:
+                    continue
+                found = [(key, sign * difference) for of_task in of_tasks for key, difference in of_task]
                 if result := compare(found):
                     lines.append([title, name, f"{100 * sparsity:g} %", metric,
                                   f"{result['pairs']} ({result['groups']} seeds)", f"{result['mean']:+.4f}",

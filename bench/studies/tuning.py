@@ -33,7 +33,7 @@ def choose(found, grid, task, rows, digests):
 class TunedStudy:
     """A study whose methods are tuned first, each on the same number of settings.
 
-    Subclasses set `name`, give the tasks and methods, and make the cells: tuning_cells(task, method)
+    Subclasses set `name`, give the tasks and methods, and make the cells: tuning_cells(task, method, split)
     and cells(task, method, settings).
     """
 
@@ -57,17 +57,23 @@ class TunedStudy:
         names = dict.fromkeys(task.tuned_on or task.name for task in self.tasks)
         return [self._all_tasks[name] for name in names]
 
-    def _choice(self, task, method):
-        return choose(self.tuning_cells(task, method), method.grid, task, self.tuning_rows, self.digests)
+    def splits_of(self, task):
+        """The splits of the task's data, each of which is tuned by itself: the training data of one have test data
+        of others among them. (None,): there is but one."""
+        del task
+        return (None,)
 
-    def settings(self, task, method):
+    def _choice(self, task, method, split):
+        return choose(self.tuning_cells(task, method, split), method.grid, task, self.tuning_rows, self.digests)
+
+    def settings(self, task, method, split=None):
         """What tuning chose, or the first of the grid while it has not."""
-        choice = self._choice(self._all_tasks[task.tuned_on or task.name], method)
+        choice = self._choice(self._all_tasks[task.tuned_on or task.name], method, split)
         return choice[0] if choice else method.grid[0]
 
     def tuning_stage(self):
         found = [cell for task in self.tuned_tasks() for method in self.methods.values()
-                 for cell in self.tuning_cells(task, method)]
+                 for split in self.splits_of(task) for cell in self.tuning_cells(task, method, split)]
         return running.Stage("tuning", self.in_order(found), self.tuning_rows)
 
     def main_stage(self):
@@ -93,21 +99,24 @@ class TunedStudy:
         return self.rows.of(keys)
 
     def choices(self):
-        """Of each task and method what was chosen, as it is kept under git; only what is complete, of all tasks,
-        whichever the study was asked to run."""
+        """Of each task and method what was chosen (a list where the data have splits), as it is kept under git; only
+        what is complete, of all tasks, whichever the study was asked to run."""
         result = {}
         for task in self._all_tasks.values():
             if task.tuned_on:
                 continue
             for method in self.methods.values():
-                choice = self._choice(task, method)
-                if choice is not None:
-                    settings, means = choice
-                    result.setdefault(task.name, {})[method.name] = {
-                        "settings": settings,
-                        "validation": {"metric": task.metric, "grid": list(method.grid),
-                                       "means": [None if mean is None else round(mean, 6) for mean in means]}}
+                found = [self._choice(task, method, split) for split in self.splits_of(task)]
+                if all(found):
+                    entries = [self._entry(task, method, *choice) for choice in found]
+                    result.setdefault(task.name, {})[method.name] = entries if len(entries) > 1 else entries[0]
         return result
+
+    @staticmethod
+    def _entry(task, method, settings, means):
+        return {"settings": settings,
+                "validation": {"metric": task.metric, "grid": list(method.grid),
+                               "means": [None if mean is None else round(mean, 6) for mean in means]}}
 
     def finish(self):
         """Keeps what was chosen, beside the rows."""

@@ -152,10 +152,30 @@ def test_each_selector_is_tuned_alike_and_without_test_data(task):
     assert counts == {methods.GRID_SIZE}
 
 
+def trained_on(cell):
+    return cell.spec["data"]["train"]["npz"]["digest"]
+
+
 def test_each_seed_has_its_own_split_of_the_mice():
     for name in ("mice_rows", "mice_mouse"):
         found = SELECTION.cells_of(feature_selection.TASKS[name], feature_selection.SELECTORS["omp"])
-        assert len({cell.spec["data"]["train"]["npz"]["digest"] for cell in found}) == mice.SPLITS == len(found)
+        assert len({trained_on(cell) for cell in found}) == mice.SPLITS == len(found)
+
+
+# The training data of one split have test data of the others among them.
+def test_each_split_of_the_mice_is_tuned_by_its_own_training_data(tmp_path):
+    task, selector = feature_selection.TASKS["mice_mouse"], feature_selection.SELECTORS["omp"]
+    study = feature_selection.FeatureSelection(tmp_path, AnyDigest())
+    for split in study.splits_of(task):
+        found = study.tuning_cells(task, selector, split)
+        for cell in found:  # Another setting is the best for each split.
+            best = selector.grid.index(cell.settings) == split
+            study.tuning_rows.append({"key": cells.key_of(cell, AnyDigest()), "state": "SUCCEEDED",
+                                      "metrics": {"accuracy": 0.9 if best else 0.1}})
+        (main,) = [cell for cell in study.cells_of(task, selector) if cell.seed == split]
+        assert {trained_on(cell) for cell in found} == {trained_on(main)}
+        assert main.settings == selector.grid[split]
+    assert len(study.choices()["mice_mouse"]["omp"]) == mice.SPLITS
 
 
 def test_selection_is_reported_beside_what_was_published(tmp_path):
