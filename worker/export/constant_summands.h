@@ -11,8 +11,10 @@ namespace topiary {
 // (constant_channels.h), with all that only serves them, and returns whether there were any. A sum
 // with 0 goes too, where its other operand has the sum's shape; the graph's outputs keep their
 // names, an Identity in place of the sum. Another summand becomes an initializer,
-// "SUMMAND.constant".
-bool TakeConstantSummandsOut(const InferredGraph& inferred, Graph* graph);
+// "SUMMAND.constant", unless it is what gives the sum its shape. `other` is InferShapes() at
+// another batch, null where the graph has but one.
+bool TakeConstantSummandsOut(const InferredGraph& inferred, const InferredGraph* other,
+                             Graph* graph);
 
 }  // namespace topiary
 

@@ -457,8 +457,9 @@ absl::StatusOr<ShrunkModel> Shrink(const Graph& graph,
     ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model.graph, input_shapes));
     // Some graphs say in shapes what their batch is.
     const absl::StatusOr<InferredGraph> other = InferShapes(model.graph, other_shapes);
-    changed = TakeConstantSummandsOut(inferred, &model.graph) ||
-              Round(&model.graph, inferred, other.ok() ? &*other : nullptr).Run();
+    const InferredGraph* const at_other = other.ok() ? &*other : nullptr;
+    changed = TakeConstantSummandsOut(inferred, at_other, &model.graph) ||
+              Round(&model.graph, inferred, at_other).Run();
   }
   for (const Initializer& initializer : model.graph.initializers) {
     const auto old = before.find(initializer.name);

@@ -279,6 +279,51 @@ TEST(ShrinkAfterPruning, ABranchOfConvolutions) {
   EXPECT_EQ(ShapeOf(kept, "v2.n.constant"), Shape({6, 1, 1}));
 }
 
+// Without the divisor of a neuron that is gone there would be 0 / 0.
+TEST(ShrinkAfterPruning, DivisorsStay) {
+  GradientGraph graph;
+  graph.Input("x", {kBatch, 4})
+      .Weight("above", Shape({6, 4}))
+      .Weight("below", Shape({6, 4}))
+      .Weight("w1", Shape({5, 6}))
+      .Weight("w2", Shape({2, 5}))
+      .Node("Gemm", {"x", "above"}, "a", {Int("transB", 1)})
+      .Node("Gemm", {"x", "below"}, "b", {Int("transB", 1)})
+      .Node("Div", {"a", "b"}, "q")
+      .Node("Gemm", {"q", "w1"}, "h", {Int("transB", 1)})
+      .Node("Relu", {"h"}, "r")
+      .Node("Gemm", {"r", "w2"}, "y", {Int("transB", 1)})
+      .Output("y");
+  const ShrunkModel model =
+      PrunedAndShrunk(graph.Finish("d", LossKind::kNone, 2).graph, Structure::kNeurons);
+  EXPECT_EQ(ShapeOf(model, "above"), Shape({6, 4}));
+  EXPECT_EQ(ShapeOf(model, "w1"), Shape({3, 6}));
+}
+
+// Of the grouped one each of these is an input of every group.
+TEST(ShrinkAfterPruning, InputsOfAKernelThatAGroupedConvolutionSharesStay) {
+  GradientGraph graph;
+  graph.Input("x", {kBatch, 3, 4, 4})
+      .Weight("c1", Shape({2, 3, 1, 1}))
+      .Weight("c2", Shape({4, 3, 1, 1}))
+      .Weight("shared", Shape({8, 2, 1, 1}))
+      .Weight("c3", Shape({6, 8, 1, 1}))
+      .Weight("c4", Shape({2, 6, 1, 1}))
+      .Node("Conv", {"x", "c1"}, "two")
+      .Node("Conv", {"x", "c2"}, "four")
+      .Node("Conv", {"two", "shared"}, "a")
+      .Node("Conv", {"four", "shared"}, "b", {Int("group", 2)})
+      .Node("Add", {"a", "b"}, "s")
+      .Node("Conv", {"s", "c3"}, "h")
+      .Node("Relu", {"h"}, "r")
+      .Node("Conv", {"r", "c4"}, "y")
+      .Output("y");
+  const ShrunkModel model =
+      PrunedAndShrunk(graph.Finish("g", LossKind::kNone, 2).graph, Structure::kChannels);
+  EXPECT_EQ(ShapeOf(model, "c1"), Shape({2, 3, 1, 1}));
+  EXPECT_EQ(ShapeOf(model, "c4"), Shape({2, 4, 1, 1}));
+}
+
 // One Gather fetches the rows of three fields; the rest of a Reshape is written or left open.
 TEST(ShrinkAfterPruning, DimensionsOfRowsBesideOneAnother) {
   for (const std::vector<int64_t>& target :
@@ -333,6 +378,29 @@ TEST(ShrinkAfterPruning, TablesGoWhole) {
   EXPECT_EQ(model.tensors[1].name, "users");
   EXPECT_EQ(model.tensors[1].after, Shape({0}));
   EXPECT_EQ(model.graph.inputs.size(), 3u);  // Whoever feeds the model need not know.
+}
+
+// A projection comes before the lookup in the sum of both.
+TEST(ShrinkAfterPruning, ATableIsNamedAsATable) {
+  GradientGraph graph;
+  graph.Input("user", {kBatch}, DType::kInt64)
+      .Input("item", {kBatch}, DType::kInt64)
+      .Input("numbers", {kBatch, 3})
+      .Weight("projection", Shape({4, 3}))
+      .Weight("items", Shape({7, 4}))
+      .Weight("users", Shape({9, 4}))
+      .Weight("w1", Shape({5, 8}))
+      .Node("Gemm", {"numbers", "projection"}, "p", {Int("transB", 1)})
+      .Node("Gather", {"items", "item"}, "i")
+      .Node("Add", {"p", "i"}, "s")
+      .Node("Gather", {"users", "user"}, "u")
+      .Node("Concat", {"s", "u"}, "all", {Int("axis", 1)})
+      .Node("Gemm", {"all", "w1"}, "y", {Int("transB", 1)})
+      .Output("y");
+  const std::vector<GroupChoice> choices =
+      Choose(graph.Finish("t", LossKind::kNone, 2).graph, Structure::kEmbeddingTables);
+  ASSERT_EQ(choices.size(), 1u);
+  EXPECT_THAT(choices[0].makers, testing::ElementsAre("items", "users"));
 }
 
 TEST(ShrinkAfterPruning, RowsOfTables) {

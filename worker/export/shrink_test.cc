@@ -336,6 +336,28 @@ TEST(Shrink, ResidualSumsGiveUpAChannelTogetherOrNotAtAll) {
   EXPECT_EQ(ShapeOf(both, "b1.c2.w"), Shape({7, 8, 3, 3}));
 }
 
+// The constant summand of each has an extent that the other one has not.
+TEST(Shrink, AConstantSummandStaysThatGivesTheSumItsShape) {
+  Graph graph = GradientGraph()
+                    .Input("x", {kBatch, 3, 5, 5})
+                    .Input("t", {kBatch, 4})
+                    .Weight("c1", Shape({6, 3, 3, 3}))
+                    .Weight("w", Shape({6, 4}))
+                    .Weight("c2", Shape({2, 6, 3, 3}))
+                    .Ints("places", {0, 6, 1, 1})
+                    .Node("Conv", {"x", "c1"}, "v")
+                    .Node("Gemm", {"t", "w"}, "e", {Int("transB", 1)})
+                    .Node("Reshape", {"e", "places"}, "film")
+                    .Node("Add", {"v", "film"}, "s")
+                    .Node("Conv", {"s", "c2"}, "y")
+                    .Output("y")
+                    .Finish("f", LossKind::kNone, 2)
+                    .graph;
+  for (int64_t i = 0; i < 6; ++i) ClearSlice(&graph, "c1", 0, i);
+  const ShrunkModel model = ShrunkAndEqual(graph);
+  EXPECT_EQ(ShapeOf(model, "c1"), Shape({6, 3, 3, 3}));
+}
+
 // Channels emptied at random, by their makers or their readers, in networks of every kind of join.
 TEST(Shrink, RandomlyEmptiedNetworksComputeTheSame) {
   Random random(11, kStreamTest, 0);

@@ -17,7 +17,7 @@ ChannelWalk::Rule ChannelWalk::RuleOf(const std::string& op_type) {
       {"Add", &ChannelWalk::ElementWise},
       {"Sub", &ChannelWalk::ElementWise},
       {"Mul", &ChannelWalk::ElementWise},
-      {"Div", &ChannelWalk::ElementWise},
+      {"Div", &ChannelWalk::Quotient},
       {"Softmax", &ChannelWalk::Softmax},
       {"LogSoftmax", &ChannelWalk::Softmax},
       {"LayerNormalization", &ChannelWalk::LayerNorm},
@@ -128,6 +128,9 @@ bool ChannelWalk::Convolution(const Node& node) {
     JoinValue(node.input(0), 1, WeightAxis(weight, 1));
     return true;
   }
+  // Each of them is an input of every group, and none of another convolution that shares the
+  // weight.
+  fixed_axes_.emplace(weight, 1);
   const ChannelRange in = sets_.New(ShapeOf(node.input(0))[1]);
   JoinValue(node.input(0), 1, in);
   const int64_t ins = in.extent / params->group;
@@ -259,6 +262,13 @@ bool ChannelWalk::ElementWise(const Node& node) {
   if (from_end == 0) return false;
   const ChannelRange out = Make(node, rank - from_end);
   for (const std::string& input : node.inputs) JoinOperand(input, from_end, out);
+  return true;
+}
+
+// What is made to divide by stays: a channel of which nothing is left would be 0 / 0.
+bool ChannelWalk::Quotient(const Node& node) {
+  if (!ElementWise(node)) return false;
+  if (const AxisChannels* divisor = ValueOf(node.input(1))) sets_.Fix(divisor->range);
   return true;
 }
 

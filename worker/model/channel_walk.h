@@ -55,6 +55,7 @@ class ChannelWalk {
   bool Same(const Node& node);
   bool Pool(const Node& node);
   bool ElementWise(const Node& node);
+  bool Quotient(const Node& node);
   bool Softmax(const Node& node);
   bool LayerNorm(const Node& node);
   bool Reshape(const Node& node);
