@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <map>
 #include <utility>
@@ -130,13 +131,14 @@ class Finder {
         operands_(graph, inferred),
         wanted_(WantedMaker(structure)),
         makers_of_(coupling_.group_count(), 0),
-        obstacles_(coupling_.group_count()),
+        obstacles_(coupling_.group_count(), nullptr),
         is_read_(coupling_.group_count(), false) {
     for (const int index : inferred.live_nodes) Visit(graph.nodes[index]);
     FindObstacles();
   }
 
-  absl::StatusOr<std::vector<FoundGroup>> Find(MemoryToFind* memory) {
+  absl::StatusOr<std::vector<FoundGroup>> Find(MemoryToFind* memory,
+                                               const std::function<absl::Status()>& check) {
     // A weight's channels are of one group; weights that make a channel together are too.
     ChannelSets sets;
     sets.New(coupling_.group_count());
@@ -161,6 +163,7 @@ class Finder {
       }
       const int64_t set = sets.Find(*any);
       if (!seen.insert(set).second) continue;
+      RETURN_IF_ERROR(check());
       ASSIGN_OR_RETURN(FoundGroup group, Describe(set, axes.at(set), &sets, memory));
       groups.push_back(std::move(group));
     }
@@ -174,8 +177,8 @@ class Finder {
   };
   // With wanted channels of one set.
   struct WeightAxes {
-    std::vector<WeightAxis> made;
-    std::vector<WeightAxis> read;
+    std::vector<const WeightAxis*> made;
+    std::vector<const WeightAxis*> read;
   };
 
   absl::Span<const int> Channels(const WeightAxis& at) const {
@@ -234,10 +237,11 @@ class Finder {
       if (trainable_.count(reader.weight) == 0) {
         obstacle = absl::StrCat("'", reader.weight, "', which reads it, is not trained");
       }
+      if (!obstacle.empty()) reasons_.push_back(obstacle);
       for (const int channel : Channels(reader)) {
         if (channel == ChannelCoupling::kFixed) continue;
         is_read_[channel] = true;
-        if (!obstacle.empty()) obstacles_[channel] = obstacle;
+        if (!obstacle.empty()) obstacles_[channel] = &reasons_.back();
       }
     }
   }
@@ -265,10 +269,10 @@ class Finder {
       return found;
     };
     for (const Made& made : made_) {
-      for (const int64_t set : sets_of(made.at)) axes[set].made.push_back(made.at);
+      for (const int64_t set : sets_of(made.at)) axes[set].made.push_back(&made.at);
     }
     for (const WeightAxis& reader : read_) {
-      for (const int64_t set : sets_of(reader)) axes[set].read.push_back(reader);
+      for (const int64_t set : sets_of(reader)) axes[set].read.push_back(&reader);
     }
     return axes;
   }
@@ -278,11 +282,12 @@ class Finder {
     FoundGroup found;
     std::map<int, int> candidates;  // By channel.
     const auto belongs = [&](int channel) { return Wanted(channel) && sets->Find(channel) == set; };
-    for (const WeightAxis& made : axes.made) {
-      for (const int channel : Channels(made)) {
+    for (const WeightAxis* made : axes.made) {
+      found.makers.push_back(*made);
+      for (const int channel : Channels(*made)) {
         if (!belongs(channel)) continue;
-        if (!obstacles_[channel].empty()) {
-          found.reason = obstacles_[channel];
+        if (obstacles_[channel] != nullptr) {
+          found.reason = *obstacles_[channel];
         } else if (!is_read_[channel]) {
           found.reason = "no weight of a Gemm, MatMul or Conv reads what it makes";
         } else {
@@ -290,7 +295,6 @@ class Finder {
         }
       }
     }
-    found.makers = axes.made;
     found.name = found.makers[0].weight;
     if (candidates.empty()) return found;
     found.reason.clear();
@@ -301,21 +305,21 @@ class Finder {
     return found;
   }
 
-  absl::StatusOr<std::vector<CandidatePart>> Parts(const std::vector<WeightAxis>& axes,
+  absl::StatusOr<std::vector<CandidatePart>> Parts(const std::vector<const WeightAxis*>& axes,
                                                    const std::map<int, int>& candidates,
                                                    MemoryToFind* memory) const {
     std::vector<CandidatePart> parts;
-    for (const WeightAxis& at : axes) {
+    for (const WeightAxis* at : axes) {
       std::vector<int> blocks;
-      for (const int channel : Channels(at)) {
+      for (const int channel : Channels(*at)) {
         const auto found = candidates.find(channel);
         blocks.push_back(found == candidates.end() ? -1 : found->second);
       }
-      const Shape& shape = ShapeOf(at.weight);
-      RETURN_IF_ERROR(memory->Take(static_cast<double>(CountRunsOfSlices(shape, at.axis, blocks)) *
+      const Shape& shape = ShapeOf(at->weight);
+      RETURN_IF_ERROR(memory->Take(static_cast<double>(CountRunsOfSlices(shape, at->axis, blocks)) *
                                    kBytesPerRun));
-      std::vector<BlockRun> runs = RunsOfSlices(shape, at.axis, blocks);
-      if (!runs.empty()) parts.push_back({at.weight, shape.element_count(), std::move(runs)});
+      std::vector<BlockRun> runs = RunsOfSlices(shape, at->axis, blocks);
+      if (!runs.empty()) parts.push_back({at->weight, shape.element_count(), std::move(runs)});
     }
     return parts;
   }
@@ -330,7 +334,8 @@ class Finder {
   std::set<std::pair<std::string, int>> known_makers_, known_readers_;
   // By channel.
   std::vector<unsigned> makers_of_;
-  std::vector<std::string> obstacles_;
+  std::deque<std::string> reasons_;  // One for each reader, of many channels.
+  std::vector<const std::string*> obstacles_;
   std::vector<bool> is_read_;
 };
 
@@ -385,14 +390,15 @@ std::vector<FoundGroup> FindRows(const Graph& graph, const InferredGraph& inferr
 
 absl::StatusOr<std::vector<FoundGroup>> FindChannelCandidates(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    Structure structure, std::optional<int64_t> memory_bytes) {
+    Structure structure, std::optional<int64_t> memory_bytes,
+    const std::function<absl::Status()>& check) {
   MemoryToFind memory(structure, memory_bytes);
   if (structure == Structure::kEmbeddingRows) {
     RETURN_IF_ERROR(memory.Take(BytesOfRows(graph, inferred)));
     return FindRows(graph, inferred, trainable);
   }
   RETURN_IF_ERROR(memory.Take(BytesOfChannels(graph, inferred)));
-  return Finder(graph, inferred, trainable, structure).Find(&memory);
+  return Finder(graph, inferred, trainable, structure).Find(&memory, check);
 }
 
 }  // namespace topiary

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PRUNE_CHANNEL_CANDIDATES_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -50,10 +51,11 @@ struct FoundGroup {
 // Groups are in the order of the nodes that make them; each weight that makes channels of this kind
 // is named by one. `inferred` is InferShapes() of `graph`. RESOURCE_EXHAUSTED, with figures and a
 // remedy, before the memory is taken, where finding them needs more than `memory_bytes` beside the
-// graph (none: no limit).
+// graph (none: no limit). Errors of `check`, which is asked before each group.
 absl::StatusOr<std::vector<FoundGroup>> FindChannelCandidates(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    Structure structure, std::optional<int64_t> memory_bytes);
+    Structure structure, std::optional<int64_t> memory_bytes,
+    const std::function<absl::Status()>& check);
 
 }  // namespace topiary
 

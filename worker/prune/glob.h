@@ -28,6 +28,8 @@ class LayerMatcher {
   absl::StatusOr<bool> Matches(absl::string_view pattern, absl::string_view weight,
                                absl::string_view node);
 
+  const std::function<absl::Status()>& check() const { return check_; }
+
  private:
   const std::function<absl::Status()> check_;
   int64_t steps_ = 0;  // At most, since it was asked last.

@@ -98,9 +98,9 @@ bool IsWhole(Structure structure) {
 absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
     const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
-  ASSIGN_OR_RETURN(
-      std::vector<FoundGroup> found,
-      FindChannelCandidates(graph, inferred, trainable, *target.structure, memory_bytes));
+  ASSIGN_OR_RETURN(std::vector<FoundGroup> found,
+                   FindChannelCandidates(graph, inferred, trainable, *target.structure,
+                                         memory_bytes, matcher->check()));
   std::vector<std::vector<WeightAxis>> makers;
   for (const FoundGroup& group : found) makers.push_back(group.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
@@ -126,9 +126,9 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
 absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
     const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
-  ASSIGN_OR_RETURN(
-      const std::vector<WholeCandidate> found,
-      FindWholeCandidates(graph, inferred, trainable, *target.structure, memory_bytes));
+  ASSIGN_OR_RETURN(const std::vector<WholeCandidate> found,
+                   FindWholeCandidates(graph, inferred, trainable, *target.structure, memory_bytes,
+                                       matcher->check()));
   std::vector<std::vector<WeightAxis>> makers;
   for (const WholeCandidate& whole : found) makers.push_back(whole.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));

@@ -125,17 +125,30 @@ int64_t ElementsOf(const CandidatePart& part) {
   return count;
 }
 
+// Of the first table among weights whose results are added up.
+std::string NameOfTable(const Graph& graph, const std::vector<WeightAxis>& makers) {
+  std::set<std::string> tables;
+  for (const Node& node : graph.nodes) {
+    if (node.op_type == "Gather") tables.insert(node.input(0));
+  }
+  const auto found = std::find_if(makers.begin(), makers.end(), [&](const WeightAxis& maker) {
+    return tables.count(maker.weight) > 0;
+  });
+  return found == makers.end() ? makers[0].weight : found->weight;
+}
+
 absl::StatusOr<std::vector<WholeCandidate>> Tables(const Graph& graph,
                                                    const InferredGraph& inferred,
                                                    const std::set<std::string>& trainable,
-                                                   std::optional<int64_t> memory_bytes) {
+                                                   std::optional<int64_t> memory_bytes,
+                                                   const std::function<absl::Status()>& check) {
   std::vector<WholeCandidate> tables;
   ASSIGN_OR_RETURN(const std::vector<FoundGroup> groups,
                    FindChannelCandidates(graph, inferred, trainable,
-                                         Structure::kEmbeddingDimensions, memory_bytes));
+                                         Structure::kEmbeddingDimensions, memory_bytes, check));
   for (const FoundGroup& found : groups) {
     WholeCandidate table;
-    table.name = found.makers[0].weight;
+    table.name = NameOfTable(graph, found.makers);
     table.makers = found.makers;
     table.reason = found.reason;
     if (found.group != nullptr) {
@@ -174,14 +187,15 @@ std::vector<CandidatePart> Merged(const std::vector<WholeCandidate>& candidates,
 
 absl::StatusOr<std::vector<WholeCandidate>> FindWholeCandidates(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    Structure structure, std::optional<int64_t> memory_bytes) {
+    Structure structure, std::optional<int64_t> memory_bytes,
+    const std::function<absl::Status()>& check) {
   switch (structure) {
     case Structure::kBranches:
       return BranchFinder(graph, inferred).Branches();
     case Structure::kTransformerLayers:
       return BranchFinder(graph, inferred).Layers();
     case Structure::kEmbeddingTables:
-      return Tables(graph, inferred, trainable, memory_bytes);
+      return Tables(graph, inferred, trainable, memory_bytes, check);
     default:
       return std::vector<WholeCandidate>();
   }

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PRUNE_WHOLE_CANDIDATES_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,7 +37,8 @@ struct WholeCandidate {
 // Errors as FindChannelCandidates().
 absl::StatusOr<std::vector<WholeCandidate>> FindWholeCandidates(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    Structure structure, std::optional<int64_t> memory_bytes);
+    Structure structure, std::optional<int64_t> memory_bytes,
+    const std::function<absl::Status()>& check);
 
 // `candidates` as one group of that name, numbered in their order.
 CandidateGroup GroupOf(const std::string& name, const std::vector<WholeCandidate>& candidates);
