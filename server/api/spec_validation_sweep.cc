@@ -47,8 +47,8 @@ void ValidateMethods(const v1::CompressionSpec& spec, absl::string_view path,
     rest.clear_method();
     const std::string element = ElementPath(path, "methods", i);
     const auto* method = Chosen(entry, "method");
-    if (!violations->Check(method != nullptr && rest.ByteSizeLong() == 0, element,
-                           "must have a method and nothing else")) {
+    if (method == nullptr || rest.ByteSizeLong() != 0) {
+      violations->Add(element, "must have a method and nothing else");
       continue;
     }
     violations->Check(MakesAModel(entry), JoinPath(element, method->name()),
@@ -125,7 +125,8 @@ std::string EntryPath(const v1::CompressionSpec& child, const SweepEntries& entr
   if (entries.seed >= 0 && IsIn(field, "task.seed", &rest)) {
     return absl::StrCat("sweep.seeds[", entries.seed, "]");
   }
-  if (entries.method >= 0 && IsIn(field, Chosen(child, "method")->name(), &rest)) {
+  const auto* method = Chosen(child, "method");
+  if (entries.method >= 0 && method != nullptr && IsIn(field, method->name(), &rest)) {
     return absl::StrCat("sweep.methods[", entries.method, "].", field);
   }
   return "";
