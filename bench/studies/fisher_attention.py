@@ -9,6 +9,7 @@ from studies import block_pruning, cells, methods, running, svg, tables, tasks, 
 
 NAME = "fisher_attention"
 FIRST_SEED = 1000  # Those of tuning and of block_pruning are below.
+TASKS = ("isolet_mlp", "fashion_mlp", "adult_mlp", "fashion_cnn")
 SPARSITIES, BLOCKS = (0.95, 0.98), (16, 32)
 TAKEN_APART = ("isolet_mlp", "fashion_mlp")  # Where the parts are looked at one by one too.
 SEEDS, FEWER_SEEDS = 10, 3  # Of those, and of other tasks.
@@ -57,13 +58,14 @@ RIVALS = ("sequential_attention_pp", "magnitude_gradual", "power_propagation")
 
 
 class FisherAttention(tuning.TunedStudy):
-    """The study on the tasks of the given names, or on all."""
+    """The study on those of its tasks that have the given names, or on all of them."""
 
     name = NAME
 
     def __init__(self, results, digests, only=()):
-        super().__init__(results, digests, tasks.TASKS, {NAME: OURS}, only)
-        self._rivals = block_pruning.BlockPruning(results, digests, only)
+        some = {name: tasks.TASKS[name] for name in TASKS}
+        super().__init__(results, digests, some, {NAME: OURS}, only)
+        self._rivals = block_pruning.BlockPruning(results, digests, only or TASKS)
 
     def stages(self):
         return [self._rivals.tuning_stage_of(*RIVALS), self.tuning_stage, self.main_stage]

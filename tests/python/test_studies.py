@@ -213,7 +213,7 @@ def test_our_own_method_is_tuned_like_the_others_and_confirmed_on_fresh_seeds():
     study = fisher_attention.FisherAttention(pathlib.Path("nowhere"), {})
     tuned_on = [(cell.task, cell.seed, cell.sparsity, cell.block) for cell in study.tuning_stage().cells]
     others = [(cell.task, cell.seed, cell.sparsity, cell.block)
-              for cell in STUDY.tuning_stage_of("random")().cells]
+              for cell in STUDY.tuning_stage_of("random")().cells if cell.task in fisher_attention.TASKS]
     assert sorted(tuned_on) == sorted(others)
     fresh = {cell.seed for cell in study.main_stage().cells}
     assert fresh.isdisjoint({cell.seed for cell in [*STUDY.main_stage().cells, *STUDY.tuning_stage().cells]})
