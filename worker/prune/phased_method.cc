@@ -1,6 +1,7 @@
 #include "worker/prune/phased_method.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -64,7 +65,7 @@ StepActions PhasedMethod::BeginStep(int64_t step, LayerTensors& tensors) {
 std::optional<int64_t> PhasedMethod::SettledUntil(int64_t step) const {
   const int64_t end = plan_.total_steps();
   if (!options_.in_rounds) return step == last_settling_step() ? std::optional(end) : std::nullopt;
-  return BeginsRound(step) ? std::optional(LastOfRound(step) + 1) : std::nullopt;
+  return BeginsRound(step) ? std::optional(EdgeOfRound(step, end) + 1) : std::nullopt;
 }
 
 std::optional<int64_t> PhasedMethod::last_settling_step() const {
@@ -73,7 +74,7 @@ std::optional<int64_t> PhasedMethod::last_settling_step() const {
     const Phase& last = plan_.phases().back();
     return last.kind == PhaseKind::kSparse ? std::optional(last.begin) : std::nullopt;
   }
-  const int64_t step = FirstOfLastRound();
+  const int64_t step = EdgeOfRound(plan_.total_steps() - 1, -1);
   return BeginsRound(step) ? std::optional(step) : std::nullopt;
 }
 
@@ -84,24 +85,11 @@ bool PhasedMethod::BeginsRound(int64_t step) const {
 
 // By halves, since runs may have a billion steps: over a plan in rounds, what is kept only becomes
 // less.
-int64_t PhasedMethod::LastOfRound(int64_t step) const {
-  const std::vector<int64_t> kept = KeptOf(ProgressAt(step));
-  int64_t within = step;
-  int64_t after = plan_.total_steps();
-  while (after - within > 1) {
-    const int64_t middle = within + (after - within) / 2;
-    (KeptOf(ProgressAt(middle)) == kept ? within : after) = middle;
-  }
-  return within;
-}
-
-int64_t PhasedMethod::FirstOfLastRound() const {
-  int64_t before = -1;
-  int64_t within = plan_.total_steps() - 1;
+int64_t PhasedMethod::EdgeOfRound(int64_t within, int64_t beyond) const {
   const std::vector<int64_t> kept = KeptOf(ProgressAt(within));
-  while (within - before > 1) {
-    const int64_t middle = before + (within - before) / 2;
-    (KeptOf(ProgressAt(middle)) == kept ? within : before) = middle;
+  while (std::abs(beyond - within) > 1) {
+    const int64_t middle = within + (beyond - within) / 2;
+    (KeptOf(ProgressAt(middle)) == kept ? within : beyond) = middle;
   }
   return within;
 }

@@ -109,10 +109,9 @@ class PhasedMethod : public Method {
   std::optional<int64_t> SettledUntil(int64_t step) const;
   // Whether less is kept than before, of a method that prunes in rounds.
   bool BeginsRound(int64_t step) const;
-  // The last step up to which as much is kept as at `step`, and the first from which as much is
-  // kept as at the end.
-  int64_t LastOfRound(int64_t step) const;
-  int64_t FirstOfLastRound() const;
+  // The step that is nearest to `beyond`, on whichever side, of those between that keep as much as
+  // `within`; `beyond` itself does not count, and need be no step.
+  int64_t EdgeOfRound(int64_t within, int64_t beyond) const;
   // Of a sparsify phase t, of a dense one 0 and of a sparse one 1.
   double ProgressAt(int64_t step) const;
   // Blocks at progress t: of each layer, or at most of each and of all where they compete.
