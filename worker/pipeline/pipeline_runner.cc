@@ -192,8 +192,8 @@ class JobRun {
       diverged = loop.CheckWeightsAreFinite();
     }
     // A model that was kept for an accuracy bound is none the worse for what came after it.
-    if (!record_.kept.has_value() || !absl::IsFailedPrecondition(diverged))
-      RETURN_IF_ERROR(diverged);
+    const bool another_is_kept = record_.kept.has_value() && absl::IsFailedPrecondition(diverged);
+    if (!another_is_kept) RETURN_IF_ERROR(diverged);
     if (!first_of_two) AnnounceKey();
     if (!first_of_two && diverged.ok() && spec_.target.has_value()) {
       reporter_.EnterPhase("batch_norm");

@@ -125,14 +125,19 @@ int64_t ElementsOf(const CandidatePart& part) {
   return count;
 }
 
-// Of the first table among weights whose results are added up.
-std::string NameOfTable(const Graph& graph, const std::vector<WeightAxis>& makers) {
-  std::set<std::string> tables;
+std::set<std::string> LookedUp(const Graph& graph) {
+  std::set<std::string> names;
   for (const Node& node : graph.nodes) {
-    if (node.op_type == "Gather") tables.insert(node.input(0));
+    if (node.op_type == "Gather") names.insert(node.input(0));
   }
+  return names;
+}
+
+// Of the first of `makers`, whose results are added up, that is looked up.
+std::string NameOfTable(const std::vector<WeightAxis>& makers,
+                        const std::set<std::string>& looked_up) {
   const auto found = std::find_if(makers.begin(), makers.end(), [&](const WeightAxis& maker) {
-    return tables.count(maker.weight) > 0;
+    return looked_up.count(maker.weight) > 0;
   });
   return found == makers.end() ? makers[0].weight : found->weight;
 }
@@ -146,9 +151,10 @@ absl::StatusOr<std::vector<WholeCandidate>> Tables(const Graph& graph,
   ASSIGN_OR_RETURN(const std::vector<FoundGroup> groups,
                    FindChannelCandidates(graph, inferred, trainable,
                                          Structure::kEmbeddingDimensions, memory_bytes, check));
+  const std::set<std::string> looked_up = LookedUp(graph);
   for (const FoundGroup& found : groups) {
     WholeCandidate table;
-    table.name = NameOfTable(graph, found.makers);
+    table.name = NameOfTable(found.makers, looked_up);
     table.makers = found.makers;
     table.reason = found.reason;
     if (found.group != nullptr) {
