@@ -327,10 +327,12 @@ class BoundOfAnyMethod : public RunningJobs, public testing::WithParamInterface<
     const MethodCase& c = GetParam();
     JobSpec spec = SmallJob(folder_, c.structure.has_value() ? ConvGraph() : MlpGraph());
     spec.method = c.method;
-    CsvSourceSpec evaluation;
-    evaluation.path = WriteClassCsv(folder_ + "/mislabelled.csv", 32,
-                                    c.structure.has_value() ? 36 : 8, 4, c.mislabelled);
-    spec.data.evaluation = evaluation;
+    if (c.mislabelled) {
+      CsvSourceSpec evaluation;
+      evaluation.path = WriteClassCsv(folder_ + "/mislabelled.csv", 32,
+                                      c.structure.has_value() ? 36 : 8, 4, /*mislabelled=*/true);
+      spec.data.evaluation = evaluation;
+    }
     spec.target->structure = c.structure;
     if (c.structure.has_value()) spec.outputs.block_sparse = false;
     if (c.rewinds) {
