@@ -165,7 +165,7 @@ TEST_F(ParameterStoreTest, LoadingAnotherModelChangesNothing) {
   EXPECT_THAT(store_->LoadFrom(other),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'b'")));
   EXPECT_EQ(store_->Find("w")->value[0], before);
-  other.initializers.clear();
+  other.initializers = {};
   EXPECT_THAT(store_->LoadFrom(other), StatusIs(absl::StatusCode::kNotFound, HasSubstr("'w'")));
   EXPECT_THAT(store_->WriteTo(&other), StatusIs(absl::StatusCode::kNotFound));
 }

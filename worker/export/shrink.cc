@@ -107,6 +107,7 @@ class Round {
   std::vector<Reader> readers_;
   std::vector<bool> goes_;  // By group.
   std::vector<Contribution> contributions_;
+  std::set<std::string> unread_;   // Biases that others took the place of.
   std::set<std::string> dropped_;  // Values that Concat is to do without.
 };
 
@@ -305,6 +306,8 @@ bool Round::MoveConstants() {
     Tensor& weight = graph_.FindInitializer(name)->value;
     for (const auto& [axis, index] : slices) ClearSlice(axis, index, &weight);
   }
+  const auto is_unread = [this](const Initializer& i) { return unread_.count(i.name) > 0; };
+  graph_.initializers.RemoveIf(is_unread);
   return !cleared.empty();
 }
 
@@ -335,9 +338,7 @@ void Round::AddToBias(const Reader& reader, const std::vector<double>& sums) {
   ++uses_[fresh];
   graph_.initializers.push_back({fresh, std::move(bias), ""});
   if (left.empty() || --uses_[left] > 0) return;
-  auto& all = graph_.initializers;
-  all.erase(std::find_if(all.begin(), all.end(),
-                         [&](const Initializer& initializer) { return initializer.name == left; }));
+  unread_.insert(left);
 }
 
 bool Round::TakeAway() {

@@ -38,8 +38,7 @@ class Folder {
     }
     graph_.nodes = std::move(kept);
     const auto is_gone = [this](const auto& named) { return gone_.count(named.name) > 0; };
-    auto& weights = graph_.initializers;
-    weights.erase(std::remove_if(weights.begin(), weights.end(), is_gone), weights.end());
+    graph_.initializers.RemoveIf(is_gone);
     auto& infos = graph_.value_infos;
     infos.erase(std::remove_if(infos.begin(), infos.end(), is_gone), infos.end());
     return std::move(graph_);

@@ -1,5 +1,7 @@
 #include "worker/model/graph.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -46,6 +48,21 @@ const Attribute* Node::FindAttribute(absl::string_view name) const {
   return nullptr;
 }
 
+void InitializerList::push_back(Initializer initializer) {
+  places_.try_emplace(initializer.name, initializers_.size());
+  initializers_.push_back(std::move(initializer));
+}
+
+size_t InitializerList::Find(absl::string_view name) const {
+  const auto found = places_.find(name);
+  return found == places_.end() ? initializers_.size() : found->second;
+}
+
+void InitializerList::Index() {
+  places_.clear();
+  for (size_t i = 0; i < initializers_.size(); ++i) places_.try_emplace(initializers_[i].name, i);
+}
+
 Graph Graph::Clone() const {
   Graph copy = CloneWithoutInitializers();
   copy.initializers.reserve(initializers.size());
@@ -75,10 +92,8 @@ Graph Graph::CloneWithoutInitializers() const {
 }
 
 const Initializer* Graph::FindInitializer(absl::string_view name) const {
-  for (const Initializer& i : initializers) {
-    if (i.name == name) return &i;
-  }
-  return nullptr;
+  const size_t place = initializers.Find(name);
+  return place == initializers.size() ? nullptr : &initializers[place];
 }
 
 Initializer* Graph::FindInitializer(absl::string_view name) {

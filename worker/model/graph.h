@@ -8,7 +8,10 @@
 #ifndef TOPIARY_WORKER_MODEL_GRAPH_H_
 #define TOPIARY_WORKER_MODEL_GRAPH_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,11 +69,46 @@ struct ValueInfo {
   std::string doc;
 };
 
-// A named weight. The order in a Graph is that of the file.
+// A named weight.
 struct Initializer {
-  std::string name;
+  std::string name;  // Not changed once it is in a list.
   Tensor value;
   std::string doc;
+};
+
+// Weights in the order of the file, found by name. Adding or removing one ends the validity of
+// iterators and pointers. Movable. Thread-compatible.
+class InitializerList {
+ public:
+  std::vector<Initializer>::iterator begin() { return initializers_.begin(); }
+  std::vector<Initializer>::iterator end() { return initializers_.end(); }
+  std::vector<Initializer>::const_iterator begin() const { return initializers_.begin(); }
+  std::vector<Initializer>::const_iterator end() const { return initializers_.end(); }
+  size_t size() const { return initializers_.size(); }
+  bool empty() const { return initializers_.empty(); }
+  Initializer& operator[](size_t i) { return initializers_[i]; }
+  const Initializer& operator[](size_t i) const { return initializers_[i]; }
+  const Initializer& back() const { return initializers_.back(); }
+
+  void reserve(size_t size) { initializers_.reserve(size); }
+  void push_back(Initializer initializer);
+
+  // Removes those of which `is_gone(initializer)` holds.
+  template <typename Predicate>
+  void RemoveIf(Predicate is_gone) {
+    initializers_.erase(std::remove_if(initializers_.begin(), initializers_.end(), is_gone),
+                        initializers_.end());
+    Index();
+  }
+
+  // The place of the first of this name; size() if there is none.
+  size_t Find(absl::string_view name) const;
+
+ private:
+  void Index();
+
+  std::vector<Initializer> initializers_;
+  std::map<std::string, size_t, std::less<>> places_;  // Of the first of a name.
 };
 
 // Movable; copied only by Clone(), because the weights may be large.
@@ -79,7 +117,7 @@ struct Graph {
   std::string name;
   std::string doc;
   std::vector<Node> nodes;  // In topological order.
-  std::vector<Initializer> initializers;
+  InitializerList initializers;
   std::vector<ValueInfo> inputs;  // Without those that an initializer provides.
   std::vector<ValueInfo> outputs;
   std::vector<ValueInfo> value_infos;
@@ -96,7 +134,7 @@ struct Graph {
   // Everything but the initializers.
   Graph CloneWithoutInitializers() const;
 
-  // Null if there is none of this name. Linear search.
+  // Null if there is none of this name. Logarithmic time.
   Initializer* FindInitializer(absl::string_view name);
   const Initializer* FindInitializer(absl::string_view name) const;
 

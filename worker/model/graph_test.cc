@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "common/status_matchers.h"
 #include "worker/model/testing/graph_builder.h"
 
@@ -50,6 +52,18 @@ TEST(Graph, AWeightIsReplacedByOneOfTheSameKindOnly) {
   EXPECT_THAT(graph.ReplaceInitializer("w", Tensor(DType::kInt64, Shape({2, 2}))),
               StatusIs(kInvalid));
   EXPECT_THAT(graph.ReplaceInitializer("v", Tensor()), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST(Graph, WeightsAreFoundByNameWhateverWasRemoved) {
+  Graph graph = GraphBuilder().Weight("a", {1}).Weight("b", {2}).Weight("c", {3}).Build();
+  graph.initializers.RemoveIf([](const Initializer& i) { return i.name == "a"; });
+  EXPECT_EQ(graph.FindInitializer("a"), nullptr);
+  EXPECT_EQ(graph.FindInitializer("b"), &graph.initializers[0]);
+  EXPECT_EQ(graph.FindInitializer("c")->value.shape(), Shape({3}));
+  graph.initializers.push_back({"a", Tensor(DType::kFloat32, Shape({4})), ""});
+  EXPECT_EQ(graph.FindInitializer("a")->value.shape(), Shape({4}));
+  const Graph moved = std::move(graph);
+  EXPECT_EQ(moved.FindInitializer("c"), &moved.initializers[1]);
 }
 
 TEST(Graph, ACloneOwnsItsWeights) {

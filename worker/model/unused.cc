@@ -36,8 +36,7 @@ void RemoveUnused(const std::set<std::string>& left, Graph* graph) {
   std::reverse(kept.begin(), kept.end());
   graph->nodes = std::move(kept);
   const auto is_gone = [&gone](const auto& named) { return gone.count(named.name) > 0; };
-  auto& weights = graph->initializers;
-  weights.erase(std::remove_if(weights.begin(), weights.end(), is_gone), weights.end());
+  graph->initializers.RemoveIf(is_gone);
   auto& infos = graph->value_infos;
   infos.erase(std::remove_if(infos.begin(), infos.end(), is_gone), infos.end());
 }
