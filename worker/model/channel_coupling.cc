@@ -1,11 +1,41 @@
 #include "worker/model/channel_coupling.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <set>
 #include <unordered_map>
 
 #include "worker/model/channel_walk.h"
 
 namespace topiary {
+namespace {
+
+// Where it is in the sets, and its number, in vectors that grow.
+constexpr double kBytesPerChannel = 24;
+
+double LongestAxis(const Shape& shape) {
+  int64_t longest = 0;
+  for (int axis = 0; axis < shape.rank(); ++axis) longest = std::max(longest, shape[axis]);
+  return static_cast<double>(longest);
+}
+
+}  // namespace
+
+double BytesOfChannelCoupling(const Graph& graph, const InferredGraph& inferred) {
+  std::set<std::string> looked_up;
+  for (const int index : inferred.live_nodes) {
+    const Node& node = graph.nodes[index];
+    if (node.op_type == "Gather") looked_up.insert(node.input(0));
+  }
+  double channels = 0;
+  for (const auto& [name, type] : inferred.values) {
+    const Shape& shape = type.shape;
+    // The rows of a table are no channels.
+    const bool is_table = looked_up.count(name) > 0 && shape.rank() == 2;
+    channels += is_table ? static_cast<double>(shape[1]) : LongestAxis(shape);
+  }
+  return channels * kBytesPerChannel;
+}
 
 ChannelCoupling::ChannelCoupling(const Graph& graph, const InferredGraph& inferred) {
   ChannelWalk walk(graph, inferred);

@@ -80,6 +80,10 @@ class ChannelCoupling {
   int group_count_ = 0;
 };
 
+// About how many bytes the constructor takes at most: a small file can ask for very much. In
+// double, since beside an extent of 0 there may be one of any size.
+double BytesOfChannelCoupling(const Graph& graph, const InferredGraph& inferred);
+
 }  // namespace topiary
 
 #endif  // TOPIARY_WORKER_MODEL_CHANNEL_COUPLING_H_

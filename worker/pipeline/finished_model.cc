@@ -55,14 +55,18 @@ std::vector<PrunedWeight> PrunedWeightsOf(const Method& method) {
   return pruned;
 }
 
+void ZeroPrunedBlocks(const std::vector<PrunedWeight>& pruned, Graph* graph) {
+  for (const PrunedWeight& weight : pruned) {
+    Tensor& value = graph->FindInitializer(weight.partition->layer().weight)->value;
+    weight.partition->ZeroPruned(weight.support, value.span<float>());
+  }
+}
+
 absl::StatusOr<Graph> FoldWeights(const Graph& graph, const ParameterStore& store,
                                   const std::vector<PrunedWeight>& pruned) {
   Graph folded = graph.Clone();
   RETURN_IF_ERROR(store.WriteTo(&folded));
-  for (const PrunedWeight& weight : pruned) {
-    Initializer* initializer = folded.FindInitializer(weight.partition->layer().weight);
-    weight.partition->ZeroPruned(weight.support, initializer->value.span<float>());
-  }
+  ZeroPrunedBlocks(pruned, &folded);
   return folded;
 }
 

@@ -20,6 +20,9 @@ namespace topiary {
 // it.
 std::vector<PrunedWeight> PrunedWeightsOf(const Method& method);
 
+// Sets the blocks that `pruned` does not keep to +0 in the initializers of `graph`.
+void ZeroPrunedBlocks(const std::vector<PrunedWeight>& pruned, Graph* graph);
+
 // A copy of `graph` with the effective weights of `store` (scales folded in) and its running
 // statistics; the blocks that `pruned` does not keep are +0 exactly (0 times a negative weight
 // would be -0).

@@ -40,16 +40,6 @@ bool HasNoSteps(const JobSpec& spec) {
   return Calibrates(spec.method) && spec.task.epochs == 0 && spec.task.steps == 0;
 }
 
-// What the job may use beyond its weights, as they came and as a program reads them.
-std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph) {
-  if (spec.memory_limit_bytes == 0) return std::nullopt;
-  int64_t left = spec.memory_limit_bytes;
-  for (const Initializer& initializer : graph.initializers) {
-    left -= 2 * static_cast<int64_t>(initializer.value.byte_size());
-  }
-  return std::max<int64_t>(0, left);
-}
-
 absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>& check,
                        LoadedJob* job) {
   ImportLimits limits;
@@ -72,11 +62,11 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
   const PruningTarget target = PruningTargetOf(*spec.target);
   if (!target.structure.has_value()) {
     ASSIGN_OR_RETURN(job->choices, ChooseLayers(layers, trainable, target,
-                                                MemoryBesideWeights(spec, job->graph), check));
+                                                MemoryBesideWeights(spec, job->graph, 0), check));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target,
-                                             MemoryBesideWeights(spec, job->graph), check));
+                                             MemoryBesideWeights(spec, job->graph, 0), check));
   for (const auto& [table, elements] : TablesOf(job->groups, job->graph)) {
     job->all_elements += elements;
   }
@@ -199,6 +189,16 @@ absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t
   ASSIGN_OR_RETURN(MemoryEstimate estimate, EstimateMemory(graph, needs));
   estimate.activations *= programs;
   return CheckMemoryLimit(estimate, spec.memory_limit_bytes);
+}
+
+std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph,
+                                           int64_t data_bytes) {
+  if (spec.memory_limit_bytes == 0) return std::nullopt;
+  int64_t left = spec.memory_limit_bytes - data_bytes;
+  for (const Initializer& initializer : graph.initializers) {
+    left -= 2 * static_cast<int64_t>(initializer.value.byte_size());
+  }
+  return std::max<int64_t>(0, left);
 }
 
 int64_t ElementsOfLayers(const Graph& graph) {

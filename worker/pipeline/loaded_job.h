@@ -48,6 +48,11 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
 absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t data_bytes,
                                 int64_t batch, int programs);
 
+// What the job may use beyond the weights of `graph`, as they came and as a program reads them, and
+// `data_bytes`; none: no limit.
+std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph,
+                                           int64_t data_bytes);
+
 // Of the Gemm, MatMul and Conv weights of `graph`.
 int64_t ElementsOfLayers(const Graph& graph);
 

@@ -361,9 +361,11 @@ class JobRun {
   absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
     constexpr int64_t kCompared = 256;  // Examples, at most.
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    ASSIGN_OR_RETURN(ShrinkOutcome shrunk, TryToShrink(model, job_.data.evaluation,
-                                                       std::min(spec_.task.batch_size, kCompared),
-                                                       backend.get(), reporter_.checker()));
+    ASSIGN_OR_RETURN(
+        ShrinkOutcome shrunk,
+        TryToShrink(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
+                    MemoryBesideWeights(spec_, model, job_.data.bytes()), backend.get(),
+                    reporter_.checker()));
     if (!shrunk.warning.empty()) warnings_.push_back(shrunk.warning);
     if (!shrunk.model.has_value()) return absl::OkStatus();
     shrunk_ = DescribeShrunk(model, *shrunk.model);
@@ -378,10 +380,7 @@ class JobRun {
     phases_ = method->plan().phases();
     RETURN_IF_ERROR(EstimateTraining(/*first_of_two=*/false, spec_.task, std::move(method)));
     const std::vector<PrunedWeight> pruned = ExpectedSupports(spec_, job_);
-    for (const PrunedWeight& weight : pruned) {
-      Tensor& value = job_.graph.FindInitializer(weight.partition->layer().weight)->value;
-      weight.partition->ZeroPruned(weight.support, value.span<float>());
-    }
+    ZeroPrunedBlocks(pruned, &job_.graph);
     pruned_groups_ = ExpectedGroups(spec_, job_);
     ZeroPrunedGroups(pruned_groups_, &job_.graph);
     RETURN_IF_ERROR(MeasureLatencies(KeptBlocksOf(pruned)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <new>
 #include <utility>
@@ -13,6 +14,8 @@
 #include "worker/data/loader.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
+#include "worker/model/channel_coupling.h"
+#include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/model_size.h"
 
@@ -67,17 +70,31 @@ absl::Status Compare(const Outputs& wanted, const Outputs& got) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMemory(const Graph& model, const std::map<std::string, Shape>& shapes,
+                         std::optional<int64_t> memory_bytes) {
+  if (!memory_bytes.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model, shapes));
+  const double bytes = BytesOfChannelCoupling(model, inferred);
+  if (bytes <= static_cast<double>(*memory_bytes)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("finding the channels that go together takes ", std::ceil(bytes / (1 << 20)),
+                   " MiB or more, and the job may use ", *memory_bytes >> 20,
+                   " MiB beside its weights and data: use a worker with more memory "
+                   "(spec.placement.memory_bytes)"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
-    const Graph& model, const Dataset& data, int64_t batch, Backend* backend,
-    const std::function<absl::Status()>& check) {
+    const Graph& model, const Dataset& data, int64_t batch, std::optional<int64_t> memory_bytes,
+    Backend* backend, const std::function<absl::Status()>& check) {
   LoaderOptions options;
   options.batch_size = std::min(batch, data.size());
   options.shuffle = false;
   options.drop_remainder = false;
   ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(model, options.batch_size));
   RETURN_IF_ERROR(check());
+  RETURN_IF_ERROR(CheckMemory(model, shapes, memory_bytes));
   ASSIGN_OR_RETURN(ShrunkModel shrunk, Shrink(model, shapes, check));
   if (shrunk.tensors.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, options));
@@ -91,11 +108,11 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
 }
 
 absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
-                                          Backend* backend,
+                                          std::optional<int64_t> memory_bytes, Backend* backend,
                                           const std::function<absl::Status()>& check) {
   absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
   try {
-    shrunk = ShrinkAndCompare(model, data, batch, backend, check);
+    shrunk = ShrinkAndCompare(model, data, batch, memory_bytes, backend, check);
   } catch (const std::bad_alloc&) {
     shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
   }

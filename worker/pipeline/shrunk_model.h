@@ -19,11 +19,13 @@ namespace topiary {
 
 // Shrinks `model`; nullopt where nothing can be taken away. The result computes the same on the
 // first `batch` examples of `data`, which is not empty, up to 1e-5 of the largest number of each
-// output: FAILED_PRECONDITION, with how much it is off, where it does not. `check` is asked between
-// passes; an error from it ends the work. Other errors as Shrink() and Program::Build().
+// output: FAILED_PRECONDITION, with how much it is off, where it does not. RESOURCE_EXHAUSTED,
+// before the memory is taken, where finding the channels that go together needs more than
+// `memory_bytes` (none: no limit). `check` is asked between passes; an error from it ends the work.
+// Other errors as Shrink() and Program::Build().
 absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
-    const Graph& model, const Dataset& data, int64_t batch, Backend* backend,
-    const std::function<absl::Status()>& check);
+    const Graph& model, const Dataset& data, int64_t batch, std::optional<int64_t> memory_bytes,
+    Backend* backend, const std::function<absl::Status()>& check);
 
 struct ShrinkOutcome {
   std::optional<ShrunkModel> model;
@@ -33,7 +35,7 @@ struct ShrinkOutcome {
 // The same for a job whose pruned model counts more: of its errors, and of having too little
 // memory, only CANCELLED and ABORTED are returned.
 absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
-                                          Backend* backend,
+                                          std::optional<int64_t> memory_bytes, Backend* backend,
                                           const std::function<absl::Status()>& check);
 
 // What was taken out of `model` to make `shrunk`; the file is not named.

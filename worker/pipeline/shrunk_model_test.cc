@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ TEST(ShrinkAndCompare, GivesTheNarrowerModelAndWhatIsGone) {
   EmptyNeuron(&graph, "fc1", 3, 0.5F);
   EmptyNeuron(&graph, "fc2", 0, -1);
   ReferenceBackend backend;
-  ASSERT_OK_AND_ASSIGN(const auto shrunk, ShrinkAndCompare(graph, Examples(), 4, &backend, GoOn));
+  ASSERT_OK_AND_ASSIGN(const auto shrunk,
+                       ShrinkAndCompare(graph, Examples(), 4, std::nullopt, &backend, GoOn));
   ASSERT_TRUE(shrunk.has_value());
   const ShrunkReport report = DescribeShrunk(graph, *shrunk);
   // 8 weights and a bias of fc1's neuron, its 24 columns; 31 weights of fc2's, a bias, 3 columns.
@@ -61,7 +63,7 @@ TEST(ShrinkAndCompare, GivesTheNarrowerModelAndWhatIsGone) {
 TEST(ShrinkAndCompare, GivesNothingWhereNothingIsEmpty) {
   ReferenceBackend backend;
   ASSERT_OK_AND_ASSIGN(const auto shrunk,
-                       ShrinkAndCompare(MlpGraph(), Examples(), 4, &backend, GoOn));
+                       ShrinkAndCompare(MlpGraph(), Examples(), 4, std::nullopt, &backend, GoOn));
   EXPECT_FALSE(shrunk.has_value());
 }
 
@@ -77,13 +79,29 @@ TEST(ShrinkAndCompare, RefusesAModelThatComputesSomethingElse) {
     graph.FindInitializer("head.bias")->value.data<float>()[i] = 7.5F;
   }
   ReferenceBackend backend;
-  EXPECT_THAT(ShrinkAndCompare(graph, Examples(), 4, &backend, GoOn).status(),
+  EXPECT_THAT(ShrinkAndCompare(graph, Examples(), 4, std::nullopt, &backend, GoOn).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("output 0 is off by")));
+}
+
+TEST(ShrinkAndCompare, RefusesMoreMemoryThanItMayUse) {
+  Graph graph = MlpGraph();
+  EmptyNeuron(&graph, "fc1", 3, 0.5F);
+  ReferenceBackend backend;
+  EXPECT_THAT(ShrinkAndCompare(graph, Examples(), 4, 64, &backend, GoOn).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the job may use 0 MiB")));
+  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome refused,
+                       TryToShrink(graph, Examples(), 4, 64, &backend, GoOn));
+  EXPECT_FALSE(refused.model.has_value());
+  EXPECT_THAT(refused.warning, HasSubstr("finding the channels that go together takes"));
+  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome made,
+                       TryToShrink(graph, Examples(), 4, int64_t{1} << 20, &backend, GoOn));
+  EXPECT_TRUE(made.model.has_value());
+  EXPECT_EQ(made.warning, "");
 }
 
 TEST(ShrinkAndCompare, EndsWhenTold) {
   ReferenceBackend backend;
-  EXPECT_THAT(ShrinkAndCompare(MlpGraph(), Examples(), 4, &backend,
+  EXPECT_THAT(ShrinkAndCompare(MlpGraph(), Examples(), 4, std::nullopt, &backend,
                                [] { return absl::CancelledError("stopped"); })
                   .status(),
               StatusIs(absl::StatusCode::kCancelled));

@@ -42,8 +42,6 @@ unsigned First(unsigned makers) { return makers & (~makers + 1); }
 // Beside its runs: its number in maps of candidates and of channels, what is known of it, and the
 // range that it is while runs are made.
 constexpr double kBytesPerCandidate = 160;
-// Of a value: where it is in the sets, and its number, in vectors that grow.
-constexpr double kBytesPerChannel = 24;
 // Of vectors that grow, too.
 constexpr double kBytesPerRun = 2 * sizeof(BlockRun);
 
@@ -91,22 +89,11 @@ double BytesOfRows(const Graph& graph, const InferredGraph& inferred) {
   return bytes;
 }
 
-double LongestAxis(const Shape& shape) {
-  int64_t longest = 0;
-  for (int axis = 0; axis < shape.rank(); ++axis) longest = std::max(longest, shape[axis]);
-  return static_cast<double>(longest);
-}
-
 // What ChannelCoupling and Finder take, without the runs.
 double BytesOfChannels(const Graph& graph, const InferredGraph& inferred) {
-  double bytes = 0;
-  const std::map<std::string, const Initializer*> tables = TablesIn(graph, inferred);
-  for (const auto& [name, table] : tables) {
+  double bytes = BytesOfChannelCoupling(graph, inferred);
+  for (const auto& [name, table] : TablesIn(graph, inferred)) {
     bytes += static_cast<double>(table->value.shape()[1]) * kBytesPerCandidate;
-  }
-  for (const auto& [name, type] : inferred.values) {
-    // The rows of a table are no channels.
-    if (tables.count(name) == 0) bytes += LongestAxis(type.shape) * kBytesPerChannel;
   }
   const WeightOperands operands(graph, inferred);
   std::set<std::string> seen;
