@@ -69,9 +69,6 @@ class ScopedLogFields {
   ScopedLogFields& operator=(const ScopedLogFields&) = delete;
 };
 
-inline void LogDebug(absl::string_view message, LogFields fields = {}) {
-  Log(LogLevel::kDebug, message, fields);
-}
 inline void LogInfo(absl::string_view message, LogFields fields = {}) {
   Log(LogLevel::kInfo, message, fields);
 }

@@ -17,12 +17,6 @@ Periodic::Periodic(const std::string& name, absl::Duration interval, std::functi
   });
 }
 
-void Periodic::RunSoon() {
-  MutexLock lock(&mutex_);
-  run_soon_ = true;
-  changed_.SignalAll();
-}
-
 void Periodic::Stop() {
   {
     MutexLock lock(&mutex_);
@@ -46,10 +40,9 @@ void Periodic::Loop() {
 bool Periodic::WaitForNextRun() {
   const absl::Time deadline = absl::Now() + interval_;
   MutexLock lock(&mutex_);
-  while (!stopping_ && !run_soon_) {
+  while (!stopping_) {
     if (changed_.WaitUntil(&mutex_, deadline)) break;
   }
-  run_soon_ = false;
   return !stopping_;
 }
 

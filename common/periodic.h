@@ -20,23 +20,19 @@ class Periodic {
   Periodic(const Periodic&) = delete;
   Periodic& operator=(const Periodic&) = delete;
 
-  // Runs the closure soon, without waiting for the interval to pass.
-  void RunSoon() ABSL_LOCKS_EXCLUDED(mutex_);
-
   // Lets a run in progress end and joins the thread: after it the closure does not run any more.
   // May be called again. Not from within the closure.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Waits for the interval to pass or for a request; false when it is time to stop.
+  // Waits for the interval to pass; false when it is time to stop.
   bool WaitForNextRun() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const absl::Duration interval_;
   const std::function<void()> closure_;
   Mutex mutex_;
   CondVar changed_;
-  bool run_soon_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   Mutex join_mutex_;  // Lets one caller of Stop join; the others wait for it.
   std::thread thread_ ABSL_GUARDED_BY(join_mutex_);

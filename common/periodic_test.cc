@@ -25,16 +25,6 @@ TEST(Periodic, RunsAgainAndAgain) {
   EXPECT_EQ(runs.load(), after_stop);
 }
 
-TEST(Periodic, RunSoonDoesNotWaitForTheInterval) {
-  std::atomic<int> runs{0};
-  Notification first, second;
-  Periodic periodic("test", absl::Hours(10), [&] { (++runs == 1 ? first : second).Notify(); });
-  first.WaitForNotification();
-  periodic.RunSoon();
-  second.WaitForNotification();
-  EXPECT_EQ(runs.load(), 2);
-}
-
 TEST(Periodic, StopDoesNotWaitForTheInterval) {
   Notification ran;
   Periodic periodic("test", absl::Hours(10), [&] { ran.Notify(); });

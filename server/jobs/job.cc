@@ -18,24 +18,6 @@ absl::string_view JobStateName(JobState state) {
   return "UNKNOWN";
 }
 
-absl::string_view AttemptStateName(AttemptState state) {
-  switch (state) {
-    case AttemptState::kRunning:
-      return "RUNNING";
-    case AttemptState::kSucceeded:
-      return "SUCCEEDED";
-    case AttemptState::kFailed:
-      return "FAILED";
-    case AttemptState::kCancelled:
-      return "CANCELLED";
-    case AttemptState::kHandedBack:
-      return "HANDED_BACK";
-    case AttemptState::kLost:
-      return "LOST";
-  }
-  return "UNKNOWN";
-}
-
 absl::string_view JobReasonName(JobReason reason) {
   switch (reason) {
     case JobReason::kNone:

@@ -128,8 +128,6 @@ enum class AttemptState {
   kLost = 6,        // its lease expired; spends a retry
 };
 
-absl::string_view AttemptStateName(AttemptState state);
-
 // Why a job is in its state. Stored: never renumber.
 enum class JobReason {
   kNone = 0,

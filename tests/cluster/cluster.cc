@@ -84,12 +84,6 @@ void Cluster::StartWorker(const std::string& name) {
   workers_[name] = *std::move(worker);
 }
 
-std::string Cluster::WorkerMetricsAddress(const std::string& name) {
-  const std::string path = absl::StrCat(folder_, "/", name, ".ports");
-  const std::vector<std::string> lines = Ports(path, workers_.at(name).get());
-  return lines.empty() ? "" : lines[0];
-}
-
 JobClient Cluster::jobs() { return JobClient(channel_, kTestProject); }
 
 ArtifactTransfer Cluster::artifacts() { return ArtifactTransfer(channel_); }

@@ -39,7 +39,6 @@ class Cluster {
   // A worker called `name`; the second time with the same folder.
   void StartWorker(const std::string& name);
   ChildProcess& worker(const std::string& name) { return *workers_.at(name); }
-  std::string WorkerMetricsAddress(const std::string& name);
 
   JobClient jobs();
   ArtifactTransfer artifacts();

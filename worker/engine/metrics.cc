@@ -255,6 +255,4 @@ absl::StatusOr<std::unique_ptr<Metric>> NewMetric(absl::string_view name) {
                                                  absl::StrJoin(MetricNames(), ", ")));
 }
 
-bool HigherIsBetter(absl::string_view name) { return name != "log_loss" && name != "mse"; }
-
 }  // namespace topiary

@@ -42,24 +42,19 @@ class Metric {
 // INVALID_ARGUMENT, listing the names, for another name.
 //   accuracy  fraction of rows whose largest output (the first of equals) is the label; for one
 //             column, whose probability is >= 0.5 exactly where the label is 1
-//   top_5     fraction of rows whose label is among the 5 largest outputs (fewer than 5 larger
-//   ones) log_loss  mean of -log p(label), p clipped to [1e-15, 1 - 1e-15] where outputs are
-//   probabilities;
-//             for several columns with targets, the mean over all elements of the binary one
-//   auc       exact area under the ROC curve of the last column (columns 1 or 2), ties count half.
-//   Keeps
-//             one float and one bit per row
+//   top_5     fraction of rows whose label is among the 5 largest outputs: fewer than 5 are larger
+//   log_loss  mean of -log p(label), p clipped to [1e-15, 1 - 1e-15] where outputs are
+//             probabilities; for several columns with targets, the mean over all elements of the
+//             binary one
+//   auc       exact area under the ROC curve of the last column (columns 1 or 2), ties count half;
+//             keeps one float and one bit per row
 //   mse       mean over all elements of (output - target)^2
 //   r2        1 - residual sum of squares / total sum of squares, over all elements of a column,
-//   mean over
-//             the columns
+//             mean over the columns
 absl::StatusOr<std::unique_ptr<Metric>> NewMetric(absl::string_view name);
 
 // The names NewMetric() knows, in the order above.
 const std::vector<std::string>& MetricNames();
-
-// Whether a larger value is better.
-bool HigherIsBetter(absl::string_view name);
 
 }  // namespace topiary
 

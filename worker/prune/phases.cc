@@ -86,14 +86,6 @@ absl::string_view PhaseKindName(PhaseKind kind) {
   return "unknown";
 }
 
-absl::StatusOr<PhaseKind> ParsePhaseKind(absl::string_view name) {
-  for (PhaseKind kind : {PhaseKind::kDense, PhaseKind::kSparsify, PhaseKind::kSparse}) {
-    if (PhaseKindName(kind) == name) return kind;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown phase kind '", name, "': use dense, sparsification or sparse"));
-}
-
 absl::StatusOr<PhasePlan> PhasePlan::Create(const std::vector<PhaseShare>& shares,
                                             int64_t total_steps) {
   const absl::Status valid = CheckShares(shares, total_steps);

@@ -19,7 +19,6 @@ enum class PhaseKind {
 
 // "dense", "sparsification" or "sparse": the words of reports and of a job's progress.
 absl::string_view PhaseKindName(PhaseKind kind);
-absl::StatusOr<PhaseKind> ParsePhaseKind(absl::string_view name);
 
 // A phase as a share of the run; the shares of a plan are relative and need not add up to 1.
 struct PhaseShare {

@@ -137,12 +137,5 @@ TEST(PhaseKind, NamesAreThoseOfProgressAndReports) {
   EXPECT_EQ(PhaseKindName(PhaseKind::kSparse), "sparse");
 }
 
-TEST(PhaseKind, NamesRoundTrip) {
-  for (PhaseKind kind : {PhaseKind::kDense, PhaseKind::kSparsify, PhaseKind::kSparse}) {
-    EXPECT_EQ(ParsePhaseKind(PhaseKindName(kind)).value(), kind);
-  }
-  EXPECT_FALSE(ParsePhaseKind("sparsifying").ok());
-}
-
 }  // namespace
 }  // namespace topiary
