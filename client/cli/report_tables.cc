@@ -237,11 +237,12 @@ std::string FilesText(const Json& files) {
 // The narrower dense model.
 std::string ShrunkText(const Json& shrunk) {
   if (!shrunk.is_object()) return "";
+  const std::string file = Text(Get(shrunk, "file"));
   const Json& parameters = Get(shrunk, "parameters");
-  const std::string text =
-      absl::StrCat("\n", Text(Get(shrunk, "file")), ": ", Count(Get(parameters, "after")), " of ",
-                   Count(Get(parameters, "before")), " parameters, ", Bytes(Get(shrunk, "bytes")),
-                   ", without what pruning emptied\n");
+  const std::string text = absl::StrCat(
+      "\n", file.empty() ? "a narrower model" : file, ": ", Count(Get(parameters, "after")), " of ",
+      Count(Get(parameters, "before")), " parameters, ", Bytes(Get(shrunk, "bytes")),
+      ", without what pruning emptied\n");
   const Json& tensors = Get(shrunk, "tensors");
   if (!tensors.is_array() || tensors.empty()) return text;
   Table table({{"narrower"}, {"before"}, {"after"}});

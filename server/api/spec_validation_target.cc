@@ -48,12 +48,21 @@ void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
   constexpr absl::string_view kOfBlocks = "must be left out with a structure";
   check->That(!target.has_latency(), "latency", kOfBlocks);
   check->That(!target.has_n_of_m(), "n_of_m", kOfBlocks);
-  check->That(!target.has_parameters(), "parameters", kOfBlocks);
-  check->That(!target.has_bytes(), "bytes", kOfBlocks);
-  check->That(!target.has_flops(), "flops", kOfBlocks);
-  check->That(target.layer_targets().empty(), "layer_targets", kOfBlocks);
+  const bool is_whole = target.structure() == Target::BRANCHES ||
+                        target.structure() == Target::TRANSFORMER_LAYERS ||
+                        target.structure() == Target::EMBEDDING_TABLES;
+  check->That(!is_whole || target.layer_targets().empty(), "layer_targets",
+              "must be left out with a structure of which all are one group");
   check->That(target.budget() != Target::ERK && target.budget() != Target::SENSITIVITY, "budget",
               "must be UNIFORM or GLOBAL with a structure");
+  if (target.has_parameters() || target.has_bytes() || target.has_flops()) {
+    check->That(
+        target.structure() != Target::EMBEDDING_ROWS, "structure",
+        "must be another than EMBEDDING_ROWS with a size: pruned rows stay in their tables");
+    check->That(target.budget() != Target::GLOBAL, "budget",
+                "must be UNIFORM with a size of a structure: which groups keep how many is not "
+                "known before, and candidates differ in size");
+  }
   check->ZeroOrInRange(target.min_candidates(), 1, 1000000000, "min_candidates");
 }
 

@@ -141,11 +141,12 @@ Json ToJson(const LatencyReport& latency) {
 }
 
 Json ToJson(const ShrunkReport& shrunk) {
-  Json json = {
-      {"file", shrunk.file},
-      {"bytes", shrunk.bytes},
-      {"parameters", {{"before", shrunk.parameters_before}, {"after", shrunk.parameters_after}}},
-      {"tensors", Json::array()}};
+  Json json = Json::object();
+  if (!shrunk.file.empty()) json["file"] = shrunk.file;
+  json.update(
+      {{"bytes", shrunk.bytes},
+       {"parameters", {{"before", shrunk.parameters_before}, {"after", shrunk.parameters_after}}},
+       {"tensors", Json::array()}});
   for (const ShrunkReport::Tensor& tensor : shrunk.tensors) {
     json["tensors"].push_back({{"name", tensor.name},
                                {"before", ToJson(tensor.before)},

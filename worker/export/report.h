@@ -58,7 +58,7 @@ struct GroupReport {
   int64_t candidates = 0;
   int64_t live = 0;
   std::vector<std::string> weights;  // That have elements of candidates.
-  std::vector<std::string> pruned;   // Names of candidates, where they have some.
+  std::vector<std::string> pruned;   // Names of candidates, where they have some; not of a dry run.
   std::string dense_reason;          // Why none is pruned; empty: they are.
 };
 
@@ -115,14 +115,14 @@ struct LatencyReport {
   std::optional<LatencyStatistics> shrunk = {};
 };
 
-// The narrower dense model that the job also left behind.
+// The narrower dense model that the job also left behind, or would have (dry run).
 struct ShrunkReport {
   struct Tensor {
     std::string name;
     Shape before;
     Shape after;
   };
-  std::string file;
+  std::string file;  // Empty in a dry run.
   int64_t bytes = 0;
   int64_t parameters_before = 0;  // Numbers in weights, biases and statistics.
   int64_t parameters_after = 0;

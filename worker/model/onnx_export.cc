@@ -123,14 +123,17 @@ void WriteValue(const ValueInfo& value, onnx::ValueInfoProto& proto) {
   }
 }
 
+void WriteInitializer(const Initializer& initializer, onnx::TensorProto& proto) {
+  WriteTensor(initializer.value, proto);
+  proto.set_name(initializer.name);
+  SetDoc(initializer.doc, proto);
+}
+
 void WriteGraph(const Graph& graph, onnx::GraphProto& proto) {
   for (const Node& node : graph.nodes) WriteNode(node, *proto.add_node());
   proto.set_name(graph.name.empty() ? "graph" : graph.name);  // ONNX wants a name.
   for (const Initializer& initializer : graph.initializers) {
-    onnx::TensorProto& out = *proto.add_initializer();
-    WriteTensor(initializer.value, out);
-    out.set_name(initializer.name);
-    SetDoc(initializer.doc, out);
+    WriteInitializer(initializer, *proto.add_initializer());
   }
   SetDoc(graph.doc, proto);
   for (const ValueInfo& value : graph.inputs) WriteValue(value, *proto.add_input());
@@ -193,6 +196,24 @@ absl::StatusOr<std::string> SerializeOnnx(const Graph& graph) {
     }
   }
   return bytes;
+}
+
+int64_t OnnxBytes(const Graph& graph) {
+  // Of a message that is a field of another, whose tag has one byte.
+  const auto field_bytes = [](uint64_t bytes) {
+    return 1 + google::protobuf::io::CodedOutputStream::VarintSize64(bytes) + bytes;
+  };
+  onnx::ModelProto model;
+  WriteModel(graph.CloneWithoutInitializers(), model);
+  const uint64_t without = model.graph().ByteSizeLong();
+  uint64_t whole = without;
+  for (const Initializer& initializer : graph.initializers) {
+    onnx::TensorProto tensor;
+    WriteInitializer(initializer, tensor);
+    whole += field_bytes(tensor.ByteSizeLong());
+  }
+  const uint64_t around = model.ByteSizeLong() - field_bytes(without);
+  return static_cast<int64_t>(around + field_bytes(whole));
 }
 
 absl::Status ExportOnnx(const Graph& graph, const std::string& path) {

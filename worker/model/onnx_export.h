@@ -2,6 +2,7 @@
 #ifndef TOPIARY_WORKER_MODEL_ONNX_EXPORT_H_
 #define TOPIARY_WORKER_MODEL_ONNX_EXPORT_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,6 +23,9 @@ absl::Status ExportOnnx(const Graph& graph, const std::string& path);
 
 // The bytes that ExportOnnx() writes, of `graph` as it is (not of its inference form).
 absl::StatusOr<std::string> SerializeOnnx(const Graph& graph);
+
+// How many they are, of a graph of any size, without making them.
+int64_t OnnxBytes(const Graph& graph);
 
 }  // namespace topiary
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "common/file.h"
@@ -59,6 +60,7 @@ TEST(OnnxExport, WhatIsReadBackSerializesToTheSameBytes) {
   ASSERT_OK(ExportOnnx(graph, path));
   ASSERT_OK_AND_ASSIGN(const Graph read, ImportOnnx(path));
   EXPECT_THAT(SerializeOnnx(read), IsOkAndHolds(SerializeOnnx(graph).value()));
+  EXPECT_EQ(OnnxBytes(graph), std::filesystem::file_size(path));
   EXPECT_THAT(read.nodes[0].inputs, ElementsAre("x", "", "w"));
   EXPECT_THAT(read.metadata, ElementsAre(testing::Pair("b", "2"), testing::Pair("a", "1")));
   EXPECT_EQ(read.value_infos[0].name, "b");

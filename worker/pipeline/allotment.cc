@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "worker/model/flops.h"
+#include "worker/pipeline/group_allotment.h"
 #include "worker/pipeline/model_size.h"
 #include "worker/prune/sensitivity.h"
 #include "worker/prune/support.h"
@@ -18,9 +19,10 @@ namespace {
 
 using Amount = SizeBudgetSpec::Amount;
 
-constexpr absl::string_view kRemedies =
-    "lower target.min_blocks or use smaller blocks so that more layers are pruned, or loosen "
-    "target.layer_targets";
+constexpr absl::string_view kMoreLayers =
+    "lower target.min_blocks or use smaller blocks so that more layers are pruned";
+constexpr absl::string_view kMoreGroups =
+    "lower target.min_candidates so that more groups are pruned";
 
 absl::Status CannotBeMet(absl::string_view message) {
   return absl::FailedPreconditionError(absl::StrCat("spec.target.", message));
@@ -34,10 +36,11 @@ struct Budget {
   double requested = 0;  // what it may come to,
   double rest = 0;       // and what of it is not the layers'.
   std::vector<BudgetedLayer> layers;
+  absl::string_view remedy = kMoreLayers;
 };
 
 absl::Status NothingWouldGo(const Budget& budget) {
-  return CannotBeMet(absl::StrCat(budget.field, ": no block would be pruned: ask for more"));
+  return CannotBeMet(absl::StrCat(budget.field, ": nothing would be pruned: ask for more"));
 }
 
 // Extents of the kernel of one output: of a stack of matrices, of one of them.
@@ -69,19 +72,18 @@ std::unique_ptr<Allocation> AllocationFor(BudgetKind kind,
   return NewUniformAllocation(layers.size());
 }
 
-// In blocks.
-Budget SparsityBudget(const PruningTargetSpec& target,
-                      const std::vector<const LayerChoice*>& layers) {
+// In blocks or candidates.
+Budget SparsityBudget(const PruningTargetSpec& target, std::vector<BudgetedLayer> layers) {
   Budget budget;
   budget.field = "sparsity";
-  budget.unit = "blocks";
+  budget.unit = target.structure.has_value() ? "candidates" : "blocks";
+  if (target.structure.has_value()) budget.remedy = kMoreGroups;
   int64_t all = 0, each = 0;
-  for (const LayerChoice* choice : layers) {
-    budget.layers.push_back(BudgetedLayerOf(*choice));
-    budget.layers.back().cost = [](int64_t kept) { return static_cast<double>(kept); };
-    all += choice->block_count;
-    each += KeptBlocks(target.sparsity, choice->block_count);
+  for (const BudgetedLayer& layer : layers) {
+    all += layer.block_count;
+    each += KeptBlocks(target.sparsity, layer.block_count);
   }
+  budget.layers = std::move(layers);
   budget.whole = static_cast<double>(all);
   // Without bounds each layer of a uniform budget has the sparsity to its nearest block.
   const bool uniform = target.budget == BudgetKind::kUniform;
@@ -118,9 +120,9 @@ absl::Status TooLittle(const Budget& budget, double least) {
   return CannotBeMet(absl::StrFormat(
       "%s: of %.0f %s of the model %.0f are to be left, but it has %.0f at the least: %.0f in what "
       "is not pruned and %.0f in layers that are pruned as far as they may be; ask for less "
-      "pruning, %s",
+      "pruning, %s, or loosen target.layer_targets",
       budget.field, budget.whole, budget.unit, budget.requested, budget.rest + least, budget.rest,
-      least, kRemedies));
+      least, budget.remedy));
 }
 
 absl::Status TooMuch(const Budget& budget, double most) {
@@ -150,6 +152,41 @@ absl::StatusOr<double> GlobalSparsity(const Budget& budget) {
   return 1 - static_cast<double>(std::min(kept, most)) / static_cast<double>(all);
 }
 
+BudgetedLayer BoundedLayer(int64_t count, double min_sparsity, double max_sparsity) {
+  BudgetedLayer layer;
+  layer.block_count = count;
+  layer.min_kept = KeptBlocks(max_sparsity, count);
+  layer.max_kept = KeptBlocks(min_sparsity, count);
+  layer.cost = [](int64_t kept) { return static_cast<double>(kept); };
+  return layer;
+}
+
+double SparsityOf(int64_t kept, int64_t count) {
+  return 1 - static_cast<double>(kept) / static_cast<double>(count);
+}
+
+// Blocks, or candidates, that each layer, or group, keeps by `allocation`, where the budget settles
+// or bounds that.
+absl::StatusOr<std::vector<int64_t>> KeptWithin(const PruningTargetSpec& target,
+                                                const Allocation& allocation,
+                                                const Budget& budget) {
+  double left = budget.requested - budget.rest;
+  const double least = AllotmentAt(allocation, budget.layers, 0).cost;
+  if (!target.size.has_value()) {
+    // A sparsity is meant, and not only a limit; but bounds are to the nearest block of each layer.
+    const double slack = static_cast<double>(budget.layers.size()) / 2;
+    const double most = AllotmentAt(allocation, budget.layers, 1).cost;
+    if (most < left - slack) return TooMuch(budget, most);
+    if (least <= left + slack) left = std::max(left, least);
+  }
+  const absl::StatusOr<Allotment> allotment = Allot(allocation, budget.layers, left);
+  if (!allotment.ok()) return TooLittle(budget, least);
+  for (size_t i = 0; i < budget.layers.size(); ++i) {
+    if (allotment->kept[i] < budget.layers[i].block_count) return allotment->kept;
+  }
+  return NothingWouldGo(budget);
+}
+
 }  // namespace
 
 bool SettlesLayers(const PruningTargetSpec& target) {
@@ -175,19 +212,18 @@ std::vector<const LayerChoice*> LayersToPrune(const LoadedJob& job) {
 }
 
 BudgetedLayer BudgetedLayerOf(const LayerChoice& choice) {
-  BudgetedLayer layer;
-  layer.block_count = choice.block_count;
-  layer.min_kept = KeptBlocks(choice.max_sparsity, choice.block_count);
-  layer.max_kept = KeptBlocks(choice.min_sparsity, choice.block_count);
-  return layer;
+  return BoundedLayer(choice.block_count, choice.min_sparsity, choice.max_sparsity);
+}
+
+BudgetedLayer BudgetedLayerOf(const GroupChoice& choice) {
+  return BoundedLayer(choice.group->count(), choice.min_sparsity, choice.max_sparsity);
 }
 
 std::map<std::string, double> SparsitiesOf(const std::vector<const LayerChoice*>& layers,
                                            const std::vector<int64_t>& kept) {
   std::map<std::string, double> sparsities;
   for (size_t i = 0; i < layers.size(); ++i) {
-    sparsities[layers[i]->layer.weight] =
-        1 - static_cast<double>(kept[i]) / static_cast<double>(layers[i]->block_count);
+    sparsities[layers[i]->layer.weight] = SparsityOf(kept[i], layers[i]->block_count);
   }
   return sparsities;
 }
@@ -195,7 +231,9 @@ std::map<std::string, double> SparsitiesOf(const std::vector<const LayerChoice*>
 absl::Status AllotBudget(const JobSpec& spec, const LoadedJob& job, KernelPlan* plan) {
   const PruningTargetSpec& target = *spec.target;
   const std::vector<const LayerChoice*> layers = LayersToPrune(job);
-  Budget budget = SparsityBudget(target, layers);
+  std::vector<BudgetedLayer> budgeted;
+  for (const LayerChoice* choice : layers) budgeted.push_back(BudgetedLayerOf(*choice));
+  Budget budget = SparsityBudget(target, std::move(budgeted));
   if (target.size.has_value()) {
     ASSIGN_OR_RETURN(budget, SizeBudget(target, job, layers));
   }
@@ -209,23 +247,31 @@ absl::Status AllotBudget(const JobSpec& spec, const LoadedJob& job, KernelPlan* 
   }
   const std::unique_ptr<Allocation> allocation =
       AllocationFor(target.budget, layers, budget, *plan);
-  double left = budget.requested - budget.rest;
-  const double least = AllotmentAt(*allocation, budget.layers, 0).cost;
-  if (!target.size.has_value()) {
-    // A sparsity is meant, and not only a limit; but bounds are to the nearest block of each layer.
-    const double slack = static_cast<double>(layers.size()) / 2;
-    const double most = AllotmentAt(*allocation, budget.layers, 1).cost;
-    if (most < left - slack) return TooMuch(budget, most);
-    if (least <= left + slack) left = std::max(left, least);
+  ASSIGN_OR_RETURN(const std::vector<int64_t> kept, KeptWithin(target, *allocation, budget));
+  if (SettlesLayers(target)) plan->sparsities = SparsitiesOf(layers, kept);
+  return absl::OkStatus();
+}
+
+absl::Status AllotGroups(const JobSpec& spec, const LoadedJob& job,
+                         const std::function<absl::Status()>& check, KernelPlan* plan) {
+  const PruningTargetSpec& target = *spec.target;
+  // Else each group has the target's sparsity, which takes something away.
+  if (!target.size.has_value() && target.layer_targets.empty()) return absl::OkStatus();
+  const std::vector<const GroupChoice*> groups = GroupsToPrune(job);
+  std::vector<BudgetedLayer> budgeted;
+  for (const GroupChoice* choice : groups) budgeted.push_back(BudgetedLayerOf(*choice));
+  std::vector<int64_t> kept;
+  if (target.size.has_value()) {
+    ASSIGN_OR_RETURN(kept, CandidatesWithin(*target.size, job, budgeted, check));
+  } else {
+    const std::unique_ptr<Allocation> allocation = NewUniformAllocation(groups.size());
+    ASSIGN_OR_RETURN(kept,
+                     KeptWithin(target, *allocation, SparsityBudget(target, std::move(budgeted))));
   }
-  const absl::StatusOr<Allotment> allotment = Allot(*allocation, budget.layers, left);
-  if (!allotment.ok()) return TooLittle(budget, least);
-  const std::map<std::string, double> sparsities = SparsitiesOf(layers, allotment->kept);
-  if (std::all_of(sparsities.begin(), sparsities.end(),
-                  [](const auto& entry) { return entry.second == 0; })) {
-    return NothingWouldGo(budget);
+  if (!SettlesLayers(target)) return absl::OkStatus();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    plan->sparsities[groups[i]->name] = SparsityOf(kept[i], groups[i]->group->count());
   }
-  if (SettlesLayers(target)) plan->sparsities = sparsities;
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #define TOPIARY_WORKER_PIPELINE_ALLOTMENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "worker/pipeline/loaded_job.h"
 #include "worker/prune/allocation.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/group_choice.h"
 
 namespace topiary {
 
@@ -23,8 +25,10 @@ bool SettlesLayers(const PruningTargetSpec& target);
 // The layers of `job` that are to be pruned, in their order.
 std::vector<const LayerChoice*> LayersToPrune(const LoadedJob& job);
 
-// The blocks of `choice` and the bounds of its layer targets; without a cost.
+// The blocks of `choice`, or the candidates of its group, and the bounds of its layer targets; each
+// costs 1.
 BudgetedLayer BudgetedLayerOf(const LayerChoice& choice);
+BudgetedLayer BudgetedLayerOf(const GroupChoice& choice);
 
 // What KernelPlan::sparsities has for layers that keep so many blocks.
 std::map<std::string, double> SparsitiesOf(const std::vector<const LayerChoice*>& layers,
@@ -36,6 +40,11 @@ std::map<std::string, double> SparsitiesOf(const std::vector<const LayerChoice*>
 // FAILED_PRECONDITION, with figures and a remedy, where the budget cannot be met, or nothing would
 // be pruned.
 absl::Status AllotBudget(const JobSpec& spec, const LoadedJob& job, KernelPlan* plan);
+
+// The same of the groups of `job`, by their names; a size takes narrower models to try
+// (group_allotment.h), before each of which `check` is asked.
+absl::Status AllotGroups(const JobSpec& spec, const LoadedJob& job,
+                         const std::function<absl::Status()>& check, KernelPlan* plan);
 
 }  // namespace topiary
 

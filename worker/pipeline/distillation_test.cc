@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "common/status_matchers.h"
@@ -29,6 +30,20 @@ TEST_F(Distillation, ATeacherThatIsTheStudentTeachesNothing) {
   const nlohmann::json report = ReportOf(outcome);
   EXPECT_EQ(report["metrics"]["given"], report["metrics"]["dense"]);
   for (const nlohmann::json& entry : report["history"]) EXPECT_EQ(entry["loss"], 0);
+}
+
+TEST_F(Distillation, AFeatureCountsByItsWeight) {
+  JobSpec spec = SmallJob(folder_, Student());
+  spec.method = MagnitudeOptions();
+  spec.task.distillation.emplace();
+  std::set<std::string> digests;
+  for (const double weight : {0.0, 0.5, 1.0}) {
+    spec.task.distillation->features.clear();
+    if (weight > 0) spec.task.distillation->features = {{"v1", weight}};
+    ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+    digests.insert(DigestOf(outcome, JobFile::Kind::kOnnx));
+  }
+  EXPECT_EQ(digests.size(), 3u);
 }
 
 // What pruning broke is repaired by the teacher alone: no label has any weight.

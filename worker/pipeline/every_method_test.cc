@@ -13,6 +13,7 @@
 #include "worker/kernels/cpu/cpu_backend.h"
 #include "worker/model/onnx_import.h"
 #include "worker/pipeline/running_jobs_test_util.h"
+#include "worker/pipeline/task.h"
 
 namespace topiary {
 namespace {
@@ -92,7 +93,24 @@ absl::StatusOr<std::unique_ptr<Backend>> NewThreadedBackend(int, Precision) {
 
 std::string NameOf(const testing::TestParamInfo<MethodCase>& info) { return info.param.name; }
 
-class EveryPruningMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
+class EveryPruningMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {
+ protected:
+  void ExpectAnotherModelThatResumes(const JobSpec& spec, const JobOutcome& alone) {
+    TickingObserver observer(&clock_);
+    observer.checkpoint_folder = NewTestFolder();
+    ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+    EXPECT_NE(DigestOf(straight, JobFile::Kind::kOnnx), DigestOf(alone, JobFile::Kind::kOnnx));
+    // Blocks at edges are smaller.
+    EXPECT_NEAR(*straight.sparsity_reached, 0.75, 0.05);
+    for (const int64_t step : {2, 13, 27}) {
+      RecordingObserver quiet;
+      ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
+                           Run(spec, &quiet, observer.CheckpointPath(step)));
+      EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
+          << "from step " << step;
+    }
+  }
+};
 
 // fc1 has 16 blocks, fc2 48, head 6, of which it keeps 1.5, rounded up.
 TEST_P(EveryPruningMethod, ReachesTheSparsityAskedFor) {
@@ -149,6 +167,37 @@ TEST_P(EveryPruningMethod, PrunesSingleWeights) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
   EXPECT_NEAR(*outcome.sparsity_reached, 0.75, 0.003);
 }
+
+// What the job without a teacher, or without going back, does not come to; from a checkpoint too.
+TEST_P(EveryPruningMethod, LearnsFromTheModelAsGiven) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome alone, Run(spec));
+  spec.task.distillation.emplace().features = {{"v1", 0.5}};
+  ExpectAnotherModelThatResumes(spec, alone);
+}
+
+class EveryMethodThatSettles : public EveryPruningMethod {};
+
+TEST_P(EveryMethodThatSettles, Rewinds) {
+  JobSpec spec = SmallJob(folder_, ConvGraph());
+  spec.method = GetParam().method;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome alone, Run(spec));
+  spec.target->rewind.emplace().to_fraction = 0.1;
+  ExpectAnotherModelThatResumes(spec, alone);
+}
+
+// Those that prune before the first step have nothing to go back from.
+std::vector<MethodCase> MethodsThatSettle() {
+  std::vector<MethodCase> methods;
+  for (const MethodCase& method : PruningMethods()) {
+    if (!Calibrates(method.method) && method.name != "random") methods.push_back(method);
+  }
+  return methods;
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethodThatSettles, testing::ValuesIn(MethodsThatSettle()),
+                         NameOf);
 
 class EveryMethod : public RunningJobs, public testing::WithParamInterface<MethodCase> {};
 

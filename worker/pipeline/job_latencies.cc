@@ -10,8 +10,7 @@
 namespace topiary {
 
 absl::StatusOr<JobLatencies> MeasureLatencies(const JobSpec& spec, const LoadedJob& job,
-                                              const SparseWeights& kept,
-                                              const std::optional<Graph>& shrunk,
+                                              const SparseWeights& kept, const Graph* shrunk,
                                               LayerCostSource* costs, Backend* backend,
                                               const std::function<absl::Status()>& check) {
   JobLatencies latencies;
@@ -20,7 +19,7 @@ absl::StatusOr<JobLatencies> MeasureLatencies(const JobSpec& spec, const LoadedJ
         CheckLatencyMemory(spec, job.graph, job.data.bytes(), batch, kept.empty() ? 1 : 2));
     ASSIGN_OR_RETURN(LatencyReport latency, MeasureLatency(job.graph, kept, costs, backend,
                                                            job.data.evaluation, batch, check));
-    if (shrunk.has_value()) {
+    if (shrunk != nullptr) {
       ASSIGN_OR_RETURN(
           const LatencyReport narrower,
           MeasureLatency(*shrunk, {}, costs, backend, job.data.evaluation, batch, check));

@@ -27,8 +27,7 @@ struct JobLatencies {
 // one that was made of it, if any, at each batch that `spec` names. Of the errors of
 // MeasureLatency() only CANCELLED and ABORTED end it: what was trained must not be lost for others.
 absl::StatusOr<JobLatencies> MeasureLatencies(const JobSpec& spec, const LoadedJob& job,
-                                              const SparseWeights& kept,
-                                              const std::optional<Graph>& shrunk,
+                                              const SparseWeights& kept, const Graph* shrunk,
                                               LayerCostSource* costs, Backend* backend,
                                               const std::function<absl::Status()>& check);
 

@@ -218,7 +218,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethodFor(const JobSpec& spec, const 
   }
   for (const GroupChoice& choice : job.groups) {
     if (!choice.dense_reason.empty()) continue;
-    layers.push_back({choice.group->name(), nullptr, std::nullopt, choice.group});
+    layers.push_back({choice.group->name(), nullptr, choice.sparsity, choice.group,
+                      choice.min_sparsity, choice.max_sparsity});
   }
   PruningTarget target = spec.target.has_value() ? PruningTargetOf(*spec.target) : PruningTarget();
   if (job.global_sparsity.has_value()) target.sparsity = job.global_sparsity;

@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "worker/model/flops.h"
 #include "worker/model/inference_form.h"
+#include "worker/model/onnx_export.h"
 
 namespace topiary {
 namespace {
@@ -94,6 +95,11 @@ absl::StatusOr<ModelSize> MeasureSize(const Graph& graph, absl::Span<const Prune
   size.flops = WholeFlops(operations);
   ASSIGN_OR_RETURN(size.bytes, FileBytes(graph, kept));
   return size;
+}
+
+absl::StatusOr<ModelSize> SizeOfOnnx(const Graph& graph) {
+  ASSIGN_OR_RETURN(const Flops flops, CountFlops(graph));
+  return ModelSize{ParametersOf(graph), OnnxBytes(graph), WholeFlops(flops.total)};
 }
 
 int64_t AmountOf(const ModelSize& size, Amount amount) {

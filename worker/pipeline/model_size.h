@@ -29,6 +29,9 @@ int64_t ParametersOf(const Graph& graph);
 // Errors as InferShapes(), InferenceForm() and WriteBlockSparseFile().
 absl::StatusOr<ModelSize> MeasureSize(const Graph& graph, absl::Span<const PrunedWeight> pruned);
 
+// Of `graph` as an ONNX file, which is dense. Errors as CountFlops().
+absl::StatusOr<ModelSize> SizeOfOnnx(const Graph& graph);
+
 int64_t AmountOf(const ModelSize& size, SizeBudgetSpec::Amount amount);
 
 // "parameters", "bytes" or "flops": the field of the target.

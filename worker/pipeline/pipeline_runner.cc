@@ -18,6 +18,7 @@
 #include "worker/pipeline/evaluator.h"
 #include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/finished_model.h"
+#include "worker/pipeline/group_allotment.h"
 #include "worker/pipeline/job_latencies.h"
 #include "worker/pipeline/job_reporter.h"
 #include "worker/pipeline/kept_model.h"
@@ -112,7 +113,7 @@ class JobRun {
 
   // A plan of an attempt before is obeyed.
   absl::Status Plan() {
-    if (job_.choices.empty()) return absl::OkStatus();
+    if (job_.choices.empty() && job_.groups.empty()) return absl::OkStatus();
     if (!record_.plan.has_value()) {
       reporter_.EnterPhase("plan");
       ASSIGN_OR_RETURN(record_.plan,
@@ -346,7 +347,8 @@ class JobRun {
       return Finish(files, pruned, trained.metrics);
     }
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
-    if (spec_.outputs.onnx && spec_.target.has_value()) RETURN_IF_ERROR(AddShrunk(model, files));
+    if (spec_.outputs.onnx && spec_.target.has_value()) RETURN_IF_ERROR(Shrink(model));
+    if (shrunk_.has_value()) RETURN_IF_ERROR(files->AddShrunkOnnx(shrunk_->graph));
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
@@ -358,19 +360,13 @@ class JobRun {
 
   // The narrower model, where pruning left room for one and it computes the same: in float32, since
   // roundings to less would hide whether it does.
-  absl::Status AddShrunk(const Graph& model, ResultFiles* files) {
-    constexpr int64_t kCompared = 256;  // Examples, at most.
+  absl::Status Shrink(const Graph& model) {
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    ASSIGN_OR_RETURN(
-        ShrinkOutcome shrunk,
-        TryToShrink(model, job_.data.evaluation, std::min(spec_.task.batch_size, kCompared),
-                    MemoryBesideWeights(spec_, model, job_.data.bytes()), backend.get(),
-                    reporter_.checker()));
+    ASSIGN_OR_RETURN(ShrinkOutcome shrunk,
+                     TryToShrink(spec_, job_, model, backend.get(), reporter_.checker()));
     if (!shrunk.warning.empty()) warnings_.push_back(shrunk.warning);
-    if (!shrunk.model.has_value()) return absl::OkStatus();
-    shrunk_ = DescribeShrunk(model, *shrunk.model);
-    shrunk_graph_ = std::move(shrunk.model->graph);
-    return files->AddShrunkOnnx(*shrunk_graph_);
+    shrunk_ = std::move(shrunk.model);
+    return absl::OkStatus();
   }
 
   // What the job would do, with blocks drawn by chance in place of those that training chooses.
@@ -382,7 +378,11 @@ class JobRun {
     const std::vector<PrunedWeight> pruned = ExpectedSupports(spec_, job_);
     ZeroPrunedBlocks(pruned, &job_.graph);
     pruned_groups_ = ExpectedGroups(spec_, job_);
-    ZeroPrunedGroups(pruned_groups_, &job_.graph);
+    if (!pruned_groups_.empty()) {
+      RETURN_IF_ERROR(MoveFromZero(job_.batch, &job_.graph));
+      ZeroPrunedGroups(pruned_groups_, &job_.graph);
+      RETURN_IF_ERROR(Shrink(job_.graph));
+    }
     RETURN_IF_ERROR(MeasureLatencies(KeptBlocksOf(pruned)));
     return Finish(files, pruned, {});
   }
@@ -425,8 +425,9 @@ class JobRun {
     if (spec_.outputs.latency_batches.empty()) return absl::OkStatus();
     reporter_.EnterPhase("latency");
     ASSIGN_OR_RETURN(JobLatencies latencies,
-                     topiary::MeasureLatencies(spec_, job_, kept, shrunk_graph_, costs_,
-                                               backend_.get(), reporter_.checker()));
+                     topiary::MeasureLatencies(spec_, job_, kept,
+                                               shrunk_.has_value() ? &shrunk_->graph : nullptr,
+                                               costs_, backend_.get(), reporter_.checker()));
     latencies_ = std::move(latencies.measured);
     warnings_.insert(warnings_.end(), latencies.warnings.begin(), latencies.warnings.end());
     return absl::OkStatus();
@@ -446,7 +447,7 @@ class JobRun {
     input.phases = phases_;
     input.latency = latencies_;
     if (bound_.has_value()) input.accuracy_bound = bound_->report;
-    input.shrunk = shrunk_;
+    if (shrunk_.has_value()) input.shrunk = &*shrunk_;
     input.warnings = warnings_;
     input.backend = backend_->info();
     input.plan_digest = key_->plan_digest;
@@ -480,8 +481,7 @@ class JobRun {
   std::optional<double> training_estimate_seconds_;  // Of a dry run.
   std::optional<BoundOutcome> bound_;
   std::vector<LatencyReport> latencies_;
-  std::optional<ShrunkReport> shrunk_;
-  std::optional<Graph> shrunk_graph_;
+  std::optional<ShrunkModel> shrunk_;
   std::vector<std::string> warnings_;
 };
 

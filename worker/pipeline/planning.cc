@@ -14,6 +14,7 @@
 #include "worker/engine/inference_program.h"
 #include "worker/model/batch_norm_folding.h"
 #include "worker/pipeline/allotment.h"
+#include "worker/pipeline/group_allotment.h"
 #include "worker/pipeline/latency.h"
 #include "worker/pipeline/sensitivity.h"
 #include "worker/prune/latency_budget.h"
@@ -177,6 +178,10 @@ absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job
                                        LayerCostSource* costs, Backend* backend,
                                        const CostCheck& check) {
   KernelPlan plan;
+  if (!job.groups.empty()) {
+    RETURN_IF_ERROR(AllotGroups(spec, job, check, &plan));
+    return plan;
+  }
   if (spec.target->latency.has_value()) {
     RETURN_IF_ERROR(CheckLatencyMemory(spec, job.graph, job.data.bytes(),
                                        spec.target->latency->batch, /*programs=*/2));
@@ -208,6 +213,15 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
     choice.partition = nullptr;
     choice.dense_reason = "the budget leaves it dense";
   }
+  for (GroupChoice& choice : job->groups) {
+    if (!choice.dense_reason.empty()) continue;
+    const auto found = plan.sparsities.find(choice.name);
+    if (found != plan.sparsities.end() && found->second > 0) {
+      choice.sparsity = found->second;
+    } else {
+      choice.dense_reason = "the budget leaves it whole";
+    }
+  }
 }
 
 std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job) {
@@ -225,9 +239,11 @@ std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob&
 
 std::vector<PrunedGroup> ExpectedGroups(const JobSpec& spec, const LoadedJob& job) {
   std::vector<PrunedGroup> drawn;
-  for (const GroupChoice& choice : job.groups) {
-    if (!choice.dense_reason.empty()) continue;
-    drawn.push_back({choice.group, DrawSupport(choice.group->count(), spec.target->sparsity)});
+  for (const GroupChoice* choice : GroupsToPrune(job)) {
+    const double competing =
+        std::clamp(spec.target->sparsity, choice->min_sparsity, choice->max_sparsity);
+    drawn.push_back(
+        {choice->group, DrawSupport(choice->group->count(), choice->sparsity.value_or(competing))});
   }
   return drawn;
 }

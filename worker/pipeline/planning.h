@@ -20,13 +20,14 @@ namespace topiary {
 // so (allotment.h), by sensitivity.h where layers share by that. A latency budget is allotted to
 // them (prune/latency_budget.h) and tried out, with blocks drawn by chance left out of the whole
 // model, until that takes the time asked for. FAILED_PRECONDITION, with figures and a remedy, where
-// the budget cannot be met; RESOURCE_EXHAUSTED where its batch would pass the job's memory limit;
-// errors of `check`; others as MeasureLatency() and CostsOf().
+// the budget cannot be met; of groups of candidates nothing is measured. RESOURCE_EXHAUSTED where
+// its batch would pass the job's memory limit; errors of `check`; others as MeasureLatency() and
+// CostsOf().
 absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job,
                                        LayerCostSource* costs, Backend* backend,
                                        const CostCheck& check);
 
-// Gives the layers of `job` the sparsities of the plan, where it has any.
+// Gives the layers or groups of `job` the sparsities of the plan, where it has any.
 void ObeyPlan(const KernelPlan& plan, LoadedJob* job);
 
 // As many blocks of each layer as the job will keep, drawn by chance: how fast the pruned model

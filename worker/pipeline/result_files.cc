@@ -17,6 +17,7 @@
 #include "worker/pipeline/feature_selection.h"
 #include "worker/pipeline/finished_model.h"
 #include "worker/pipeline/model_size.h"
+#include "worker/pipeline/shrunk_model.h"
 
 namespace topiary {
 namespace {
@@ -97,11 +98,21 @@ std::string BudgetName(const PruningTargetSpec& target) {
 }
 
 absl::Status DescribeSize(const ReportInput& input, JobReport* report) {
-  if (input.job->choices.empty()) return absl::OkStatus();
+  const bool has_groups = !input.job->groups.empty();
+  if (input.job->choices.empty() && !has_groups) return absl::OkStatus();
   const Graph& graph = input.job->graph;
   SizeReport size;
-  ASSIGN_OR_RETURN(size.dense, MeasureSize(graph, {}));
-  ASSIGN_OR_RETURN(size.reached, MeasureSize(graph, *input.pruned));
+  if (has_groups) {
+    ASSIGN_OR_RETURN(const Graph inference, InferenceForm(graph));
+    ASSIGN_OR_RETURN(size.dense, SizeOfOnnx(inference));
+    size.reached = size.dense;
+    if (input.shrunk != nullptr) {
+      ASSIGN_OR_RETURN(size.reached, SizeOfOnnx(input.shrunk->graph));
+    }
+  } else {
+    ASSIGN_OR_RETURN(size.dense, MeasureSize(graph, {}));
+    ASSIGN_OR_RETURN(size.reached, MeasureSize(graph, *input.pruned));
+  }
   if (const auto& budget = input.spec->target->size; budget.has_value()) {
     size.amount = std::string(AmountName(budget->amount));
     size.requested = RequestedAmount(*budget, AmountOf(size.dense, budget->amount));
@@ -157,6 +168,10 @@ void DescribeSparsity(const ReportInput& input, JobReport* report) {
   }
   report->structure = std::string(StructureName(*target.structure));
   report->groups = DescribeGroups(input.job->groups, *input.pruned_groups);
+  if (report->dry_run) {
+    // Those that were drawn are no choice.
+    for (GroupReport& group : report->groups) group.pruned.clear();
+  }
   report->warnings = WarningsAboutGroups(report->groups);
   DescribeLayersOfGroups(input.job->graph, input.job->groups, &report->layers);
 }
@@ -205,13 +220,11 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
   report->environment.precision = std::string(PrecisionName(input.backend.precision));
 }
 
-void DescribeShrunkFile(const ReportInput& input, JobReport* report) {
-  report->shrunk = input.shrunk;
-  if (!report->shrunk.has_value()) return;
+void DescribeShrunkModel(const ReportInput& input, JobReport* report) {
+  if (input.shrunk == nullptr) return;
+  report->shrunk = DescribeShrunk(input.job->graph, *input.shrunk);
   for (const FileReport& file : report->files) {
-    if (file.kind != KindName(JobFile::Kind::kShrunkOnnx)) continue;
-    report->shrunk->file = file.name;
-    report->shrunk->bytes = file.bytes;
+    if (file.kind == KindName(JobFile::Kind::kShrunkOnnx)) report->shrunk->file = file.name;
   }
 }
 
@@ -299,7 +312,7 @@ absl::StatusOr<JobOutcome> WriteReport(const ReportInput& input, ResultFiles* fi
   DescribeMetrics(input, &report);
   DescribeRun(input, &report);
   ASSIGN_OR_RETURN(report.files, files->Describe());
-  DescribeShrunkFile(input, &report);
+  DescribeShrunkModel(input, &report);
   RETURN_IF_ERROR(files->AddReport(ReportJson(report)));
 
   JobOutcome outcome;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "worker/export/block_sparse_file.h"
 #include "worker/export/report.h"
+#include "worker/export/shrink.h"
 #include "worker/kernels/backend.h"
 #include "worker/model/graph.h"
 #include "worker/pipeline/checkpoint.h"
@@ -59,8 +60,8 @@ struct ReportInput {
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;
   std::optional<AccuracyBoundReport> accuracy_bound;
-  std::optional<ShrunkReport> shrunk;  // Of the file that AddShrunkOnnx() wrote.
-  std::vector<std::string> warnings;   // Besides those about the layers.
+  const ShrunkModel* shrunk = nullptr;  // Null where nothing could be taken away.
+  std::vector<std::string> warnings;    // Besides those about the layers.
   BackendInfo backend;
   std::string plan_digest;
   double total_seconds = 0;

@@ -12,7 +12,7 @@ namespace {
 
 // Steps taken by another plan than that of the rest would be neither's.
 absl::Status CheckPlan(const JobRecord& record, const JobSpec& spec, const LoadedJob& job) {
-  const bool needs_plan = !job.choices.empty();
+  const bool needs_plan = !job.choices.empty() || !job.groups.empty();
   if (record.plan.has_value() == needs_plan &&
       (!needs_plan || record.plan->sparsities.empty() != SettlesLayers(*spec.target))) {
     return absl::OkStatus();

@@ -15,6 +15,7 @@
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
 #include "worker/model/channel_coupling.h"
+#include "worker/model/onnx_export.h"
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/model_size.h"
@@ -107,12 +108,14 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
   return shrunk;
 }
 
-absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
-                                          std::optional<int64_t> memory_bytes, Backend* backend,
+absl::StatusOr<ShrinkOutcome> TryToShrink(const JobSpec& spec, const LoadedJob& job,
+                                          const Graph& model, Backend* backend,
                                           const std::function<absl::Status()>& check) {
+  constexpr int64_t kCompared = 256;  // Examples, at most.
   absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
   try {
-    shrunk = ShrinkAndCompare(model, data, batch, memory_bytes, backend, check);
+    shrunk = ShrinkAndCompare(model, job.data.evaluation, std::min(job.batch, kCompared),
+                              MemoryBesideWeights(spec, model, job.data.bytes()), backend, check);
   } catch (const std::bad_alloc&) {
     shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
   }
@@ -131,6 +134,7 @@ absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& dat
 
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk) {
   ShrunkReport report;
+  report.bytes = OnnxBytes(shrunk.graph);
   report.parameters_before = ParametersOf(model);
   report.parameters_after = ParametersOf(shrunk.graph);
   for (const ShrunkTensor& tensor : shrunk.tensors) {

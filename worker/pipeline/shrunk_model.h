@@ -14,6 +14,8 @@
 #include "worker/export/shrink.h"
 #include "worker/kernels/backend.h"
 #include "worker/model/graph.h"
+#include "worker/pipeline/job_spec.h"
+#include "worker/pipeline/loaded_job.h"
 
 namespace topiary {
 
@@ -32,10 +34,10 @@ struct ShrinkOutcome {
   std::string warning;  // Why there is none, where there should be one.
 };
 
-// The same for a job whose pruned model counts more: of its errors, and of having too little
+// The same for `job`, whose pruned `model` counts more: of its errors, and of having too little
 // memory, only CANCELLED and ABORTED are returned.
-absl::StatusOr<ShrinkOutcome> TryToShrink(const Graph& model, const Dataset& data, int64_t batch,
-                                          std::optional<int64_t> memory_bytes, Backend* backend,
+absl::StatusOr<ShrinkOutcome> TryToShrink(const JobSpec& spec, const LoadedJob& job,
+                                          const Graph& model, Backend* backend,
                                           const std::function<absl::Status()>& check);
 
 // What was taken out of `model` to make `shrunk`; the file is not named.

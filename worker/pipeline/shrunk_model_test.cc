@@ -89,12 +89,16 @@ TEST(ShrinkAndCompare, RefusesMoreMemoryThanItMayUse) {
   ReferenceBackend backend;
   EXPECT_THAT(ShrinkAndCompare(graph, Examples(), 4, 64, &backend, GoOn).status(),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("the job may use 0 MiB")));
-  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome refused,
-                       TryToShrink(graph, Examples(), 4, 64, &backend, GoOn));
+  LoadedJob job;
+  job.data.evaluation = Examples();
+  job.batch = 4;
+  JobSpec spec;
+  spec.memory_limit_bytes = 1;
+  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome refused, TryToShrink(spec, job, graph, &backend, GoOn));
   EXPECT_FALSE(refused.model.has_value());
   EXPECT_THAT(refused.warning, HasSubstr("finding the channels that go together takes"));
-  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome made,
-                       TryToShrink(graph, Examples(), 4, int64_t{1} << 20, &backend, GoOn));
+  spec.memory_limit_bytes = int64_t{1} << 20;
+  ASSERT_OK_AND_ASSIGN(const ShrinkOutcome made, TryToShrink(spec, job, graph, &backend, GoOn));
   EXPECT_TRUE(made.model.has_value());
   EXPECT_EQ(made.warning, "");
 }

@@ -59,6 +59,9 @@ absl::Status CheckPatterns(absl::string_view field, const std::vector<std::strin
 absl::Status CheckPatterns(const PruningTarget& target,
                            const std::vector<std::vector<WeightAxis>>& makers,
                            LayerMatcher* matcher) {
+  std::vector<std::string> bounded;
+  for (const LayerTarget& bounds : target.layer_targets) bounded.push_back(bounds.pattern);
+  RETURN_IF_ERROR(CheckPatterns("layer_targets", bounded, makers, *target.structure, matcher));
   RETURN_IF_ERROR(
       CheckPatterns("include_layers", target.include_layers, makers, *target.structure, matcher));
   return CheckPatterns("exclude_layers", target.exclude_layers, makers, *target.structure, matcher);
@@ -95,6 +98,35 @@ bool IsWhole(Structure structure) {
          structure == Structure::kEmbeddingTables;
 }
 
+// Gives `choices`, each with its `makers`, the bounds of the first of `targets` that names it.
+absl::Status SetBounds(const std::vector<LayerTarget>& targets,
+                       const std::vector<std::vector<WeightAxis>>& makers, LayerMatcher* matcher,
+                       std::vector<GroupChoice>* choices) {
+  std::vector<bool> has_bounds(choices->size(), false);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    bool any_pruned = false;
+    std::string dense;
+    for (size_t j = 0; j < choices->size(); ++j) {
+      GroupChoice& choice = (*choices)[j];
+      ASSIGN_OR_RETURN(const bool matches, NamesAny({targets[i].pattern}, makers[j], matcher));
+      if (!matches) continue;
+      if (!has_bounds[j]) {
+        has_bounds[j] = true;
+        choice.min_sparsity = targets[i].min_sparsity;
+        choice.max_sparsity = targets[i].max_sparsity;
+      }
+      any_pruned = any_pruned || choice.dense_reason.empty();
+      if (dense.empty()) dense = absl::StrCat("'", choice.name, "' (", choice.dense_reason, ")");
+    }
+    if (any_pruned) continue;
+    return absl::InvalidArgumentError(absl::StrCat("target.layer_targets[", i, "] '",
+                                                   targets[i].pattern,
+                                                   "' matches nothing that is pruned, but ", dense,
+                                                   "; leave it out, or have its group pruned"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
     const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
@@ -119,6 +151,7 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     }
     choices.push_back(std::move(choice));
   }
+  RETURN_IF_ERROR(SetBounds(target.layer_targets, makers, matcher, &choices));
   return choices;
 }
 
@@ -174,6 +207,8 @@ void LeaveWhatRoundsToNone(const PruningTarget& target, std::vector<GroupChoice>
       all += choice.group->count();
     }
   }
+  // Else what a group has is settled, or competed for, with the others.
+  if (!target.sparsity.has_value() || !target.layer_targets.empty()) return;
   for (GroupChoice& choice : *choices) {
     if (!choice.dense_reason.empty()) continue;
     const int64_t among = target.budget == BudgetKind::kGlobal ? all : choice.group->count();
@@ -219,9 +254,8 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       std::optional<int64_t> memory_bytes,
                                                       const std::function<absl::Status()>& check) {
   CHECK(target.structure.has_value());
-  if (!target.sparsity.has_value() || !(*target.sparsity > 0 && *target.sparsity < 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("target.sparsity is ",
-                                                   target.sparsity.value_or(0),
+  if (target.sparsity.has_value() && !(*target.sparsity > 0 && *target.sparsity < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("target.sparsity is ", *target.sparsity,
                                                    ": with a structure it must lie in (0, 1)"));
   }
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferAnyBatch(graph));
