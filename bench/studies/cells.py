@@ -78,6 +78,11 @@ def layers_of(report):
             for layer in report["layers"]}
 
 
+def pruned_of(report):
+    """Names of the candidates that are gone, where they have names, as branches and layers have."""
+    return [name for group in report.get("groups", []) for name in group.get("pruned", [])]
+
+
 def make_row(key, cell, job, report):
     """The line that a finished job leaves: `job` as `topiary --output json` prints it, `report` its
     report.json, or None where it failed."""
@@ -97,6 +102,8 @@ def make_row(key, cell, job, report):
     if "sparsity_reached" in result:
         row["sparsity_reached"] = round(result["sparsity_reached"], 6)
     row["layers"] = layers_of(report)
+    if pruned_of(report):
+        row["pruned"] = pruned_of(report)
     row["bytes"] = {name: int(files[kind]["size_bytes"])
                     for name, kind in (("onnx", "ONNX"), ("block_sparse", "BLOCK_SPARSE")) if kind in files}
     if "ONNX" in files:

@@ -1,5 +1,6 @@
 """Fisher attention, Topiary's own method: frozen after tuning on training data that are held out, then
-compared on fresh seeds with SequentialAttention++ and gradual magnitude, and taken apart."""
+compared on fresh seeds with SequentialAttention++, gradual magnitude and PowerPropagation, and taken
+apart."""
 
 import dataclasses
 import pathlib

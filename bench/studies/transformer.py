@@ -11,7 +11,7 @@ from studies.rows import Rows
 NAME = "transformer"
 TASK = "decoder"
 MODEL = "decoder/64-128-4-128-4"  # 64 characters, 128 places, 4 layers, width 128, 4 heads.
-SEEDS = 3
+SEEDS = 2
 EPOCHS, PRUNING_EPOCHS = 6, 2
 BATCH = 32
 LEARNING_RATE, PRUNING_LEARNING_RATE = 2e-3, 1e-3

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
-from studies import (ablations, block_pruning, catalog, cells, determinism, feature_selection, service,
+from studies import (ablations, block_pruning, catalog, cells, determinism, feature_selection, fisher_attention, service,
                      transformer)
 
 
@@ -142,6 +142,7 @@ def test_the_service_accepts_every_spec(running, spec, tmp_path):
              *specs_of(block_pruning.BlockPruning(tmp_path, digests, ["isolet_mlp"])),
              *specs_of(ablations.Ablations(tmp_path, digests, ["isolet_mlp"]), 1),
              *specs_of(determinism.Determinism(tmp_path, digests), 1),
+             *specs_of(fisher_attention.FisherAttention(tmp_path, digests, ["isolet_mlp"]), 1),
              *specs_of(feature_selection.FeatureSelection(tmp_path, digests)),
              *specs_of(transformer.Transformer(tmp_path, digests))]
     specs = {one_of_many(cells.resolve(one, digests)) for one in found}

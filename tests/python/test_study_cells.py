@@ -34,6 +34,12 @@ def write_rows(path, rows):
     path.write_text("".join(cells.canonical(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def test_a_row_names_what_is_gone_where_it_has_a_name():
+    report = {"groups": [{"name": "transformer_layers", "pruned": ["layers.2"]}, {"name": "layers.0"}]}
+    assert cells.pruned_of(report) == ["layers.2"]
+    assert cells.pruned_of({"layers": []}) == []
+
+
 # ---- Reports ------------------------------------------------------------------------------------------
 
 

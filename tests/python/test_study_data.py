@@ -216,7 +216,7 @@ def test_dense_jobs_run_again_only_while_their_models_are_needed(tmp_path):
     write_rows(tmp_path / "transformer.jsonl", rows)
     again = transformer.Transformer(tmp_path, AnyDigest())
     assert not again.dense_stage().models_needed
-    assert "3.000 ± 1.000 (3)" in again.report(tmp_path)
+    assert "2.500 ± 0.707 (2)" in again.report(tmp_path)
 
 
 def test_the_model_of_a_job_that_has_not_run_here_is_named(tmp_path):
