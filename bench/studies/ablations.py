@@ -9,7 +9,7 @@ from studies.rows import Rows
 
 NAME = "ablations"
 METHOD = methods.METHODS[block_pruning.OURS]
-TASKS = ("isolet_mlp", "fashion_mlp")
+TASKS = ("isolet_mlp",)
 SPARSITIES, BLOCKS, SEEDS = (0.95, 0.98), (16, 32), 5
 BASE = "as in block_pruning"
 

@@ -73,7 +73,8 @@ class BlockPruning(tuning.TunedStudy):
         return (f"`tools/study {NAME}`: one thread each, instruction sets: "
                 f"{', '.join(machines) or 'none'}. Figures are of the test data, mean ± standard deviation over "
                 "seeds (number of seeds). Each method has the same epochs, and six settings were tried of each "
-                f"on a part of the training data (`bench/studies/results/{NAME}.chosen.json`).\n")
+                f"on a part of the training data (`bench/studies/results/{NAME}.chosen.json`); MNIST has the settings of the "
+                "CNN of Fashion-MNIST.\n")
 
     def _task_report(self, task, images):
         text = [f"### {task.title}\n", self._setup_text(task)]

@@ -147,7 +147,8 @@ class Transformer:
                  f"(1,000,000 to train on, 250,000 of other chapters to test with). Perplexity of a character, mean ± standard "
                  f"deviation over seeds (number of seeds). All methods start from the same dense model, trained for {EPOCHS} "
                  f"epochs (perplexity {tables.figure_text(dense, 3)}); those that train have {PRUNING_EPOCHS} epochs more. All have "
-                 f"their default settings: none is tuned. Fisher attention prunes from 5 to 50 % of those epochs by default, gradual "
+                 f"their default settings: the effort of tuning is the same for each, none. Wanda and SparseGPT reckon with the "
+                 f"inputs of one weight at a time, and prune blocks alone. Fisher attention prunes from 5 to 50 % of those epochs by default, gradual "
                  f"magnitude from 20 to 70 %; *late* and *early* are each when the other prunes.\n"]
         panels = []
         for granularity in GRANULARITIES.values():

@@ -91,7 +91,7 @@ std::string SparsityText(const Json& sparsity) {
     text =
         absl::StrCat("\nlatency requested ", FormatPercent(Number(Get(latency, "ratio"))),
                      " of the dense model's at batch ", Count(Get(latency, "batch")), "; sparsity");
-  } else if (!block.is_array()) {
+  } else if (!block.is_array() && !Get(sparsity, "structure").is_string()) {
     return "";
   } else {
     text = "\nsparsity";

@@ -76,6 +76,16 @@ TEST(ReportText, ShowsWhatBecameOfAStructure) {
   EXPECT_THAT(text, HasSubstr("2.00     2.00x"));
 }
 
+TEST(ReportText, ShowsTheSparsityOfAStructureThatHasASize) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReportText(R"({"method": "magnitude", "dry_run": true,
+                     "sparsity": {"reached": 0.4, "structure": "neurons", "budget": "uniform"},
+                     "shrunk": {"bytes": 2048, "parameters": {"before": 900, "after": 400},
+                                "tensors": []}})"));
+  EXPECT_THAT(text, HasSubstr("sparsity reached 40.00 % of all weights; budget uniform\n"));
+  EXPECT_THAT(text, HasSubstr("a narrower model: 400 of 900 parameters, 2.0 KiB"));
+}
+
 TEST(ReportText, ShowsTheFeaturesChosenInTheirOrder) {
   ASSERT_OK_AND_ASSIGN(const std::string text,
                        ReportText(R"({"method": "feature_selection", "feature_selection": {

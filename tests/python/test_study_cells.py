@@ -87,8 +87,8 @@ def test_ablations_report_the_difference_to_their_base(tmp_path):
         make_row(cell, 0.7 if cell.settings.get("variant") == "c = 8" else 0.9)
         for cell in ablations.Ablations(tmp_path, AnyDigest()).main_stage().cells])
     text = ablations.Ablations(tmp_path, AnyDigest()).report(tmp_path)
-    assert "| c = 8, less as in block_pruning | 95 % | 20 | -0.2000 |" in text
-    assert "| c = 2, less as in block_pruning | 95 % | 20 | +0.0000 |" in text
+    assert "| c = 8, less as in block_pruning | 95 % | 10 | -0.2000 |" in text
+    assert "| c = 2, less as in block_pruning | 95 % | 10 | +0.0000 |" in text
 
 
 def test_longer_training_is_compared_with_the_rows_of_block_pruning(tmp_path):

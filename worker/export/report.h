@@ -111,18 +111,18 @@ struct LatencyReport {
   std::map<std::string, double> break_even_sparsity = {};
   std::vector<NodeLatencyReport> nodes = {};  // In the order in which they run, where asked for.
   std::string warning = {};  // About pruned layers that are no faster for it; empty: none.
-  // Of the narrower dense model that the job also left behind; none where it left none.
+  // Of the narrower dense model; none where there is none.
   std::optional<LatencyStatistics> shrunk = {};
 };
 
-// The narrower dense model that the job also left behind, or would have (dry run).
+// The narrower dense model.
 struct ShrunkReport {
   struct Tensor {
     std::string name;
     Shape before;
     Shape after;
   };
-  std::string file;  // Empty in a dry run.
+  std::string file;  // Empty where it was not left behind, as by a dry run.
   int64_t bytes = 0;
   int64_t parameters_before = 0;  // Numbers in weights, biases and statistics.
   int64_t parameters_after = 0;

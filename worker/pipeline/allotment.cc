@@ -119,7 +119,7 @@ absl::StatusOr<Budget> SizeBudget(const PruningTargetSpec& target, const LoadedJ
 absl::Status TooLittle(const Budget& budget, double least) {
   return CannotBeMet(absl::StrFormat(
       "%s: of %.0f %s of the model %.0f are to be left, but it has %.0f at the least: %.0f in what "
-      "is not pruned and %.0f in layers that are pruned as far as they may be; ask for less "
+      "is not pruned and %.0f in what is pruned as far as it may be; ask for less "
       "pruning, %s, or loosen target.layer_targets",
       budget.field, budget.whole, budget.unit, budget.requested, budget.rest + least, budget.rest,
       least, budget.remedy));
@@ -262,7 +262,7 @@ absl::Status AllotGroups(const JobSpec& spec, const LoadedJob& job,
   for (const GroupChoice* choice : groups) budgeted.push_back(BudgetedLayerOf(*choice));
   std::vector<int64_t> kept;
   if (target.size.has_value()) {
-    ASSIGN_OR_RETURN(kept, CandidatesWithin(*target.size, job, budgeted, check));
+    ASSIGN_OR_RETURN(kept, CandidatesWithin(spec, job, budgeted, check));
   } else {
     const std::unique_ptr<Allocation> allocation = NewUniformAllocation(groups.size());
     ASSIGN_OR_RETURN(kept,

@@ -263,7 +263,7 @@ TEST_F(BudgetJobs, WhatCannotBeMetFailsBeforeAnythingTrainsWithFigures) {
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("spec.target.parameters: of 14883 parameters"),
                              HasSubstr("148 are to be left"), HasSubstr("419 in what is not"),
-                             HasSubstr("192 in layers"))));
+                             HasSubstr("192 in what is pruned"))));
   spec.target->size = SizeBudgetSpec{Amount::kBytes, std::nullopt, 1 << 20};
   EXPECT_THAT(Run(spec, &observer).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("nothing to prune")));

@@ -103,9 +103,7 @@ class EveryPruningMethod : public RunningJobs, public testing::WithParamInterfac
     // Blocks at edges are smaller.
     EXPECT_NEAR(*straight.sparsity_reached, 0.75, 0.05);
     for (const int64_t step : {2, 13, 27}) {
-      RecordingObserver quiet;
-      ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
-                           Run(spec, &quiet, observer.CheckpointPath(step)));
+      ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Resume(spec, observer, step));
       EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
           << "from step " << step;
     }
@@ -252,9 +250,7 @@ TEST_P(ResumingJobs, GivesTheSameBitsFromAnyCheckpoint) {
   ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
   ASSERT_GE(observer.checkpoint_steps.size(), 30u);
   for (const int64_t step : {1, 7, 13, 20, 22, 29}) {
-    RecordingObserver quiet;
-    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed,
-                         Run(spec, &quiet, observer.CheckpointPath(step)));
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Resume(spec, observer, step));
     EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx))
         << "from step " << step;
     EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kBlockSparse),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,35 +17,51 @@
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/model_size.h"
 #include "worker/pipeline/pruned_groups.h"
+#include "worker/pipeline/shrunk_model.h"
 #include "worker/prune/candidate_group.h"
 #include "worker/prune/support.h"
 
 namespace topiary {
 namespace {
 
-// In all weights; an element of two parts counts twice.
-std::vector<int64_t> ElementsOfCandidates(const CandidateGroup& group) {
-  std::vector<int64_t> elements(group.count(), 0);
-  for (const absl::Span<const CandidatePart> parts : {group.scaled(), group.coupled()}) {
-    for (const CandidatePart& part : parts) {
-      for (const BlockRun& run : part.runs) elements[run.block] += run.length;
+// How many elements a candidate has in each part: those that have the same are alike.
+using Shares = std::map<std::pair<std::string, bool>, int64_t>;  // By weight and whether coupled.
+
+std::vector<Shares> SharesOfCandidates(const CandidateGroup& group) {
+  std::vector<Shares> shares(group.count());
+  for (const bool coupled : {false, true}) {
+    for (const CandidatePart& part : coupled ? group.coupled() : group.scaled()) {
+      for (const BlockRun& run : part.runs) {
+        shares[run.block][{part.weight, coupled}] += run.length;
+      }
     }
   }
-  return elements;
+  return shares;
+}
+
+int64_t WeightBytes(const Graph& graph) {
+  int64_t bytes = 0;
+  for (const Initializer& initializer : graph.initializers) bytes += initializer.value.byte_size();
+  return bytes;
 }
 
 // Narrower models of a job's, in the amount of a budget.
 class NarrowerModels {
  public:
-  NarrowerModels(const SizeBudgetSpec& budget, const LoadedJob& job,
+  NarrowerModels(const JobSpec& spec, const LoadedJob& job,
                  const std::function<absl::Status()>& check)
-      : budget_(budget), job_(job), check_(check), groups_(GroupsToPrune(job)) {}
+      : budget_(*spec.target->size),
+        job_(job),
+        // A trial has two more copies of the weights.
+        memory_bytes_(
+            MemoryBesideWeights(spec, job.graph, job.data.bytes() + 2 * WeightBytes(job.graph))),
+        check_(check),
+        groups_(GroupsToPrune(job)) {}
 
   absl::StatusOr<std::vector<int64_t>> MostWithin(absl::Span<const BudgetedLayer> layers) {
     ASSIGN_OR_RETURN(model_, InferenceForm(job_.graph));
     RETURN_IF_ERROR(MoveFromZero(job_.batch, &model_));
-    ASSIGN_OR_RETURN(const ModelSize dense, SizeOfOnnx(model_));
-    const int64_t whole = AmountOf(dense, budget_.amount);
+    ASSIGN_OR_RETURN(const int64_t whole, AmountOfOnnx(model_, budget_.amount));
     const int64_t requested = RequestedAmount(budget_, whole);
     RETURN_IF_ERROR(RankCandidates());
     int64_t largest = 1;
@@ -56,7 +73,13 @@ class NarrowerModels {
     ASSIGN_OR_RETURN(const int64_t smallest, AmountWith(least));
     if (smallest > requested) return TooLittle(whole, requested, smallest);
     ASSIGN_OR_RETURN(const int64_t unpruned, AmountWith(most));
-    if (unpruned <= requested) return TooMuch(whole, requested, unpruned);
+    if (unpruned <= requested) {
+      // A size is a limit, which bounds may undercut.
+      bool prunes = false;
+      for (size_t i = 0; i < most.size(); ++i) prunes |= most[i] < layers[i].block_count;
+      if (prunes && requested < whole) return most;
+      return TooMuch(whole, requested, unpruned);
+    }
     double low = 0, high = 1;
     // Finer than one candidate of any group.
     while (high - low > 0.25 / static_cast<double>(largest)) {
@@ -70,29 +93,36 @@ class NarrowerModels {
       (fits ? low : high) = middle;
       (fits ? least : most) = std::move(kept);
     }
+    // Groups that are due for a candidate at the same share get it one after another.
+    for (size_t i = 0; i < least.size(); ++i) {
+      if (least[i] == most[i]) continue;
+      const int64_t kept = std::exchange(least[i], most[i]);
+      ASSIGN_OR_RETURN(const int64_t amount, AmountWith(least));
+      if (amount > requested) least[i] = kept;
+    }
     return least;
   }
 
  private:
-  // The order in which candidates are taken away in each group: those that save least first, so
-  // that whatever others are chosen save no less. Where they differ in size, one of each size is
-  // tried.
+  // The order in which candidates are taken away in each group: those first without which alone
+  // most of the model is left. Of candidates that are alike one is tried.
   absl::Status RankCandidates() {
     for (const GroupChoice* choice : groups_) {
-      const std::vector<int64_t> elements = ElementsOfCandidates(*choice->group);
-      std::map<int64_t, int64_t> amount_by_size;  // Of the model without one of them.
-      for (size_t i = 0; i < elements.size(); ++i) amount_by_size.emplace(elements[i], i);
-      if (amount_by_size.size() > 1) {
-        for (auto& [size, amount] : amount_by_size) {
-          Support support(elements.size(), 1);
-          support[amount] = 0;
-          ASSIGN_OR_RETURN(amount, AmountOfModelWithout({{choice->group, std::move(support)}}));
-        }
+      const std::vector<Shares> shares = SharesOfCandidates(*choice->group);
+      std::map<Shares, int64_t> first_of_kind;
+      for (size_t i = 0; i < shares.size(); ++i) first_of_kind.emplace(shares[i], i);
+      std::map<Shares, int64_t> left_by_kind;
+      for (const auto& [kind, candidate] : first_of_kind) {
+        int64_t& left = left_by_kind[kind];
+        if (first_of_kind.size() == 1) break;
+        Support support(shares.size(), 1);
+        support[candidate] = 0;
+        ASSIGN_OR_RETURN(left, AmountOfModelWithout({{choice->group, std::move(support)}}));
       }
-      std::vector<int64_t> order(elements.size());
+      std::vector<int64_t> order(shares.size());
       std::iota(order.begin(), order.end(), 0);
       std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-        return amount_by_size.at(elements[a]) > amount_by_size.at(elements[b]);
+        return left_by_kind.at(shares[a]) > left_by_kind.at(shares[b]);
       });
       orders_.push_back(std::move(order));
     }
@@ -115,9 +145,9 @@ class NarrowerModels {
     Graph graph = model_.Clone();
     ZeroPrunedGroups(pruned, &graph);
     ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, job_.batch));
+    RETURN_IF_ERROR(CheckShrinkMemory(graph, shapes, memory_bytes_));
     ASSIGN_OR_RETURN(const ShrunkModel shrunk, Shrink(graph, shapes, check_));
-    ASSIGN_OR_RETURN(const ModelSize size, SizeOfOnnx(shrunk.graph));
-    return AmountOf(size, budget_.amount);
+    return AmountOfOnnx(shrunk.graph, budget_.amount);
   }
 
   absl::Status CannotBeMet(absl::string_view message) const {
@@ -128,20 +158,21 @@ class NarrowerModels {
   absl::Status TooLittle(int64_t whole, int64_t requested, int64_t smallest) const {
     return CannotBeMet(absl::StrFormat(
         "of %d in the model %d are to be left, but it has %d at the least, with all groups pruned "
-        "as far as they may be: ask for less pruning, lower target.min_candidates so that more "
-        "groups are pruned, or loosen target.layer_targets",
+        "as far as they may be: ask for less pruning, or have more of the model pruned (lower "
+        "target.min_candidates, loosen target.layer_targets, protect and exclude less)",
         whole, requested, smallest));
   }
 
   absl::Status TooMuch(int64_t whole, int64_t requested, int64_t most) const {
     return CannotBeMet(absl::StrFormat(
-        "of %d in the model %d may be left, and it has no more than %d where target.layer_targets "
-        "let everything else stay: nothing would be pruned for it; ask for more pruning",
+        "of %d in the model %d may be left, and it has no more than %d with as many candidates as "
+        "may stay: nothing would be pruned for it; ask for more pruning",
         whole, requested, most));
   }
 
   const SizeBudgetSpec& budget_;
   const LoadedJob& job_;
+  const std::optional<int64_t> memory_bytes_;
   const std::function<absl::Status()>& check_;
   const std::vector<const GroupChoice*> groups_;
   Graph model_;
@@ -170,11 +201,10 @@ absl::Status MoveFromZero(int64_t batch, Graph* graph) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<int64_t>> CandidatesWithin(const SizeBudgetSpec& budget,
-                                                      const LoadedJob& job,
+absl::StatusOr<std::vector<int64_t>> CandidatesWithin(const JobSpec& spec, const LoadedJob& job,
                                                       absl::Span<const BudgetedLayer> groups,
                                                       const std::function<absl::Status()>& check) {
-  return NarrowerModels(budget, job, check).MostWithin(groups);
+  return NarrowerModels(spec, job, check).MostWithin(groups);
 }
 
 }  // namespace topiary

@@ -24,13 +24,14 @@ std::vector<const GroupChoice*> GroupsToPrune(const LoadedJob& job);
 // model that is shrunk before it was trained is taken as if none of `graph`, at `batch`, were.
 absl::Status MoveFromZero(int64_t batch, Graph* graph);
 
-// The most candidates of each of GroupsToPrune(job), the same part of each to the nearest one and
-// within the bounds of `groups`, with which the narrower model, whichever of them are kept, has no
-// more than `budget`. Each try makes a narrower model. FAILED_PRECONDITION, with figures and a
-// remedy, where that cannot be, or nothing would be pruned; errors of `check`, which is asked
-// before each try, and those of Shrink() and SizeOfOnnx().
-absl::StatusOr<std::vector<int64_t>> CandidatesWithin(const SizeBudgetSpec& budget,
-                                                      const LoadedJob& job,
+// How many candidates each of GroupsToPrune(job) keeps so that the narrower model has no more than
+// the size of `spec.target`: the same part of each, within the bounds of `groups`, and with
+// another candidate of a group that is due for one it would have more. Those are taken to go that
+// save least alone, so that others save no less, unless candidates share what neither of them takes
+// away alone. Each try makes a narrower model. FAILED_PRECONDITION, with figures and a remedy,
+// where that cannot be, or nothing would be pruned; errors of `check`, which is asked before each
+// try, and those of CheckShrinkMemory(), Shrink() and AmountOfOnnx().
+absl::StatusOr<std::vector<int64_t>> CandidatesWithin(const JobSpec& spec, const LoadedJob& job,
                                                       absl::Span<const BudgetedLayer> groups,
                                                       const std::function<absl::Status()>& check);
 

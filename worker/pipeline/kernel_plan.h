@@ -24,7 +24,7 @@ struct KernelPlan {
   // Where leaving out pruned blocks pays in training.
   BreakEvenDensities break_evens;
   // Where the budget gives each layer a sparsity of its own: part of its blocks to be pruned, by
-  // weight; 0: the layer stays dense.
+  // weight; 0: the layer stays dense. Of groups of candidates: by their names.
   std::map<std::string, double> sparsities;
   // Where layers compete for an amount other than sparsity: part of the blocks of all of them.
   std::optional<double> global_sparsity;

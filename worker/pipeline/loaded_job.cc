@@ -48,7 +48,7 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
   }
   ASSIGN_OR_RETURN(job->graph, ImportOnnx(spec.model_path, limits));
   const std::vector<PrunableLayer> layers = FindPrunableLayers(job->graph);
-  job->all_elements = ElementsOfLayers(job->graph);
+  job->all_elements = AllElementsOf(job->graph, {});
   if (const auto* selection = std::get_if<FeatureSelectionSpec>(&spec.method)) {
     ASSIGN_OR_RETURN(job->features, FindFeaturesFor(*selection, job->graph));
     return absl::OkStatus();
@@ -67,9 +67,7 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
   }
   ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target,
                                              MemoryBesideWeights(spec, job->graph, 0), check));
-  for (const auto& [table, elements] : TablesOf(job->groups, job->graph)) {
-    job->all_elements += elements;
-  }
+  job->all_elements = AllElementsOf(job->graph, job->groups);
   return absl::OkStatus();
 }
 
@@ -201,9 +199,10 @@ std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& gra
   return std::max<int64_t>(0, left);
 }
 
-int64_t ElementsOfLayers(const Graph& graph) {
+int64_t AllElementsOf(const Graph& graph, const std::vector<GroupChoice>& groups) {
   int64_t elements = 0;
   for (const PrunableLayer& layer : FindPrunableLayers(graph)) elements += layer.element_count();
+  for (const auto& [table, count] : TablesOf(groups, graph)) elements += count;
   return elements;
 }
 

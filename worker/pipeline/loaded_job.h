@@ -53,8 +53,8 @@ absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t
 std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph,
                                            int64_t data_bytes);
 
-// Of the Gemm, MatMul and Conv weights of `graph`.
-int64_t ElementsOfLayers(const Graph& graph);
+// What LoadedJob::all_elements is of a job on `graph` that prunes `groups`, if any.
+int64_t AllElementsOf(const Graph& graph, const std::vector<GroupChoice>& groups);
 
 // The method of `spec` over the layers chosen, or dense training, as for the network on chosen
 // features. Not for EvaluateSpec.

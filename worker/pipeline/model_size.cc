@@ -98,8 +98,24 @@ absl::StatusOr<ModelSize> MeasureSize(const Graph& graph, absl::Span<const Prune
 }
 
 absl::StatusOr<ModelSize> SizeOfOnnx(const Graph& graph) {
+  ModelSize size;
+  ASSIGN_OR_RETURN(size.parameters, AmountOfOnnx(graph, Amount::kParameters));
+  ASSIGN_OR_RETURN(size.bytes, AmountOfOnnx(graph, Amount::kBytes));
+  ASSIGN_OR_RETURN(size.flops, AmountOfOnnx(graph, Amount::kFlops));
+  return size;
+}
+
+absl::StatusOr<int64_t> AmountOfOnnx(const Graph& graph, Amount amount) {
+  switch (amount) {
+    case Amount::kParameters:
+      return ParametersOf(graph);
+    case Amount::kBytes:
+      return OnnxBytes(graph);
+    case Amount::kFlops:
+      break;
+  }
   ASSIGN_OR_RETURN(const Flops flops, CountFlops(graph));
-  return ModelSize{ParametersOf(graph), OnnxBytes(graph), WholeFlops(flops.total)};
+  return WholeFlops(flops.total);
 }
 
 int64_t AmountOf(const ModelSize& size, Amount amount) {

@@ -32,6 +32,9 @@ absl::StatusOr<ModelSize> MeasureSize(const Graph& graph, absl::Span<const Prune
 // Of `graph` as an ONNX file, which is dense. Errors as CountFlops().
 absl::StatusOr<ModelSize> SizeOfOnnx(const Graph& graph);
 
+// The same in one amount.
+absl::StatusOr<int64_t> AmountOfOnnx(const Graph& graph, SizeBudgetSpec::Amount amount);
+
 int64_t AmountOf(const ModelSize& size, SizeBudgetSpec::Amount amount);
 
 // "parameters", "bytes" or "flops": the field of the target.

@@ -327,7 +327,7 @@ class JobRun {
   absl::Status UseChosenFeatures() {
     RETURN_IF_ERROR(NarrowToChosen(record_.selection->chosen, *job_.features, spec_.task.seed,
                                    &job_.graph, &warnings_));
-    job_.all_elements = ElementsOfLayers(job_.graph);
+    job_.all_elements = AllElementsOf(job_.graph, {});
     return absl::OkStatus();
   }
 
@@ -341,14 +341,17 @@ class JobRun {
     ASSIGN_OR_RETURN(Graph model, FoldWeights(job_.graph, *trained.loop->store(), pruned));
     ZeroPrunedGroups(pruned_groups_, &model);
     trained.loop.reset();  // What comes needs its memory.
+    if (!pruned_groups_.empty()) RETURN_IF_ERROR(Shrink(model));
     if (bound_.has_value() && !bound_->missed.empty()) {
       files->AddCheckpoint();
       job_.graph = model.Clone();
       return Finish(files, pruned, trained.metrics);
     }
     if (spec_.outputs.onnx) RETURN_IF_ERROR(files->AddOnnx(model));
-    if (spec_.outputs.onnx && spec_.target.has_value()) RETURN_IF_ERROR(Shrink(model));
-    if (shrunk_.has_value()) RETURN_IF_ERROR(files->AddShrunkOnnx(shrunk_->graph));
+    if (spec_.outputs.onnx && !pruned.empty()) RETURN_IF_ERROR(Shrink(model));
+    if (spec_.outputs.onnx && shrunk_.has_value()) {
+      RETURN_IF_ERROR(files->AddShrunkOnnx(shrunk_->graph));
+    }
     if (spec_.outputs.block_sparse && !pruned.empty()) {
       RETURN_IF_ERROR(files->AddBlockSparse(model, pruned));
     }
@@ -362,10 +365,8 @@ class JobRun {
   // roundings to less would hide whether it does.
   absl::Status Shrink(const Graph& model) {
     ASSIGN_OR_RETURN(const auto backend, backends_(spec_.threads, Precision::kFloat32));
-    ASSIGN_OR_RETURN(ShrinkOutcome shrunk,
-                     TryToShrink(spec_, job_, model, backend.get(), reporter_.checker()));
-    if (!shrunk.warning.empty()) warnings_.push_back(shrunk.warning);
-    shrunk_ = std::move(shrunk.model);
+    ASSIGN_OR_RETURN(
+        shrunk_, TryToShrink(spec_, job_, model, backend.get(), reporter_.checker(), &warnings_));
     return absl::OkStatus();
   }
 

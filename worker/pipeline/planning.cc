@@ -222,6 +222,7 @@ void ObeyPlan(const KernelPlan& plan, LoadedJob* job) {
       choice.dense_reason = "the budget leaves it whole";
     }
   }
+  job->all_elements = AllElementsOf(job->graph, job->groups);
 }
 
 std::vector<PrunedWeight> ExpectedSupports(const JobSpec& spec, const LoadedJob& job) {

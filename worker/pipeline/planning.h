@@ -21,8 +21,8 @@ namespace topiary {
 // them (prune/latency_budget.h) and tried out, with blocks drawn by chance left out of the whole
 // model, until that takes the time asked for. FAILED_PRECONDITION, with figures and a remedy, where
 // the budget cannot be met; of groups of candidates nothing is measured. RESOURCE_EXHAUSTED where
-// its batch would pass the job's memory limit; errors of `check`; others as MeasureLatency() and
-// CostsOf().
+// its batch would pass the job's memory limit; errors of `check`; others as AllotGroups(),
+// MeasureLatency() and CostsOf().
 absl::StatusOr<KernelPlan> PlanKernels(const JobSpec& spec, const LoadedJob& job,
                                        LayerCostSource* costs, Backend* backend,
                                        const CostCheck& check);

@@ -118,6 +118,14 @@ absl::Status DescribeSize(const ReportInput& input, JobReport* report) {
     size.requested = RequestedAmount(*budget, AmountOf(size.dense, budget->amount));
     size.requested_ratio = budget->ratio;
   }
+  // Blocks keep to it, but for a model that was kept for an accuracy bound, which has a warning.
+  if (has_groups && !size.amount.empty()) {
+    const int64_t reached = AmountOf(size.reached, input.spec->target->size->amount);
+    if (reached > size.requested) {
+      report->warnings.push_back(absl::StrCat("what is left has ", reached, " ", size.amount,
+                                              ", more than the ", size.requested, " asked for"));
+    }
+  }
   report->size = size;
   return AddFlops(graph, *input.pruned, &report->layers);
 }
@@ -223,6 +231,9 @@ void DescribeRun(const ReportInput& input, JobReport* report) {
 void DescribeShrunkModel(const ReportInput& input, JobReport* report) {
   if (input.shrunk == nullptr) return;
   report->shrunk = DescribeShrunk(input.job->graph, *input.shrunk);
+  const std::vector<PrunedGroup>& groups = *input.pruned_groups;
+  const bool named = !groups.empty() && !groups[0].group->candidate_names().empty();
+  if (report->dry_run && named) report->shrunk->tensors.clear();  // Of those that were drawn.
   for (const FileReport& file : report->files) {
     if (file.kind == KindName(JobFile::Kind::kShrunkOnnx)) report->shrunk->file = file.name;
   }

@@ -60,7 +60,7 @@ struct ReportInput {
   std::vector<Phase> phases;
   std::vector<LatencyReport> latency;
   std::optional<AccuracyBoundReport> accuracy_bound;
-  const ShrunkModel* shrunk = nullptr;  // Null where nothing could be taken away.
+  const ShrunkModel* shrunk = nullptr;  // Null where none was made.
   std::vector<std::string> warnings;    // Besides those about the layers.
   BackendInfo backend;
   std::string plan_digest;

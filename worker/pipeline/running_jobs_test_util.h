@@ -18,6 +18,19 @@
 
 namespace topiary {
 
+// Each step takes a second; a checkpoint is due after each.
+class TickingObserver : public RecordingObserver {
+ public:
+  explicit TickingObserver(FakeClock* clock) : clock_(clock) {}
+  JobControl Control() override {
+    clock_->Advance(absl::Seconds(61));
+    return RecordingObserver::Control();
+  }
+
+ private:
+  FakeClock* clock_;
+};
+
 class RunningJobs : public testing::Test {
  protected:
   absl::StatusOr<JobOutcome> Run(const JobSpec& spec, JobObserver* observer = nullptr,
@@ -30,6 +43,16 @@ class RunningJobs : public testing::Test {
     RecordingObserver quiet;
     PipelineRunner runner(backends_, &costs_, &clock_);
     return runner.Run(attempt, observer != nullptr ? observer : &quiet);
+  }
+
+  // From the checkpoint that `observer` has of `step`, and not anew.
+  absl::StatusOr<JobOutcome> Resume(const JobSpec& spec, const RecordingObserver& observer,
+                                    int64_t step) {
+    TickingObserver resumed(&clock_);
+    auto outcome = Run(spec, &resumed, observer.CheckpointPath(step));
+    EXPECT_FALSE(resumed.checkpoint_steps.empty());
+    for (const int64_t later : resumed.checkpoint_steps) EXPECT_GT(later, step);
+    return outcome;
   }
 
   static const JobFile* Find(const JobOutcome& outcome, JobFile::Kind kind) {
@@ -59,19 +82,6 @@ class RunningJobs : public testing::Test {
   FakeClock clock_;
   std::optional<DeterminismKey> required_key_;
   const std::string folder_ = NewTestFolder();
-};
-
-// Each step takes a second; a checkpoint is due after each.
-class TickingObserver : public RecordingObserver {
- public:
-  explicit TickingObserver(FakeClock* clock) : clock_(clock) {}
-  JobControl Control() override {
-    clock_->Advance(absl::Seconds(61));
-    return RecordingObserver::Control();
-  }
-
- private:
-  FakeClock* clock_;
 };
 
 }  // namespace topiary

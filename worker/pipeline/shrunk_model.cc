@@ -71,8 +71,10 @@ absl::Status Compare(const Outputs& wanted, const Outputs& got) {
   return absl::OkStatus();
 }
 
-absl::Status CheckMemory(const Graph& model, const std::map<std::string, Shape>& shapes,
-                         std::optional<int64_t> memory_bytes) {
+}  // namespace
+
+absl::Status CheckShrinkMemory(const Graph& model, const std::map<std::string, Shape>& shapes,
+                               std::optional<int64_t> memory_bytes) {
   if (!memory_bytes.has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model, shapes));
   const double bytes = BytesOfChannelCoupling(model, inferred);
@@ -84,8 +86,6 @@ absl::Status CheckMemory(const Graph& model, const std::map<std::string, Shape>&
                    "(spec.placement.memory_bytes)"));
 }
 
-}  // namespace
-
 absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
     const Graph& model, const Dataset& data, int64_t batch, std::optional<int64_t> memory_bytes,
     Backend* backend, const std::function<absl::Status()>& check) {
@@ -95,7 +95,7 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
   options.drop_remainder = false;
   ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(model, options.batch_size));
   RETURN_IF_ERROR(check());
-  RETURN_IF_ERROR(CheckMemory(model, shapes, memory_bytes));
+  RETURN_IF_ERROR(CheckShrinkMemory(model, shapes, memory_bytes));
   ASSIGN_OR_RETURN(ShrunkModel shrunk, Shrink(model, shapes, check));
   if (shrunk.tensors.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const std::unique_ptr<Loader> loader, Loader::Create(data, options));
@@ -108,9 +108,10 @@ absl::StatusOr<std::optional<ShrunkModel>> ShrinkAndCompare(
   return shrunk;
 }
 
-absl::StatusOr<ShrinkOutcome> TryToShrink(const JobSpec& spec, const LoadedJob& job,
-                                          const Graph& model, Backend* backend,
-                                          const std::function<absl::Status()>& check) {
+absl::StatusOr<std::optional<ShrunkModel>> TryToShrink(const JobSpec& spec, const LoadedJob& job,
+                                                       const Graph& model, Backend* backend,
+                                                       const std::function<absl::Status()>& check,
+                                                       std::vector<std::string>* warnings) {
   constexpr int64_t kCompared = 256;  // Examples, at most.
   absl::StatusOr<std::optional<ShrunkModel>> shrunk = std::nullopt;
   try {
@@ -119,17 +120,12 @@ absl::StatusOr<ShrinkOutcome> TryToShrink(const JobSpec& spec, const LoadedJob& 
   } catch (const std::bad_alloc&) {
     shrunk = absl::ResourceExhaustedError("there is not enough memory to make it");
   }
-  if (absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
-    return shrunk.status();
-  }
-  ShrinkOutcome outcome;
-  if (shrunk.ok()) {
-    outcome.model = *std::move(shrunk);
-    return outcome;
+  if (shrunk.ok() || absl::IsCancelled(shrunk.status()) || absl::IsAborted(shrunk.status())) {
+    return shrunk;
   }
   LogWarning("no shrunk model", {{"error", shrunk.status().ToString()}});
-  outcome.warning = absl::StrCat("model.shrunk.onnx was not written: ", shrunk.status().message());
-  return outcome;
+  warnings->push_back(absl::StrCat("there is no narrower model: ", shrunk.status().message()));
+  return std::nullopt;
 }
 
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk) {

@@ -3,9 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
-#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -13,12 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_matchers.h"
 #include "worker/model/onnx_import.h"
-#include "worker/pipeline/model_size.h"
 #include "worker/pipeline/running_jobs_test_util.h"
+#include "worker/pipeline/structured_jobs_test_util.h"
 
 namespace topiary {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -56,13 +55,6 @@ std::vector<MethodCase> Methods() {
           {"sequential_attention_pp", SequentialAttentionPlusPlusOptions()},
           {"sequential_attention_pp_cycles", Cycles()},
           {"snip", SnipOptions{7}}};
-}
-
-JobSpec StructuredJob(const std::string& folder, const Graph& graph, Structure structure) {
-  JobSpec spec = SmallJob(folder, graph);
-  spec.target->structure = structure;
-  spec.outputs.block_sparse = false;
-  return spec;
 }
 
 class StructuredJobs : public RunningJobs {
@@ -134,15 +126,13 @@ TEST_P(EveryStructuredMethod, ChannelsGiveTheSameBitsTwiceAndFromAnyCheckpoint) 
   EXPECT_EQ(ShapeOf(shrunk, "c1.weight"), Shape({2, 1, 3, 3}));
   EXPECT_EQ(ShapeOf(shrunk, "c2.weight"), Shape({2, 2, 3, 3}));
   EXPECT_EQ(ShapeOf(shrunk, "head.weight"), Shape({3, 2}));
-  std::vector<std::string> from = {""};
-  for (const int64_t step : {7, 20, 29}) from.push_back(observer.CheckpointPath(step));
-  for (const std::string& checkpoint : from) {
-    RecordingObserver quiet;
-    ASSERT_OK_AND_ASSIGN(const JobOutcome again, Run(spec, &quiet, checkpoint));
+  for (const int64_t step : {0, 7, 20, 29}) {
+    ASSERT_OK_AND_ASSIGN(const JobOutcome again,
+                         step == 0 ? Run(spec) : Resume(spec, observer, step));
     EXPECT_EQ(DigestOf(again, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
     EXPECT_EQ(DigestOf(again, JobFile::Kind::kShrunkOnnx),
               DigestOf(straight, JobFile::Kind::kShrunkOnnx));
-    EXPECT_EQ(ComparableReport(again), ComparableReport(straight)) << checkpoint;
+    EXPECT_EQ(ComparableReport(again), ComparableReport(straight)) << "from step " << step;
   }
 }
 
@@ -209,8 +199,7 @@ TEST_P(EveryStructuredMethod, BranchesGoWithTheirNodes) {
   const auto sums = std::count_if(shrunk.nodes.begin(), shrunk.nodes.end(),
                                   [](const Node& node) { return node.op_type == "Add"; });
   EXPECT_EQ(sums, 3);
-  RecordingObserver quiet;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(20)));
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Resume(spec, observer, 20));
   EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(outcome, JobFile::Kind::kOnnx));
   EXPECT_EQ(ComparableReport(resumed), ComparableReport(outcome));
 }
@@ -236,116 +225,6 @@ TEST_F(StructuredJobs, OneCandidateOfAGroupStays) {
   EXPECT_THAT(ReportOf(outcome)["warnings"],
               ElementsAre(HasSubstr("'fc1.weight' keeps 1 of 32 candidates"),
                           HasSubstr("'fc2.weight' keeps 1 of 24 candidates")));
-}
-
-struct SizeCase {
-  std::string name;
-  SizeBudgetSpec::Amount amount;
-  double ratio;
-};
-
-void PrintTo(const SizeCase& size, std::ostream* out) { *out << size.name; }
-
-class SizesOfStructures : public StructuredJobs, public testing::WithParamInterface<SizeCase> {};
-
-// Of the file that the job leaves behind, with room for less than one candidate of each group.
-TEST_P(SizesOfStructures, AreMet) {
-  const SizeCase& c = GetParam();
-  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
-  spec.method = MethodOptions(MagnitudeOptions());
-  spec.target->size = SizeBudgetSpec{c.amount, c.ratio, 0};
-  TickingObserver observer(&clock_);
-  observer.checkpoint_folder = NewTestFolder();
-  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec, &observer));
-  const nlohmann::json report = ReportOf(outcome);
-  const nlohmann::json& size = report["size"][c.name];
-  const double dense = size["dense"];
-  EXPECT_EQ(size["requested"], static_cast<int64_t>(c.ratio * dense));
-  EXPECT_LE(size["reached"], size["requested"]);
-  // A unit of the first layer and one of the second are 8 + 1 + 24 and 32 + 1 + 3 of 1200 numbers.
-  EXPECT_GE(size["reached"], size["requested"].get<double>() - 0.07 * dense);
-  const std::string path = Find(outcome, JobFile::Kind::kShrunkOnnx)->path;
-  EXPECT_EQ(report["size"]["bytes"]["reached"], std::filesystem::file_size(path));
-  EXPECT_EQ(report["size"]["parameters"]["reached"], report["shrunk"]["parameters"]["after"]);
-  EXPECT_FALSE(report["sparsity"].contains("requested"));
-  RecordingObserver quiet;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(20)));
-  EXPECT_EQ(ComparableReport(resumed), ComparableReport(outcome));
-  spec.dry_run = true;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome foretold, Run(spec));
-  EXPECT_EQ(ReportOf(foretold)["size"], report["size"]);
-}
-
-INSTANTIATE_TEST_SUITE_P(Amounts, SizesOfStructures,
-                         testing::Values(SizeCase{"parameters", SizeBudgetSpec::Amount::kParameters,
-                                                  0.4},
-                                         SizeCase{"bytes", SizeBudgetSpec::Amount::kBytes, 0.5},
-                                         SizeCase{"flops", SizeBudgetSpec::Amount::kFlops, 0.3}),
-                         [](const auto& info) { return info.param.name; });
-
-// The wide branch is 12 times as large as the narrow one; which of them goes is not known before,
-// so that the narrow one going must be enough. Both begin with a last layer of zeros, as if they
-// were not there.
-TEST_F(StructuredJobs, ASizeIsMetWhicheverOfUnequalBranchesGo) {
-  GraphBuilder b({8});
-  std::string v = b.Linear("stem", "x", 8, 6);
-  for (const auto& [block, width] : std::map<std::string, int64_t>{{"b1", 4}, {"b2", 48}}) {
-    const std::string hidden = b.Add("Relu", {b.Linear(absl::StrCat(block, ".up"), v, 6, width)});
-    v = b.Add("Add", {v, b.Linear(absl::StrCat(block, ".down"), hidden, width, 6)});
-  }
-  Graph graph = b.Finish(b.Linear("head", v, 6, 3));
-  for (const std::string block : {"b1", "b2"}) {
-    for (const std::string part : {".down.weight", ".down.bias"}) {
-      for (float& x : graph.FindInitializer(absl::StrCat(block, part))->value.span<float>()) x = 0;
-    }
-  }
-  const int64_t all = ParametersOf(graph);
-  const int64_t narrow = 2 * 6 * 4 + 4 + 6;
-  JobSpec spec = StructuredJob(folder_, graph, Structure::kBranches);
-  spec.target->protect_first = spec.target->protect_last = 0;
-  spec.target->size =
-      SizeBudgetSpec{SizeBudgetSpec::Amount::kParameters, std::nullopt, all - narrow};
-  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
-  EXPECT_LE(ReportOf(outcome)["size"]["parameters"]["reached"], all - narrow);
-  EXPECT_EQ(ReportOf(outcome)["groups"][0]["live"], 1);
-  spec.target->size->count = all - narrow - 1;
-  EXPECT_THAT(Run(spec).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr(absl::StrCat("has ", all - narrow, " at the least"))));
-  spec.target->size->count = all;
-  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                           HasSubstr("nothing would be pruned")));
-}
-
-TEST_F(StructuredJobs, GroupsKeepToTheirBounds) {
-  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
-  spec.method = MethodOptions(MagnitudeOptions());
-  spec.target->sparsity = 0.6;
-  spec.target->layer_targets = {{"fc1*", 0, 0.5}};
-  ASSERT_OK_AND_ASSIGN(const JobOutcome uniform, Run(spec));
-  // Of 13 and 10; what the first one keeps the second one gives.
-  EXPECT_EQ(ReportOf(uniform)["groups"][0]["live"], 16);
-  EXPECT_EQ(ReportOf(uniform)["groups"][1]["live"], 7);
-  spec.target->budget = BudgetKind::kGlobal;
-  ASSERT_OK_AND_ASSIGN(const JobOutcome global, Run(spec));
-  const int64_t first = ReportOf(global)["groups"][0]["live"];
-  EXPECT_GE(first, 16);
-  EXPECT_EQ(ReportOf(global)["groups"][1]["live"], 22 - first);
-  spec.target->budget = BudgetKind::kUniform;
-  spec.target->sparsity = 0.9;
-  EXPECT_THAT(Run(spec).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("target.min_candidates")));
-  spec.target->sparsity = 0.5;
-  spec.target->layer_targets = {{"fc1*", 0.25, 0.25}};
-  ASSERT_OK_AND_ASSIGN(const JobOutcome settled, Run(spec));
-  EXPECT_EQ(ReportOf(settled)["groups"][0]["live"], 24);
-  EXPECT_EQ(ReportOf(settled)["groups"][1]["live"], 4);
-  spec.target->layer_targets = {{"head*", 0, 0.5}};
-  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                           HasSubstr("matches nothing that is pruned")));
-  spec.target->layer_targets = {{"fc9*", 0, 0.5}};
-  EXPECT_THAT(Run(spec).status(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                           HasSubstr("target.layer_targets[0] 'fc9*'")));
 }
 
 TEST_F(StructuredJobs, ADryRunSaysWhatWouldBePruned) {
@@ -377,6 +256,8 @@ TEST_F(StructuredJobs, ADryRunNamesNoBranch) {
   const nlohmann::json group = ReportOf(outcome)["groups"][0];
   EXPECT_EQ(group["live"], 1);
   EXPECT_FALSE(group.contains("pruned"));
+  ASSERT_TRUE(ReportOf(outcome).contains("shrunk"));
+  EXPECT_THAT(ReportOf(outcome)["shrunk"]["tensors"], IsEmpty());
 }
 
 // Before any memory is taken for them.
@@ -403,7 +284,9 @@ TEST_F(StructuredJobs, MethodsForBlocksAreRefused) {
     EXPECT_THAT(
         Run(spec).status(),
         StatusIs(absl::StatusCode::kInvalidArgument,
-                 HasSubstr(absl::StrCat("target.structure: method ", RegisteredName(method)))));
+                 AllOf(HasSubstr(absl::StrCat("target.structure: method ", RegisteredName(method))),
+                       HasSubstr("use one of ac_dc, fisher_attention, magnitude, movement, "
+                                 "random, sequential_attention_pp, snip"))));
   }
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "worker/prune/glob.h"
+#include "worker/prune/layer_bounds.h"
 
 namespace topiary {
 namespace {
@@ -69,39 +70,6 @@ absl::StatusOr<std::string> ReasonToStayDense(const PrunableLayer& layer, int64_
                         block_count == 1 ? " block" : " blocks", " rounds to none");
   }
   return std::string();
-}
-
-// Gives `choices` the bounds of `targets`.
-absl::Status SetBounds(const std::vector<LayerTarget>& targets, LayerMatcher* matcher,
-                       std::vector<LayerChoice>* choices) {
-  std::vector<bool> has_bounds(choices->size(), false);
-  for (size_t i = 0; i < targets.size(); ++i) {
-    bool any_pruned = false;
-    size_t named = 0;
-    std::string dense;
-    for (size_t j = 0; j < choices->size(); ++j) {
-      LayerChoice& choice = (*choices)[j];
-      // The first pattern counts; a later one need only be known to be of use.
-      if (has_bounds[j] && any_pruned) continue;
-      ASSIGN_OR_RETURN(const bool matches, matcher->Matches(targets[i].pattern, choice.layer.weight,
-                                                            choice.layer.node_name));
-      if (!matches) continue;
-      if (!has_bounds[j]) {
-        has_bounds[j] = true;
-        choice.min_sparsity = targets[i].min_sparsity;
-        choice.max_sparsity = targets[i].max_sparsity;
-      }
-      any_pruned = any_pruned || choice.dense_reason.empty();
-      if (any_pruned || ++named > kMostNamed) continue;
-      absl::StrAppend(&dense, " '", choice.layer.weight, "' (", choice.dense_reason, ")");
-    }
-    if (any_pruned) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("target.layer_targets[", i, "] '", targets[i].pattern,
-                     "' matches layers that stay dense alone:", dense,
-                     named > kMostNamed ? " and more" : "", "; leave it out, or have them pruned"));
-  }
-  return absl::OkStatus();
 }
 
 // That the partitions of the layers chosen fit into `memory_bytes`.
@@ -168,7 +136,12 @@ absl::StatusOr<std::vector<LayerChoice>> ChooseLayers(const std::vector<Prunable
     choices.push_back(std::move(choice));
   }
   if (!any_pruned) return NothingToPrune(choices, target);
-  RETURN_IF_ERROR(SetBounds(target.layer_targets, &matcher, &choices));
+  RETURN_IF_ERROR(SetBounds(
+      target.layer_targets,
+      [&](absl::string_view pattern, size_t i) {
+        return matcher.Matches(pattern, choices[i].layer.weight, choices[i].layer.node_name);
+      },
+      [](const LayerChoice& choice) { return choice.layer.weight; }, &choices));
   if (memory_bytes.has_value()) RETURN_IF_ERROR(CheckMemory(choices, target.block, *memory_bytes));
   for (LayerChoice& choice : choices) {
     if (!choice.dense_reason.empty()) continue;

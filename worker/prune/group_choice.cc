@@ -10,6 +10,7 @@
 #include "worker/model/shape_inference.h"
 #include "worker/prune/channel_candidates.h"
 #include "worker/prune/glob.h"
+#include "worker/prune/layer_bounds.h"
 #include "worker/prune/support.h"
 #include "worker/prune/whole_candidates.h"
 
@@ -98,35 +99,6 @@ bool IsWhole(Structure structure) {
          structure == Structure::kEmbeddingTables;
 }
 
-// Gives `choices`, each with its `makers`, the bounds of the first of `targets` that names it.
-absl::Status SetBounds(const std::vector<LayerTarget>& targets,
-                       const std::vector<std::vector<WeightAxis>>& makers, LayerMatcher* matcher,
-                       std::vector<GroupChoice>* choices) {
-  std::vector<bool> has_bounds(choices->size(), false);
-  for (size_t i = 0; i < targets.size(); ++i) {
-    bool any_pruned = false;
-    std::string dense;
-    for (size_t j = 0; j < choices->size(); ++j) {
-      GroupChoice& choice = (*choices)[j];
-      ASSIGN_OR_RETURN(const bool matches, NamesAny({targets[i].pattern}, makers[j], matcher));
-      if (!matches) continue;
-      if (!has_bounds[j]) {
-        has_bounds[j] = true;
-        choice.min_sparsity = targets[i].min_sparsity;
-        choice.max_sparsity = targets[i].max_sparsity;
-      }
-      any_pruned = any_pruned || choice.dense_reason.empty();
-      if (dense.empty()) dense = absl::StrCat("'", choice.name, "' (", choice.dense_reason, ")");
-    }
-    if (any_pruned) continue;
-    return absl::InvalidArgumentError(absl::StrCat("target.layer_targets[", i, "] '",
-                                                   targets[i].pattern,
-                                                   "' matches nothing that is pruned, but ", dense,
-                                                   "; leave it out, or have its group pruned"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
     const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
@@ -151,7 +123,10 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     }
     choices.push_back(std::move(choice));
   }
-  RETURN_IF_ERROR(SetBounds(target.layer_targets, makers, matcher, &choices));
+  RETURN_IF_ERROR(SetBounds(
+      target.layer_targets,
+      [&](const std::string& pattern, size_t i) { return NamesAny({pattern}, makers[i], matcher); },
+      [](const GroupChoice& choice) { return choice.name; }, &choices));
   return choices;
 }
 

@@ -1,10 +1,13 @@
 #include "worker/prune/method_registry.h"
 
+#include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace topiary {
 namespace {
@@ -51,6 +54,20 @@ constexpr const RegisteredMethod<Options>& RegisteredFor(const Options&) {
   return std::get<RegisteredMethod<Options>>(kMethods);
 }
 
+// Of those that prune groups too: "ac_dc, magnitude, ...".
+std::string NamesOfGroupMethods() {
+  std::vector<absl::string_view> names;
+  std::apply(
+      [&](const auto&... methods) {
+        const auto add = [&](const auto& method) {
+          if (method.prunes_groups) names.push_back(method.name);
+        };
+        (add(methods), ...);
+      },
+      kMethods);
+  return absl::StrJoin(names, ", ");
+}
+
 }  // namespace
 
 absl::string_view RegisteredName(const MethodOptions& options) {
@@ -74,9 +91,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewMethod(const MethodOptions& options,
         if (target.structure.has_value() && Prunes(options) && !PrunesGroups(options)) {
           return absl::InvalidArgumentError(absl::StrCat(
               "target.structure: method ", RegisteredFor(chosen).name,
-              " prunes blocks of weights only: leave the structure out, or use "
-              "sequential_attention_pp, fisher_attention, magnitude, movement, snip, ac_dc or "
-              "random"));
+              " prunes blocks of weights only: leave the structure out, or use one of ",
+              NamesOfGroupMethods()));
         }
         return RegisteredFor(chosen).create(chosen, target, std::move(layers), total_steps);
       },
