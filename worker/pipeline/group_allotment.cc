@@ -4,6 +4,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,7 @@
 #include "common/status_macros.h"
 #include "worker/export/shrink.h"
 #include "worker/model/inference_form.h"
-#include "worker/model/shape_inference.h"
+#include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/model_size.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/shrunk_model.h"
@@ -39,12 +40,6 @@ std::vector<Shares> SharesOfCandidates(const CandidateGroup& group) {
   return shares;
 }
 
-int64_t WeightBytes(const Graph& graph) {
-  int64_t bytes = 0;
-  for (const Initializer& initializer : graph.initializers) bytes += initializer.value.byte_size();
-  return bytes;
-}
-
 // Narrower models of a job's, in the amount of a budget.
 class NarrowerModels {
  public:
@@ -60,7 +55,9 @@ class NarrowerModels {
 
   absl::StatusOr<std::vector<int64_t>> MostWithin(absl::Span<const BudgetedLayer> layers) {
     ASSIGN_OR_RETURN(model_, InferenceForm(job_.graph));
-    RETURN_IF_ERROR(MoveFromZero(job_.batch, &model_));
+    RETURN_IF_ERROR(MoveFromZero(&model_));
+    ASSIGN_OR_RETURN(shapes_, InputShapesForBatch(model_, job_.batch));
+    RETURN_IF_ERROR(CheckShrinkMemory(model_, shapes_, memory_bytes_));
     ASSIGN_OR_RETURN(const int64_t whole, AmountOfOnnx(model_, budget_.amount));
     const int64_t requested = RequestedAmount(budget_, whole);
     RETURN_IF_ERROR(RankCandidates());
@@ -144,9 +141,7 @@ class NarrowerModels {
     RETURN_IF_ERROR(check_());
     Graph graph = model_.Clone();
     ZeroPrunedGroups(pruned, &graph);
-    ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, job_.batch));
-    RETURN_IF_ERROR(CheckShrinkMemory(graph, shapes, memory_bytes_));
-    ASSIGN_OR_RETURN(const ShrunkModel shrunk, Shrink(graph, shapes, check_));
+    ASSIGN_OR_RETURN(const ShrunkModel shrunk, Shrink(graph, shapes_, check_));
     return AmountOfOnnx(shrunk.graph, budget_.amount);
   }
 
@@ -176,6 +171,7 @@ class NarrowerModels {
   const std::function<absl::Status()>& check_;
   const std::vector<const GroupChoice*> groups_;
   Graph model_;
+  std::map<std::string, Shape> shapes_;       // Of its inputs.
   std::vector<std::vector<int64_t>> orders_;  // Of each group.
 };
 
@@ -189,10 +185,9 @@ std::vector<const GroupChoice*> GroupsToPrune(const LoadedJob& job) {
   return groups;
 }
 
-absl::Status MoveFromZero(int64_t batch, Graph* graph) {
-  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(*graph, batch));
-  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(*graph, shapes));
-  for (const std::string& name : inferred.parameters) {
+absl::Status MoveFromZero(Graph* graph) {
+  ASSIGN_OR_RETURN(const std::set<std::string> trainable, TrainableWeights(*graph));
+  for (const std::string& name : trainable) {
     constexpr float kSmall = 1e-3F;
     for (float& value : graph->FindInitializer(name)->value.span<float>()) {
       if (value == 0) value = kSmall;

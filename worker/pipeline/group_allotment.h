@@ -21,8 +21,8 @@ namespace topiary {
 std::vector<const GroupChoice*> GroupsToPrune(const LoadedJob& job);
 
 // Training moves weights that begin at 0, as the last normalization of a residual branch may: a
-// model that is shrunk before it was trained is taken as if none of `graph`, at `batch`, were.
-absl::Status MoveFromZero(int64_t batch, Graph* graph);
+// model that is shrunk before it was trained is taken as if none of `graph` were.
+absl::Status MoveFromZero(Graph* graph);
 
 // How many candidates each of GroupsToPrune(job) keeps so that the narrower model has no more than
 // the size of `spec.target`: the same part of each, within the bounds of `groups`, and with

@@ -27,12 +27,6 @@
 namespace topiary {
 namespace {
 
-absl::StatusOr<std::set<std::string>> TrainableWeights(const Graph& graph) {
-  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
-  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
-  return std::set<std::string>(inferred.parameters.begin(), inferred.parameters.end());
-}
-
 bool Trains(const JobSpec& spec) { return !std::holds_alternative<EvaluateSpec>(spec.method); }
 
 // Whether all that the job does with its weights is calibration.
@@ -156,6 +150,12 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
 
 }  // namespace
 
+absl::StatusOr<std::set<std::string>> TrainableWeights(const Graph& graph) {
+  ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(graph, 1));
+  ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, shapes));
+  return std::set<std::string>(inferred.parameters.begin(), inferred.parameters.end());
+}
+
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter) {
   LoadedJob job;
   RETURN_IF_ERROR(LoadModel(spec, reporter.checker(), &job));
@@ -192,11 +192,7 @@ absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t
 std::optional<int64_t> MemoryBesideWeights(const JobSpec& spec, const Graph& graph,
                                            int64_t data_bytes) {
   if (spec.memory_limit_bytes == 0) return std::nullopt;
-  int64_t left = spec.memory_limit_bytes - data_bytes;
-  for (const Initializer& initializer : graph.initializers) {
-    left -= 2 * static_cast<int64_t>(initializer.value.byte_size());
-  }
-  return std::max<int64_t>(0, left);
+  return std::max<int64_t>(0, spec.memory_limit_bytes - data_bytes - 2 * WeightBytes(graph));
 }
 
 int64_t AllElementsOf(const Graph& graph, const std::vector<GroupChoice>& groups) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -47,6 +49,9 @@ absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& report
 // examples, pass the job's limit.
 absl::Status CheckLatencyMemory(const JobSpec& spec, const Graph& graph, int64_t data_bytes,
                                 int64_t batch, int programs);
+
+// Names of the weights of `graph` that training changes. Errors as InferShapes().
+absl::StatusOr<std::set<std::string>> TrainableWeights(const Graph& graph);
 
 // What the job may use beyond the weights of `graph`, as they came and as a program reads them, and
 // `data_bytes`; none: no limit.

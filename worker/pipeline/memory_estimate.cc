@@ -64,6 +64,14 @@ int64_t Bytes(const InferredGraph& inferred, absl::Span<const std::string> names
 
 }  // namespace
 
+int64_t WeightBytes(const Graph& graph) {
+  int64_t bytes = 0;
+  for (const Initializer& initializer : graph.initializers) {
+    bytes += static_cast<int64_t>(initializer.value.byte_size());
+  }
+  return bytes;
+}
+
 absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNeeds& needs) {
   ASSIGN_OR_RETURN(const auto input_shapes, InputShapesForBatch(graph, needs.batch));
   ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(graph, input_shapes));
@@ -72,10 +80,7 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNe
   estimate.predictions = 3 * needs.prediction_bytes;  // As made, as array, as archive.
   estimate.calibration = needs.calibration_bytes;
   estimate.selection = needs.selector_bytes;
-  int64_t given = 0;
-  for (const Initializer& initializer : graph.initializers) {
-    given += static_cast<int64_t>(initializer.value.byte_size());
-  }
+  const int64_t given = WeightBytes(graph);
   estimate.weights = 2 * given;  // As they came, and as the program reads them.
   if (needs.optimizer.has_value()) {
     estimate.weights += (1 + Moments(*needs.optimizer)) * given;

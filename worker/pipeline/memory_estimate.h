@@ -51,6 +51,9 @@ struct MemoryNeeds {
   bool rewinds = false;  // To the weights of an earlier step, which are kept until then.
 };
 
+// Of all initializers of `graph`.
+int64_t WeightBytes(const Graph& graph);
+
 // Errors as InferShapes().
 absl::StatusOr<MemoryEstimate> EstimateMemory(const Graph& graph, const MemoryNeeds& needs);
 

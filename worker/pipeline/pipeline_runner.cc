@@ -380,7 +380,7 @@ class JobRun {
     ZeroPrunedBlocks(pruned, &job_.graph);
     pruned_groups_ = ExpectedGroups(spec_, job_);
     if (!pruned_groups_.empty()) {
-      RETURN_IF_ERROR(MoveFromZero(job_.batch, &job_.graph));
+      RETURN_IF_ERROR(MoveFromZero(&job_.graph));
       ZeroPrunedGroups(pruned_groups_, &job_.graph);
       RETURN_IF_ERROR(Shrink(job_.graph));
     }

@@ -235,8 +235,13 @@ void DescribeShrunkModel(const ReportInput& input, JobReport* report) {
   const bool named = !groups.empty() && !groups[0].group->candidate_names().empty();
   if (report->dry_run && named) report->shrunk->tensors.clear();  // Of those that were drawn.
   for (const FileReport& file : report->files) {
-    if (file.kind == KindName(JobFile::Kind::kShrunkOnnx)) report->shrunk->file = file.name;
+    if (file.kind != KindName(JobFile::Kind::kShrunkOnnx)) continue;
+    report->shrunk->file = file.name;
+    report->shrunk->bytes = file.bytes;
+    return;
   }
+  // Of a structure, whose narrower model is made though it is not written.
+  report->shrunk->bytes = report->size->reached.bytes;
 }
 
 // Bit for bit.

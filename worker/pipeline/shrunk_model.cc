@@ -15,7 +15,6 @@
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
 #include "worker/model/channel_coupling.h"
-#include "worker/model/onnx_export.h"
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/model_size.h"
@@ -130,7 +129,6 @@ absl::StatusOr<std::optional<ShrunkModel>> TryToShrink(const JobSpec& spec, cons
 
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk) {
   ShrunkReport report;
-  report.bytes = OnnxBytes(shrunk.graph);
   report.parameters_before = ParametersOf(model);
   report.parameters_after = ParametersOf(shrunk.graph);
   for (const ShrunkTensor& tensor : shrunk.tensors) {

@@ -42,7 +42,7 @@ absl::StatusOr<std::optional<ShrunkModel>> TryToShrink(const JobSpec& spec, cons
                                                        const std::function<absl::Status()>& check,
                                                        std::vector<std::string>* warnings);
 
-// What was taken out of `model` to make `shrunk`; the file is not named.
+// What was taken out of `model` to make `shrunk`; of its file nothing is said.
 ShrunkReport DescribeShrunk(const Graph& model, const ShrunkModel& shrunk);
 
 }  // namespace topiary
