@@ -56,6 +56,8 @@ class Method:
 
 
 ALL = tuple(GRANULARITIES)
+# What is left of a matrix makes up for what goes; of a layer nothing is left.
+COMPENSATED = ("blocks", "heads", "neurons")
 METHODS = {method.name: method for method in [
     Method("sequential_attention_pp", "SequentialAttention++", lambda: {"sequential_attention_pp": {}}, True, ALL),
     Method("fisher_attention", "Fisher attention", lambda: {"fisher_attention": {}}, True, ALL),
@@ -67,10 +69,10 @@ METHODS = {method.name: method for method in [
            lambda: {"magnitude": {"gradual": {"begin_fraction": 0.05, "end_fraction": 0.5}}}, True, ("blocks",)),
     Method("magnitude_one_shot", "one-shot magnitude", lambda: {"magnitude": {"one_shot": {}}}, True, ("blocks",)),
     Method("random", "random, then trained", lambda: {"random": {}}, True, ("blocks",), plotted=False),
-    Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ("blocks",), plotted=False),
-    Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ("blocks",), plotted=False),
-    Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, ("blocks",), plotted=False),
-    Method("sparsegpt_trained", "SparseGPT, then trained", lambda: {"sparsegpt": {}}, True, ("blocks",)),
+    Method("wanda", "Wanda, not trained", lambda: {"wanda": {}}, False, ALL, plotted=False),
+    Method("wanda_trained", "Wanda, then trained", lambda: {"wanda": {}}, True, ALL, plotted=False),
+    Method("sparsegpt", "SparseGPT, not trained", lambda: {"sparsegpt": {}}, False, COMPENSATED, plotted=False),
+    Method("sparsegpt_trained", "SparseGPT, then trained", lambda: {"sparsegpt": {}}, True, COMPENSATED),
 ]}
 
 
@@ -147,8 +149,8 @@ class Transformer:
                  f"(1,000,000 to train on, 250,000 of other chapters to test with). Perplexity of a character, mean ± standard "
                  f"deviation over seeds (number of seeds). All methods start from the same dense model, trained for {EPOCHS} "
                  f"epochs (perplexity {tables.figure_text(dense, 3)}); those that train have {PRUNING_EPOCHS} epochs more. All have "
-                 f"their default settings: the effort of tuning is the same for each, none. Wanda and SparseGPT reckon with the "
-                 f"inputs of one weight at a time, and prune blocks alone. Fisher attention prunes from 5 to 50 % of those epochs by default, gradual "
+                 f"their default settings: the effort of tuning is the same for each, none. SparseGPT has what is left "
+                 f"of a matrix make up for what goes, and prunes no whole layers. Fisher attention prunes from 5 to 50 % of those epochs by default, gradual "
                  f"magnitude from 20 to 70 %; *late* and *early* are each when the other prunes.\n"]
         panels = []
         for granularity in GRANULARITIES.values():

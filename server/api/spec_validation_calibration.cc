@@ -22,12 +22,28 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
                          FieldViolations* violations) {
   if (!PrunesByCalibration(spec)) return;
   FieldChecks check(path, violations);
+  using Target = v1::PruningTarget;
+  const Target::Structure structure = spec.target().structure();
+  if (spec.has_wanda()) {
+    check.That(structure != Target::EMBEDDING_ROWS, "target.structure",
+               "must be another than EMBEDDING_ROWS, which no matrix reads");
+  } else {
+    check.That(structure == Target::STRUCTURE_UNSPECIFIED || structure == Target::HEADS ||
+                   structure == Target::NEURONS,
+               "target.structure",
+               "must be HEADS or NEURONS: what is left of the one matrix that reads these makes up "
+               "for those that go; wanda prunes others too");
+  }
   if (spec.has_wanda()) {
     FieldChecks wanda(check.PathOf("wanda"), violations);
     ValidateExamples(spec.wanda(), &wanda);
     wanda.That(!spec.target().has_n_of_m() || spec.wanda().comparison() != v1::WandaMethod::LAYER,
                "comparison",
                "must not be LAYER with target.n_of_m, where weights compete within a run");
+    wanda.That(structure == Target::STRUCTURE_UNSPECIFIED ||
+                   spec.wanda().comparison() != v1::WandaMethod::LAYER,
+               "comparison",
+               "must not be LAYER with target.structure: candidates compete within their group");
   }
   if (spec.has_sparsegpt()) {
     FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);

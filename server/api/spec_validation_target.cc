@@ -21,7 +21,10 @@ constexpr absl::string_view kPruneStructures[] = {"sequential_attention_pp",
                                                   "movement",
                                                   "snip",
                                                   "ac_dc",
-                                                  "random"};
+                                                  "random",
+                                                  "wanda",
+                                                  "sparsegpt",
+                                                  "group_obs"};
 
 template <typename Patterns>
 void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldChecks* check) {

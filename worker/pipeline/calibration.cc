@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -16,11 +18,14 @@
 #include "worker/engine/input_moments.h"
 #include "worker/engine/parameter_store.h"
 #include "worker/engine/program.h"
+#include "worker/model/layers.h"
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/task.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/calibrated_groups.h"
 #include "worker/prune/calibration.h"
+#include "worker/prune/candidate_group.h"
 
 namespace topiary {
 namespace {
@@ -107,6 +112,49 @@ Tensor ValuesOf(const Parameter& parameter) {
   return values;
 }
 
+// What is pruned at a time: the blocks of a weight, or candidates that are more than that.
+struct Pruned {
+  size_t index = 0;  // Among the method's layers.
+  std::optional<double> sparsity;
+  std::shared_ptr<const BlockPartition> partition;  // Null where there are
+  std::vector<GroupMatrix> matrices;                // of
+  const CandidateGroup* group = nullptr;
+  int first_use = 0;  // Node.
+};
+
+// By the first node that uses each: groups come by what makes their candidates. `layers` are those
+// of the graph, and outlive what is returned.
+std::vector<Pruned> InOrderOfGraph(const LoadedJob& job, const std::vector<PrunableLayer>& layers) {
+  std::vector<Pruned> all;
+  const auto add = [&](std::optional<double> sparsity,
+                       std::shared_ptr<const BlockPartition> partition) {
+    Pruned pruned;
+    pruned.index = all.size();
+    pruned.sparsity = sparsity;
+    pruned.partition = std::move(partition);
+    if (pruned.partition != nullptr) pruned.first_use = pruned.partition->layer().nodes.front();
+    all.push_back(std::move(pruned));
+  };
+  for (const LayerChoice& choice : job.choices) {
+    if (choice.partition != nullptr) add(choice.sparsity, choice.partition);
+  }
+  for (const GroupChoice& choice : job.groups) {
+    if (!choice.dense_reason.empty()) continue;
+    add(choice.sparsity, choice.reader);
+    if (choice.reader != nullptr) continue;
+    Pruned& pruned = all.back();
+    pruned.group = choice.group.get();
+    pruned.matrices = MatricesOf(*choice.group, layers);
+    pruned.first_use = std::numeric_limits<int>::max();
+    for (const GroupMatrix& matrix : pruned.matrices) {
+      pruned.first_use = std::min(pruned.first_use, matrix.layer->nodes.front());
+    }
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Pruned& a, const Pruned& b) { return a.first_use < b.first_use; });
+  return all;
+}
+
 class Calibrator {
  public:
   Calibrator(const JobSpec& spec, const LoadedJob& job, Backend* backend,
@@ -126,15 +174,22 @@ class Calibrator {
     RETURN_IF_ERROR(store_->DropWeightsOf(&model));
     ASSIGN_OR_RETURN(const auto shapes, InputShapesForBatch(model, job_.batch));
     ASSIGN_OR_RETURN(const InferredGraph inferred, InferShapes(model, shapes));
+    const std::vector<PrunableLayer> layers = FindPrunableLayers(job_.graph);
+    const std::vector<Pruned> all = InOrderOfGraph(job_, layers);
     Calibration found;
-    for (const LayerChoice& choice : job_.choices) {
-      if (choice.partition == nullptr) continue;
-      RETURN_IF_ERROR(MeasureInputs(model, inferred, choice.layer));
-      ASSIGN_OR_RETURN(Support support, Prune(choice));
+    found.supports.resize(all.size());
+    for (const Pruned& pruned : all) {
+      Support& support = found.supports[pruned.index];
+      if (pruned.group != nullptr) {
+        ASSIGN_OR_RETURN(support, PruneGroup(model, inferred, pruned, &found.weights));
+        continue;
+      }
+      const PrunableLayer& layer = pruned.partition->layer();
+      RETURN_IF_ERROR(MeasureInputs(model, inferred, layer));
+      ASSIGN_OR_RETURN(support, Prune(pruned));
       // One that is used at more than one depth has changed what those after its first use read.
-      if (choice.layer.nodes.size() > 1) moments_.reset();
-      found.supports.push_back(std::move(support));
-      found.weights.emplace(choice.layer.weight, ValuesOf(*store_->Find(choice.layer.weight)));
+      if (layer.nodes.size() > 1) moments_.reset();
+      found.weights.emplace(layer.weight, ValuesOf(*store_->Find(layer.weight)));
     }
     return found;
   }
@@ -160,32 +215,73 @@ class Calibrator {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Support> Prune(const LayerChoice& choice) {
-    const std::string& name = choice.layer.weight;
-    const Parameter* parameter = store_->Find(name);
+  absl::StatusOr<Support> Prune(const Pruned& pruned) {
+    const std::string& name = pruned.partition->layer().weight;
     CalibratedLayer layer;
-    layer.partition = choice.partition;
-    layer.sparsity = choice.sparsity.value_or(target_.sparsity.value_or(0));
+    layer.partition = pruned.partition;
+    layer.sparsity = SparsityOf(pruned);
     layer.n_of_m = target_.n_of_m;
     bool finite = true;
-    layer.moments = [&](int64_t group) {
-      std::vector<double> mean = moments_->Mean(group);
-      for (const double value : mean) finite = finite && std::isfinite(value);
-      return mean;
-    };
-    layer.weight = {parameter->value, static_cast<size_t>(parameter->size)};
+    layer.moments = MomentsThatSet(&finite);
+    layer.weight = ValuesAt(name);
     layer.backend = backend_;
     layer.check = check_;
     absl::StatusOr<Support> support = PruneLayer(method_, layer);
-    if (!finite) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("what layer '", name,
-                       "' reads is not finite for the calibration examples: normalize the data, "
-                       "or train the network first"));
-    }
+    if (!finite) return NotFinite(name);
     RETURN_IF_ERROR(support.status());
     store_->MarkChanged();
     return support;
+  }
+
+  // By the scores of Wanda, the one method that asks for no blocks: all matrices are measured, then
+  // the candidates with the least scores go from each.
+  absl::StatusOr<Support> PruneGroup(const Graph& model, const InferredGraph& inferred,
+                                     const Pruned& pruned, CalibratedWeights* weights) {
+    std::vector<double> squares(pruned.group->count(), 0);
+    for (const GroupMatrix& matrix : pruned.matrices) {
+      RETURN_IF_ERROR(MeasureInputs(model, inferred, *matrix.layer));
+      bool finite = true;
+      AddSquaredScores(matrix, MomentsThatSet(&finite), ValuesAt(matrix.part->weight),
+                       absl::MakeSpan(squares));
+      if (!finite) return NotFinite(matrix.part->weight);
+    }
+    const std::vector<float> scores(squares.begin(), squares.end());
+    const Support support =
+        SelectTopBlocks(scores, {}, KeptBlocks(SparsityOf(pruned), pruned.group->count()));
+    for (const GroupMatrix& matrix : pruned.matrices) {
+      const std::string& name = matrix.part->weight;
+      ZeroPruned(*matrix.part, support, ValuesAt(name));
+      weights->emplace(name, ValuesOf(*store_->Find(name)));
+    }
+    store_->MarkChanged();
+    // One of several may have changed what another reads.
+    if (pruned.matrices.size() > 1 || pruned.matrices[0].layer->nodes.size() > 1) moments_.reset();
+    return support;
+  }
+
+  double SparsityOf(const Pruned& pruned) const {
+    return pruned.sparsity.value_or(target_.sparsity.value_or(0));
+  }
+
+  absl::Span<float> ValuesAt(const std::string& weight) {
+    const Parameter* parameter = store_->Find(weight);
+    return {parameter->value, static_cast<size_t>(parameter->size)};
+  }
+
+  // Moments as measured last; `finite` becomes false where they are not.
+  std::function<std::vector<double>(int64_t)> MomentsThatSet(bool* finite) {
+    return [this, finite](int64_t group) {
+      std::vector<double> mean = moments_->Mean(group);
+      for (const double value : mean) *finite = *finite && std::isfinite(value);
+      return mean;
+    };
+  }
+
+  static absl::Status NotFinite(const std::string& weight) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("what layer '", weight,
+                     "' reads is not finite for the calibration examples: normalize the data, "
+                     "or train the network first"));
   }
 
   const MethodOptions& method_;

@@ -20,17 +20,18 @@ namespace topiary {
 // By name; raw, as stored.
 using CalibratedWeights = std::map<std::string, Tensor>;
 
-// What is left of the layers that a job has chosen, in the order of its choices.
+// What is left of the layers, or of the groups of candidates, that a job has chosen, in the order
+// of its choices.
 struct Calibration {
   std::vector<Support> supports;
   CalibratedWeights weights;  // New ones, +0 in pruned blocks.
 };
 
-// Of a job whose method Calibrates(). For each layer that `job` has chosen, in the order of the
-// graph: runs the network, in which the layers before are already pruned, on examples of the
-// training set drawn by the job's seed (whole batches of them), up to what the layer reads, in
-// inference mode; sums the moments that the method needs; and prunes the layer. Layers that read
-// the same share their moments.
+// Of a job whose method Calibrates(). For each layer that `job` has chosen, or each group, by the
+// matrices that read its candidates, in the order of the graph: runs the network, in which the
+// layers before are already pruned, on examples of the training set drawn by the job's seed (whole
+// batches of them), up to what the layer reads, in inference mode; sums the moments that the method
+// needs; and prunes the layer. Layers that read the same share their moments.
 //
 // A function of spec, data and the backend's determinism key (`backend` is of float32): it can be
 // done again after a lost worker. `check` as in Evaluator.

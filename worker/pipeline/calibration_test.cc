@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/status_matchers.h"
@@ -108,6 +109,98 @@ TEST_F(CalibratingJobs, EachLayerSeesWhatTheLayersPrunedBeforeItLetThrough) {
     ASSERT_OK(left.ReplaceInitializer(choice.layer.weight, weights.Clone()));
     x = LinearAndRelu(x, choice.layer.rows, left, layers[i]);
     unpruned_x = LinearAndRelu(unpruned_x, choice.layer.rows, given, layers[i]);
+  }
+}
+
+// Units of fc1 are ranked by what fc2 reads of them, those of fc2 by head, which sees what is left.
+TEST_F(CalibratingJobs, RankHiddenUnitsByWhatTheLayerAfterThemReads) {
+  JobSpec spec = Job(MlpGraph(), WandaOptions());
+  spec.target->structure = Structure::kNeurons;
+  spec.outputs.block_sparse = false;
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const Calibration found,
+                       PruneByCalibration(spec, job, &backend, reporter.checker()));
+  ASSERT_EQ(found.supports.size(), 2u);
+  Graph left = job.graph.Clone();
+  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
+  std::vector<double> x(examples.begin(), examples.end());
+  int64_t inputs = 8;
+  const std::vector<std::string> layers = {"fc1", "fc2", "head"};
+  for (size_t i = 0; i + 1 < layers.size(); ++i) {
+    x = LinearAndRelu(x, inputs, left, layers[i]);
+    const std::string reader = layers[i + 1] + ".weight";
+    const Tensor& given = job.graph.FindInitializer(reader)->value;
+    inputs = given.shape()[1];
+    const std::vector<double> squares = MeanSquares(x, inputs);
+    std::vector<std::pair<double, int64_t>> scores;
+    for (int64_t unit = 0; unit < inputs; ++unit) {
+      double score = 0;
+      for (int64_t out = 0; out < given.shape()[0]; ++out) {
+        score += std::pow(given.data<float>()[out * inputs + unit], 2) * squares[unit];
+      }
+      scores.emplace_back(-score, unit);
+    }
+    std::sort(scores.begin(), scores.end());
+    Support expected(inputs, 0);
+    for (int64_t kept = 0; kept < inputs / 4; ++kept) expected[scores[kept].second] = 1;
+    EXPECT_EQ(found.supports[i], expected) << layers[i];
+    const Tensor& weights = found.weights.at(reader);
+    for (int64_t at = 0; at < weights.element_count(); ++at) {
+      EXPECT_EQ(weights.data<float>()[at],
+                expected[at % inputs] != 0 ? given.data<float>()[at] : 0.0F);
+    }
+    ASSERT_OK(left.ReplaceInitializer(reader, weights.Clone()));
+  }
+}
+
+// Of branches that end with Relu(x) W each, all are measured before any goes.
+TEST_F(CalibratingJobs, RankBranchesByWhatTheyEndWith) {
+  GraphBuilder b({8});
+  std::string v = "x";
+  const std::vector<std::string> names = {"b1", "b2", "b3", "b4"};
+  for (const std::string& name : names) {
+    const std::string hidden = b.Add("Relu", {b.Linear(name + ".up", v, 8, 10)});
+    v = b.Add("Add", {v, b.Linear(name + ".down", hidden, 10, 8)});
+  }
+  JobSpec spec = Job(b.Finish(b.Linear("head", v, 8, 3)), WandaOptions());
+  spec.target->structure = Structure::kBranches;
+  spec.target->protect_first = spec.target->protect_last = 0;
+  spec.target->sparsity = 0.5;
+  spec.outputs.block_sparse = false;
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const Calibration found,
+                       PruneByCalibration(spec, job, &backend, reporter.checker()));
+  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
+  std::vector<double> x(examples.begin(), examples.end());
+  std::vector<double> scores;
+  for (const std::string& name : names) {
+    const std::vector<double> hidden = LinearAndRelu(x, 8, job.graph, name + ".up");
+    const std::vector<double> squares = MeanSquares(hidden, 10);
+    const absl::Span<const float> w =
+        job.graph.FindInitializer(name + ".down.weight")->value.span<float>();
+    const absl::Span<const float> bias =
+        job.graph.FindInitializer(name + ".down.bias")->value.span<float>();
+    double score = 0;
+    for (size_t i = 0; i < w.size(); ++i) score += std::pow(w[i], 2) * squares[i % 10];
+    scores.push_back(score);
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] += bias[i % 8];
+      for (size_t k = 0; k < 10; ++k) x[i] += w[i % 8 * 10 + k] * hidden[i / 8 * 10 + k];
+    }
+  }
+  ASSERT_EQ(found.supports.size(), 1u);
+  std::vector<double> sorted = scores;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(found.supports[0][i], scores[i] > sorted[1] ? 1 : 0) << names[i];
+    const Tensor& left = found.weights.at(names[i] + ".down.weight");
+    EXPECT_EQ(left.data<float>()[0] == 0, scores[i] <= sorted[1]) << names[i];
   }
 }
 
@@ -251,10 +344,7 @@ TEST_F(CalibratingJobs, CountWhatTallBlocksCostOnEachThread) {
   const Graph graph = MlpGraph();
   const PrunableLayer layer = FindPrunableLayers(graph).front();
   const auto bytes = [&](int64_t rows, int threads) {
-    return CalibrationBytes(
-        GroupObsOptions(),
-        {std::make_shared<const BlockPartition>(BlockPartition::Create(layer, {rows, 4}).value())},
-        threads);
+    return CalibrationBytes(GroupObsOptions(), {{layer, rows}}, threads);
   };
   const int64_t square = 8 * layer.rows * layer.rows;
   EXPECT_EQ(bytes(layer.rows, 2) - bytes(layer.rows, 1), 4 * square);

@@ -199,6 +199,21 @@ TEST_P(ExportedModels, ADecoderLosesHeadsNeuronsAndBranches) {
   EXPECT_NE(attends, branches.FindInitializer("block.down.weight") != nullptr);
 }
 
+// By calibration, and without training: the head whose part of the output projection counts least.
+TEST_P(ExportedModels, ADecoderLosesHeadsAndNeuronsByCalibration) {
+  for (const MethodOptions& method :
+       {MethodOptions(GroupObsOptions()), MethodOptions(SparseGptOptions()),
+        MethodOptions(WandaOptions())}) {
+    JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);
+    spec.method = method;
+    spec.task.epochs = 0;
+    spec.target->structure = Structure::kHeads;
+    EXPECT_EQ(ShapeOf(Narrowed(spec), "block.o.weight"), Shape({8, 4}));
+    spec.target->structure = Structure::kNeurons;
+    EXPECT_EQ(ShapeOf(Narrowed(spec), "block.down.weight"), Shape({8, 6}));
+  }
+}
+
 // Rows of the last batch that are only padding count nowhere.
 TEST_P(ExportedModels, TheSizeOfABatchDoesNotChangeWhatIsMeasured) {
   JobSpec spec = Job("small_decoder", DecoderData(), LossSpec::kCrossEntropy);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,7 @@
 #include "worker/pipeline/memory_estimate.h"
 #include "worker/pipeline/pruned_groups.h"
 #include "worker/pipeline/task.h"
+#include "worker/prune/calibrated_groups.h"
 #include "worker/prune/calibration.h"
 #include "worker/prune/dense_method.h"
 #include "worker/prune/method_registry.h"
@@ -59,8 +61,12 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
                                                 MemoryBesideWeights(spec, job->graph, 0), check));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target,
-                                             MemoryBesideWeights(spec, job->graph, 0), check));
+  const std::optional<int64_t> memory_bytes = MemoryBesideWeights(spec, job->graph, 0);
+  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target, memory_bytes, check));
+  if (Calibrates(spec.method)) {
+    RETURN_IF_ERROR(LeaveWhatIsNotCalibrated(MomentsFor(*method), layers, *target.structure,
+                                             memory_bytes, &job->groups));
+  }
   job->all_elements = AllElementsOf(job->graph, job->groups);
   return absl::OkStatus();
 }
@@ -112,6 +118,24 @@ int64_t CalibrationExampleBytes(const MethodOptions& method, int64_t batch,
                               static_cast<double>(all));
 }
 
+// Of a job that calibrates.
+std::vector<MeasuredLayer> MeasuredLayersOf(const Graph& graph, const MemoryNeeds& needs,
+                                            const std::vector<GroupChoice>& groups) {
+  std::vector<MeasuredLayer> measured;
+  for (const std::shared_ptr<const BlockPartition>& partition : needs.partitions) {
+    measured.push_back({partition->layer(), partition->block().rows});
+  }
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
+  for (const GroupChoice& choice : groups) {
+    if (!choice.dense_reason.empty()) continue;
+    for (const GroupMatrix& matrix : MatricesOf(*choice.group, layers)) {
+      measured.push_back(
+          {*matrix.layer, choice.reader == nullptr ? 1 : choice.reader->block().rows});
+    }
+  }
+  return measured;
+}
+
 absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
                          int64_t prediction_bytes, LoadedJob* job) {
   MemoryNeeds needs;
@@ -131,12 +155,14 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
     if (choice.partition == nullptr) continue;
     needs.partitions.push_back(choice.partition);
   }
-  if (const auto* method = std::get_if<MethodOptions>(&spec.method)) {
-    needs.calibration_bytes = CalibrationBytes(*method, needs.partitions, spec.threads) +
-                              CalibrationExampleBytes(*method, batch, job->data, data_bytes);
-  }
   for (const GroupChoice& choice : job->groups) {
     if (choice.dense_reason.empty()) needs.groups.push_back(choice.group);
+  }
+  if (Calibrates(spec.method)) {
+    const auto& method = std::get<MethodOptions>(spec.method);
+    needs.calibration_bytes =
+        CalibrationBytes(method, MeasuredLayersOf(job->graph, needs, job->groups), spec.threads) +
+        CalibrationExampleBytes(method, batch, job->data, data_bytes);
   }
   if (job->features.has_value()) {
     ASSIGN_OR_RETURN(const CandidateFeatures candidates, CandidatesOf(*job->features));

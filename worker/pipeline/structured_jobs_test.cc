@@ -57,6 +57,24 @@ std::vector<MethodCase> Methods() {
           {"snip", SnipOptions{7}}};
 }
 
+std::vector<MethodCase> CalibratedMethods() {
+  return {{"group_obs", GroupObsOptions()},
+          {"sparsegpt", SparseGptOptions()},
+          {"wanda", WandaOptions()}};
+}
+
+std::vector<MethodCase> MethodsForAll() {
+  std::vector<MethodCase> methods = Methods();
+  methods.push_back({"wanda", WandaOptions()});
+  return methods;
+}
+
+std::vector<MethodCase> MethodsForNeurons() {
+  std::vector<MethodCase> methods = Methods();
+  for (const MethodCase& method : CalibratedMethods()) methods.push_back(method);
+  return methods;
+}
+
 class StructuredJobs : public RunningJobs {
  protected:
   Graph ShrunkOf(const JobOutcome& outcome) {
@@ -85,10 +103,12 @@ class StructuredJobs : public RunningJobs {
 
 class EveryStructuredMethod : public StructuredJobs,
                               public testing::WithParamInterface<MethodCase> {};
+class EveryMethodForNeurons : public EveryStructuredMethod {};
+class EveryCalibratedMethod : public EveryStructuredMethod {};
 
 // fc1 has 32 units, fc2 24: a quarter of each stays, and the job has compared the narrower model
 // with the pruned one.
-TEST_P(EveryStructuredMethod, NeuronsGoWithAllThatIsTheirs) {
+TEST_P(EveryMethodForNeurons, NeuronsGoWithAllThatIsTheirs) {
   JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
   spec.method = GetParam().method;
   ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
@@ -136,8 +156,48 @@ TEST_P(EveryStructuredMethod, ChannelsGiveTheSameBitsTwiceAndFromAnyCheckpoint) 
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Methods, EveryStructuredMethod, testing::ValuesIn(Methods()),
-                         [](const auto& info) { return info.param.name; });
+// Without a step of training: what is left measures as the narrower model does.
+TEST_P(EveryCalibratedMethod, NeuronsGoWithoutTraining) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = GetParam().method;
+  spec.task.epochs = 0;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  EXPECT_EQ(ShapeOf(ShrunkOf(straight), "fc2.weight"), Shape({6, 8}));
+  const auto shrunk = Evaluated(spec, Find(straight, JobFile::Kind::kShrunkOnnx)->path);
+  ASSERT_FALSE(straight.pruned_metrics.empty());
+  for (const auto& [name, value] : straight.pruned_metrics) {
+    EXPECT_NEAR(shrunk.at(name), value, 1e-5) << name;
+  }
+  RecordingObserver quiet;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Run(spec, &quiet, observer.CheckpointPath(0)));
+  for (const JobProgress& progress : quiet.progress) EXPECT_NE(progress.phase, "calibrate");
+  EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
+  EXPECT_EQ(ComparableReport(resumed), ComparableReport(straight));
+}
+
+// Trained with what is left, to the same bits from any checkpoint.
+TEST_P(EveryCalibratedMethod, NeuronsThatAreGoneStaySo) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = GetParam().method;
+  TickingObserver observer(&clock_);
+  observer.checkpoint_folder = NewTestFolder();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome straight, Run(spec, &observer));
+  for (const int64_t step : {0, 13}) {
+    ASSERT_OK_AND_ASSIGN(const JobOutcome resumed, Resume(spec, observer, step));
+    EXPECT_EQ(DigestOf(resumed, JobFile::Kind::kOnnx), DigestOf(straight, JobFile::Kind::kOnnx));
+  }
+}
+
+std::string NameOf(const testing::TestParamInfo<MethodCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryStructuredMethod, testing::ValuesIn(MethodsForAll()),
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethodForNeurons, testing::ValuesIn(MethodsForNeurons()),
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(Methods, EveryCalibratedMethod, testing::ValuesIn(CalibratedMethods()),
+                         NameOf);
 
 // The attention is in the weights that read a unit, and nowhere else.
 TEST_F(StructuredJobs, WhatWasTrainedIsWhatIsExported) {
@@ -285,8 +345,9 @@ TEST_F(StructuredJobs, MethodsForBlocksAreRefused) {
         Run(spec).status(),
         StatusIs(absl::StatusCode::kInvalidArgument,
                  AllOf(HasSubstr(absl::StrCat("target.structure: method ", RegisteredName(method))),
-                       HasSubstr("use one of ac_dc, fisher_attention, magnitude, movement, "
-                                 "random, sequential_attention_pp, snip"))));
+                       HasSubstr("use one of ac_dc, fisher_attention, group_obs, magnitude, "
+                                 "movement, random, sequential_attention_pp, snip, sparsegpt, "
+                                 "wanda"))));
   }
 }
 

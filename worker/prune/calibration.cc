@@ -53,15 +53,13 @@ absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const Calibrated
   }
 }
 
-int64_t CalibrationBytes(const MethodOptions& method,
-                         absl::Span<const std::shared_ptr<const BlockPartition>> layers,
+int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const MeasuredLayer> layers,
                          int threads) {
   if (CalibrationOptionsOf(method) == nullptr) return 0;
   const bool full = MomentsFor(method) == MomentKind::kFull;
   const bool by_column = std::holds_alternative<GroupObsOptions>(method);
   double most = 0;  // Of layers of a million inputs, int64_t would not hold it.
-  for (const std::shared_ptr<const BlockPartition>& partition : layers) {
-    const PrunableLayer& layer = partition->layer();
+  for (const auto& [layer, block_rows] : layers) {
     const auto rows = static_cast<double>(layer.rows);
     const auto groups = static_cast<double>(layer.groups);
     const double weights = rows * static_cast<double>(layer.cols);
@@ -75,7 +73,7 @@ int64_t CalibrationBytes(const MethodOptions& method,
       // The models and weights of all groups; on each thread what is left of an inverse, and what
       // the removal of a block takes off it.
       bytes += 8 * groups * (numbers + weights);
-      const double block = std::min(static_cast<double>(partition->block().rows), rows);
+      const double block = std::min(static_cast<double>(block_rows), rows);
       bytes += 8 * threads * (numbers + 2 * rows * block + block * block);
     }
     most = std::max(most, bytes);

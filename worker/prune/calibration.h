@@ -4,12 +4,11 @@
 #define TOPIARY_WORKER_PRUNE_CALIBRATION_H_
 
 #include <cstdint>
-#include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "worker/engine/input_moments.h"
-#include "worker/prune/block_partition.h"
+#include "worker/model/layers.h"
 #include "worker/prune/calibrated_layer.h"
 #include "worker/prune/method_registry.h"
 #include "worker/prune/support.h"
@@ -26,10 +25,14 @@ MomentKind MomentsFor(const MethodOptions& method);
 // where memory runs out, on whichever thread; errors as each method's PruneCalibrated().
 absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const CalibratedLayer& layer);
 
+struct MeasuredLayer {
+  PrunableLayer layer;
+  int64_t block_rows = 1;  // Of the blocks that group_obs removes.
+};
+
 // About how many bytes the largest of `layers` takes, beside weights and activations, to be
 // measured and pruned on so many threads; 0 for a method without CalibrationOptionsOf().
-int64_t CalibrationBytes(const MethodOptions& method,
-                         absl::Span<const std::shared_ptr<const BlockPartition>> layers,
+int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const MeasuredLayer> layers,
                          int threads);
 
 }  // namespace topiary

@@ -21,6 +21,16 @@ CandidateGroup::CandidateGroup(std::string name, int64_t count, std::vector<Cand
   for (const bool candidate : occurs) CHECK(candidate) << "a candidate of " << name_ << " is empty";
 }
 
+std::vector<int32_t> CandidateOfEach(const CandidatePart& part) {
+  std::vector<int32_t> candidates(part.elements, -1);
+  for (const BlockRun& run : part.runs) {
+    for (int64_t i = 0; i < run.length; ++i) {
+      candidates[run.At(i)] = static_cast<int32_t>(run.BlockOf(i));
+    }
+  }
+  return candidates;
+}
+
 void AddSumsOfSquares(const CandidatePart& part, absl::Span<const float> weight,
                       absl::Span<double> sums) {
   CHECK_EQ(static_cast<int64_t>(weight.size()), part.elements);

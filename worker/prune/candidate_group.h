@@ -57,6 +57,9 @@ class CandidateGroup {
   std::vector<std::string> candidate_names_;
 };
 
+// The candidate of each element of the weight of `part`, as stored; -1 of those of none.
+std::vector<int32_t> CandidateOfEach(const CandidatePart& part);
+
 // Adds the squares of each candidate's elements of `part` to `sums`, in double in the order of the
 // runs. `weight` is the whole weight as stored.
 void AddSumsOfSquares(const CandidatePart& part, absl::Span<const float> weight,

@@ -204,7 +204,13 @@ absl::StatusOr<InferredGraph> InferAnyBatch(const Graph& graph) {
   return InferShapes(graph, shapes);
 }
 
-absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure structure) {
+}  // namespace
+
+absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure structure) {
+  const bool any_pruned =
+      std::any_of(choices.begin(), choices.end(),
+                  [](const GroupChoice& choice) { return choice.dense_reason.empty(); });
+  if (any_pruned) return absl::OkStatus();
   if (choices.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("target.structure: the model has no ", StructureName(structure),
@@ -220,8 +226,6 @@ absl::Status NothingToPrune(const std::vector<GroupChoice>& choices, Structure s
       "): raise the sparsity, lower target.min_candidates, protect fewer, check the layer "
       "patterns, or choose another structure"));
 }
-
-}  // namespace
 
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       const std::set<std::string>& trainable,
@@ -239,10 +243,7 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
   ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
                    choose(graph, inferred, trainable, target, memory_bytes, &matcher));
   LeaveWhatRoundsToNone(target, &choices);
-  const bool any_pruned =
-      std::any_of(choices.begin(), choices.end(),
-                  [](const GroupChoice& choice) { return choice.dense_reason.empty(); });
-  if (!any_pruned) return NothingToPrune(choices, *target.structure);
+  RETURN_IF_ERROR(CheckAnyPruned(choices, *target.structure));
   return choices;
 }
 

@@ -10,10 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/model/graph.h"
+#include "worker/prune/block_partition.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/candidate_group.h"
+#include "worker/prune/structure.h"
 
 namespace topiary {
 
@@ -31,7 +34,13 @@ struct GroupChoice {
   // Bounds of what it may be, in [0, 1].
   double min_sparsity = 0;
   double max_sparsity = 1;
+  // For methods that ask for it (calibrated_groups.h): the candidates as blocks of the matrix that
+  // reads them.
+  std::shared_ptr<const BlockPartition> reader = nullptr;
 };
+
+// INVALID_ARGUMENT, saying why of each and what to change, where nothing of `choices` is pruned.
+absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure structure);
 
 // Finds the candidates of `target.structure` in `graph`, and decides which groups are pruned: those
 // with a maker that `target.include_layers` names, by its weight or node, and none that

@@ -35,7 +35,7 @@ constexpr std::tuple kMethods = {
     RegisteredMethod<AcDcOptions>{"ac_dc", true, NewAcDc},
     RegisteredMethod<FisherAttentionOptions>{"fisher_attention", true, NewFisherAttention},
     RegisteredMethod<GroupLassoOptions>{"group_lasso", false, NewGroupLasso},
-    RegisteredMethod<GroupObsOptions>{"group_obs", false, NewGroupObs},
+    RegisteredMethod<GroupObsOptions>{"group_obs", true, NewGroupObs},
     RegisteredMethod<IhtOptions>{"iht", false, NewIht},
     RegisteredMethod<MagnitudeOptions>{"magnitude", true, NewMagnitudeMethod},
     RegisteredMethod<MovementOptions>{"movement", true, NewMovement},
@@ -45,8 +45,8 @@ constexpr std::tuple kMethods = {
     RegisteredMethod<SequentialAttentionPlusPlusOptions>{"sequential_attention_pp", true,
                                                          NewSequentialAttentionPlusPlus},
     RegisteredMethod<SnipOptions>{"snip", true, NewSnip},
-    RegisteredMethod<SparseGptOptions>{"sparsegpt", false, NewSparseGpt},
-    RegisteredMethod<WandaOptions>{"wanda", false, NewWanda},
+    RegisteredMethod<SparseGptOptions>{"sparsegpt", true, NewSparseGpt},
+    RegisteredMethod<WandaOptions>{"wanda", true, NewWanda},
 };
 
 template <typename Options>

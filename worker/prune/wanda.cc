@@ -59,4 +59,23 @@ absl::StatusOr<Support> PruneCalibrated(const WandaOptions& options, const Calib
   return support;
 }
 
+void AddSquaredScores(const GroupMatrix& matrix,
+                      const std::function<std::vector<double>(int64_t group)>& moments,
+                      absl::Span<const float> weight, absl::Span<double> squares) {
+  const PrunableLayer& layer = *matrix.layer;
+  const std::vector<int32_t> candidates = CandidateOfEach(*matrix.part);
+  for (int64_t group = 0; group < layer.groups; ++group) {
+    const std::vector<double> of_inputs = moments(group);
+    CHECK_EQ(static_cast<int64_t>(of_inputs.size()), layer.rows);
+    for (int64_t row = 0; row < layer.rows; ++row) {
+      for (int64_t col = 0; col < layer.cols; ++col) {
+        const int64_t at = layer.Offset(group, row, col);
+        if (candidates[at] < 0) continue;
+        const double value = weight[at];
+        squares[candidates[at]] += value * value * of_inputs[row];
+      }
+    }
+  }
+}
+
 }  // namespace topiary

@@ -5,11 +5,14 @@
 #define TOPIARY_WORKER_PRUNE_WANDA_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "worker/prune/budget.h"
+#include "worker/prune/calibrated_groups.h"
 #include "worker/prune/calibrated_layer.h"
 #include "worker/prune/method.h"
 #include "worker/prune/support.h"
@@ -33,6 +36,12 @@ absl::StatusOr<std::unique_ptr<Method>> NewWanda(const WandaOptions& options,
 // Score of a block: the root of the sum over its elements of (W_kj |X_k|)^2, from moments of the
 // diagonal. Keeps layer.kept_blocks() in all.
 absl::StatusOr<Support> PruneCalibrated(const WandaOptions& options, const CalibratedLayer& layer);
+
+// Adds to `squares`, one per candidate of a group, the sum of (W_kj |X_k|)^2 over the elements that
+// each has in `matrix`. `moments` as CalibratedLayer::moments, of the diagonal; `weight` as stored.
+void AddSquaredScores(const GroupMatrix& matrix,
+                      const std::function<std::vector<double>(int64_t group)>& moments,
+                      absl::Span<const float> weight, absl::Span<double> squares);
 
 }  // namespace topiary
 
