@@ -269,11 +269,15 @@ void FillMethod(v1::CompressionSpec* spec) {
   if (spec->has_snip()) SET_IF_ABSENT(spec->mutable_snip(), batches, 1);
   if (spec->has_wanda()) {
     FillCalibration(spec->mutable_wanda());
-    SET_IF_ZERO(spec->mutable_wanda(), comparison, v1::WandaMethod::OUTPUT);
+    if (!HasStructure(spec->target())) {
+      SET_IF_ZERO(spec->mutable_wanda(), comparison, v1::WandaMethod::OUTPUT);
+    }
   }
   if (spec->has_sparsegpt()) {
     FillQuadratic(spec->mutable_sparsegpt());
-    SET_IF_ZERO(spec->mutable_sparsegpt(), chunk_inputs, 128);
+    if (!HasStructure(spec->target())) {
+      SET_IF_ZERO(spec->mutable_sparsegpt(), chunk_inputs, 128);
+    }
   }
   if (spec->has_group_obs()) FillQuadratic(spec->mutable_group_obs());
   if (spec->has_random()) SET_IF_ABSENT(spec->mutable_random(), at_fraction, 0.0);

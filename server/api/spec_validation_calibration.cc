@@ -24,6 +24,8 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
   FieldChecks check(path, violations);
   using Target = v1::PruningTarget;
   const Target::Structure structure = spec.target().structure();
+  constexpr absl::string_view kCompete =
+      "must be left out with target.structure: all candidates of a group compete";
   if (spec.has_wanda()) {
     check.That(structure != Target::EMBEDDING_ROWS, "target.structure",
                "must be another than EMBEDDING_ROWS, which no matrix reads");
@@ -41,14 +43,16 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
                "comparison",
                "must not be LAYER with target.n_of_m, where weights compete within a run");
     wanda.That(structure == Target::STRUCTURE_UNSPECIFIED ||
-                   spec.wanda().comparison() != v1::WandaMethod::LAYER,
-               "comparison",
-               "must not be LAYER with target.structure: candidates compete within their group");
+                   spec.wanda().comparison() == v1::WandaMethod::COMPARISON_UNSPECIFIED,
+               "comparison", kCompete);
   }
   if (spec.has_sparsegpt()) {
     FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);
     ValidateQuadratic(spec.sparsegpt(), &sparsegpt);
     sparsegpt.ZeroOrInRange(spec.sparsegpt().chunk_inputs(), 1, 65536, "chunk_inputs");
+    sparsegpt.That(
+        structure == Target::STRUCTURE_UNSPECIFIED || spec.sparsegpt().chunk_inputs() == 0,
+        "chunk_inputs", kCompete);
   }
   if (spec.has_group_obs()) {
     FieldChecks group_obs(check.PathOf("group_obs"), violations);

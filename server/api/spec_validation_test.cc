@@ -224,27 +224,6 @@ const RefusedCase kMethodCases[] = {
      "spec.power_propagation.element.exponent"},
     {"PowersOfNoTime", "power_propagation { gradual { begin_fraction: 0.7 } }",
      "spec.power_propagation.gradual.end_fraction"},
-    {"CalibratedByNothing", "wanda { calibration_examples: -1 }",
-     "spec.wanda.calibration_examples"},
-    {"UnknownComparison", "wanda { comparison: 12 }", "spec.wanda.comparison"},
-    {"ComparedWithinRunsAnyway", "wanda { comparison: LAYER } target { n_of_m { n: 2 m: 4 } }",
-     "spec.wanda.comparison"},
-    {"ComparedWithOutputsOfAStructure", "wanda { comparison: LAYER } target { structure: HEADS }",
-     "spec.wanda.comparison"},
-    {"CalibratedChannels", "sparsegpt {} target { structure: CHANNELS }", "spec.target.structure"},
-    {"CalibratedLayersOfATransformer", "group_obs {} target { structure: TRANSFORMER_LAYERS }",
-     "spec.target.structure"},
-    {"CalibratedRowsOfTables", "wanda {} target { structure: EMBEDDING_ROWS }",
-     "spec.target.structure"},
-    {"CalibratedLayersThatCompete", "wanda {} target { budget: GLOBAL }", "spec.target.budget"},
-    {"NoDampening", "sparsegpt { dampening: 0 }", "spec.sparsegpt.dampening"},
-    {"NegativeChunk", "sparsegpt { chunk_inputs: -1 }", "spec.sparsegpt.chunk_inputs"},
-    {"ObsByNothing", "group_obs { calibration_examples: -1 }",
-     "spec.group_obs.calibration_examples"},
-    {"ObsOfLayersThatCompete", "group_obs {} target { budget: GLOBAL }", "spec.target.budget"},
-    {"RewindOfCalibration", "wanda {} target { rewind {} }", "spec.target.rewind"},
-    {"ComparedWithATrainingOfNoLength", "wanda {} outputs { train_dense_comparison: true }",
-     "spec.outputs.train_dense_comparison"},
     {"RandomAtTheEnd", "random { at_fraction: 1 }", "spec.random.at_fraction"},
     {"UnknownPreset", "sequential_attention_pp { preset: 12 }",
      "spec.sequential_attention_pp.preset"},
@@ -471,17 +450,6 @@ TEST(SpecValidation, WhatOnlyTrainingReadsIsRefusedWhereTheMethodDoesNotTrain) {
                                               "spec.task.distillation"));
   task->set_steps(3);
   EXPECT_THAT(PathsRefused(spec), Contains("spec.task.steps"));
-}
-
-TEST(SpecValidation, WhatOnlyTrainingReadsNeedsALengthWhereCalibrationPrunes) {
-  v1::CompressionSpec spec = ShortestSpec();
-  spec.mutable_wanda();
-  EXPECT_THAT(PathsRefused(spec), IsEmpty());
-  spec.mutable_task()->mutable_learning_rate()->set_base(0.1);
-  EXPECT_THAT(PathsRefused(spec), ElementsAre("spec.task.learning_rate"));
-  spec.mutable_task()->set_steps(3);
-  spec.mutable_outputs()->set_train_dense_comparison(true);
-  EXPECT_THAT(PathsRefused(spec), IsEmpty());
 }
 
 }  // namespace

@@ -221,6 +221,7 @@ class Calibrator {
     layer.partition = pruned.partition;
     layer.sparsity = SparsityOf(pruned);
     layer.n_of_m = target_.n_of_m;
+    layer.is_group = target_.structure.has_value();
     bool finite = true;
     layer.moments = MomentsThatSet(&finite);
     layer.weight = ValuesAt(name);
@@ -245,13 +246,14 @@ class Calibrator {
                        absl::MakeSpan(squares));
       if (!finite) return NotFinite(matrix.part->weight);
     }
-    const std::vector<float> scores(squares.begin(), squares.end());
+    std::vector<float> scores;
+    for (const double square : squares) scores.push_back(static_cast<float>(std::sqrt(square)));
     const Support support =
         SelectTopBlocks(scores, {}, KeptBlocks(SparsityOf(pruned), pruned.group->count()));
     for (const GroupMatrix& matrix : pruned.matrices) {
       const std::string& name = matrix.part->weight;
       ZeroPruned(*matrix.part, support, ValuesAt(name));
-      weights->emplace(name, ValuesOf(*store_->Find(name)));
+      weights->insert_or_assign(name, ValuesOf(*store_->Find(name)));
     }
     store_->MarkChanged();
     // One of several may have changed what another reads.

@@ -156,6 +156,47 @@ TEST_F(CalibratingJobs, RankHiddenUnitsByWhatTheLayerAfterThemReads) {
   }
 }
 
+// 12 units that two layers read, and 6 of another that come later in the network but are read
+// first.
+TEST_F(CalibratingJobs, SumScoresOverAllThatReadAUnit) {
+  GraphBuilder b({8});
+  const std::string wide = b.Add("Relu", {b.Linear("wide", "x", 8, 12)});
+  const std::string narrow = b.Add("Relu", {b.Linear("narrow", "x", 8, 6)});
+  std::string v = b.Linear("after_narrow", narrow, 6, 5);
+  v = b.Add("Add", {v, b.Linear("left", wide, 12, 5)});
+  v = b.Add("Add", {v, b.Linear("right", wide, 12, 5)});
+  JobSpec spec = Job(b.Finish(b.Linear("head", v, 5, 3)), WandaOptions());
+  spec.target->structure = Structure::kNeurons;
+  spec.target->include_layers = {"wide.weight", "narrow.weight"};
+  spec.target->sparsity = 0.5;
+  spec.outputs.block_sparse = false;
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
+  ReferenceBackend backend;
+  ASSERT_OK_AND_ASSIGN(const Calibration found,
+                       PruneByCalibration(spec, job, &backend, reporter.checker()));
+  ASSERT_EQ(found.supports.size(), 2u);
+  ASSERT_EQ(found.supports[0].size(), 12u);
+  ASSERT_EQ(found.supports[1].size(), 6u);
+  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
+  const std::vector<double> x(examples.begin(), examples.end());
+  const std::vector<double> squares = MeanSquares(LinearAndRelu(x, 8, job.graph, "wide"), 12);
+  std::vector<double> scores(12, 0);
+  for (const std::string reader : {"left.weight", "right.weight"}) {
+    const absl::Span<const float> w = job.graph.FindInitializer(reader)->value.span<float>();
+    for (size_t i = 0; i < w.size(); ++i) scores[i % 12] += std::pow(w[i], 2) * squares[i % 12];
+  }
+  std::vector<double> sorted = scores;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t unit = 0; unit < 12; ++unit) {
+    EXPECT_EQ(found.supports[0][unit], scores[unit] > sorted[5] ? 1 : 0) << unit;
+    for (const std::string reader : {"left.weight", "right.weight"}) {
+      EXPECT_EQ(found.weights.at(reader).data<float>()[unit] == 0, scores[unit] <= sorted[5]);
+    }
+  }
+}
+
 // Of branches that end with Relu(x) W each, all are measured before any goes.
 TEST_F(CalibratingJobs, RankBranchesByWhatTheyEndWith) {
   GraphBuilder b({8});
@@ -339,16 +380,38 @@ TEST_F(CalibratingJobs, CountTheExamplesThatTheyDraw) {
   EXPECT_EQ(bytes(1000), bytes(96));
 }
 
+TEST_F(CalibratingJobs, CountWhatMeasuringTheReadersOfUnitsTakes) {
+  RecordingObserver observer;
+  const JobReporter reporter(&observer, &clock_);
+  const auto bytes = [&](MethodOptions method) {
+    JobSpec spec = Job(MlpGraph(), std::move(method));
+    spec.target->structure = Structure::kNeurons;
+    spec.outputs.block_sparse = false;
+    return LoadJob(spec, reporter)->memory.calibration;
+  };
+  // fc2, of 32 inputs and 24 outputs, is the largest of the two: its weights in double, twice; with
+  // the moments three times at the least.
+  EXPECT_GT(bytes(WandaOptions()), 2 * 8 * 32 * 24);
+  EXPECT_GT(bytes(SparseGptOptions()), 2 * 8 * 32 * 24 + 3 * 8 * 32 * 32);
+  EXPECT_GT(bytes(GroupObsOptions()), bytes(SparseGptOptions()));
+}
+
 // In blocks as tall as a layer, what a removal takes off the inverse is as large as the inverse.
 TEST_F(CalibratingJobs, CountWhatTallBlocksCostOnEachThread) {
   const Graph graph = MlpGraph();
   const PrunableLayer layer = FindPrunableLayers(graph).front();
   const auto bytes = [&](int64_t rows, int threads) {
-    return CalibrationBytes(GroupObsOptions(), {{layer, rows}}, threads);
+    return CalibrationBytes(GroupObsOptions(), {{layer, {rows, 4}}}, threads);
   };
   const int64_t square = 8 * layer.rows * layer.rows;
-  EXPECT_EQ(bytes(layer.rows, 2) - bytes(layer.rows, 1), 4 * square);
+  const int64_t weights = 8 * 2 * layer.rows * 4;
+  EXPECT_EQ(bytes(layer.rows, 2) - bytes(layer.rows, 1), 4 * square + weights);
   EXPECT_LT(bytes(1, 2) - bytes(1, 1), 2 * square);
+  // One column of blocks is for one thread.
+  const auto as_wide = [&](int threads) {
+    return CalibrationBytes(GroupObsOptions(), {{layer, {1, layer.cols}}}, threads);
+  };
+  EXPECT_EQ(as_wide(16), as_wide(1));
 }
 
 TEST_F(CalibratingJobs, RunOutOfMemoryAlone) {

@@ -61,12 +61,10 @@ absl::Status LoadModel(const JobSpec& spec, const std::function<absl::Status()>&
                                                 MemoryBesideWeights(spec, job->graph, 0), check));
     return absl::OkStatus();
   }
-  const std::optional<int64_t> memory_bytes = MemoryBesideWeights(spec, job->graph, 0);
-  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target, memory_bytes, check));
-  if (Calibrates(spec.method)) {
-    RETURN_IF_ERROR(LeaveWhatIsNotCalibrated(MomentsFor(*method), layers, *target.structure,
-                                             memory_bytes, &job->groups));
-  }
+  GroupConditions conditions;
+  conditions.memory_bytes = MemoryBesideWeights(spec, job->graph, 0);
+  if (Calibrates(spec.method)) conditions.moments = MomentsFor(*method);
+  ASSIGN_OR_RETURN(job->groups, ChooseGroups(job->graph, trainable, target, conditions, check));
   job->all_elements = AllElementsOf(job->graph, job->groups);
   return absl::OkStatus();
 }
@@ -118,12 +116,20 @@ int64_t CalibrationExampleBytes(const MethodOptions& method, int64_t batch,
                               static_cast<double>(all));
 }
 
+int64_t ReaderBytes(const std::vector<GroupChoice>& groups) {
+  size_t runs = 0;
+  for (const GroupChoice& choice : groups) {
+    if (choice.reader != nullptr) runs += choice.reader->runs()->runs.size();
+  }
+  return static_cast<int64_t>(runs * sizeof(BlockRun));
+}
+
 // Of a job that calibrates.
 std::vector<MeasuredLayer> MeasuredLayersOf(const Graph& graph, const MemoryNeeds& needs,
                                             const std::vector<GroupChoice>& groups) {
   std::vector<MeasuredLayer> measured;
   for (const std::shared_ptr<const BlockPartition>& partition : needs.partitions) {
-    measured.push_back({partition->layer(), partition->block().rows});
+    measured.push_back({partition->layer(), partition->block()});
   }
   const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
   for (const GroupChoice& choice : groups) {
@@ -162,7 +168,7 @@ absl::Status CheckMemory(const JobSpec& spec, int64_t batch, int64_t data_bytes,
     const auto& method = std::get<MethodOptions>(spec.method);
     needs.calibration_bytes =
         CalibrationBytes(method, MeasuredLayersOf(job->graph, needs, job->groups), spec.threads) +
-        CalibrationExampleBytes(method, batch, job->data, data_bytes);
+        CalibrationExampleBytes(method, batch, job->data, data_bytes) + ReaderBytes(job->groups);
   }
   if (job->features.has_value()) {
     ASSIGN_OR_RETURN(const CandidateFeatures candidates, CandidatesOf(*job->features));

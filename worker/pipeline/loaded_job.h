@@ -41,8 +41,8 @@ struct LoadedJob {
   MemoryEstimate memory;        // Of the training, or the evaluation.
 };
 
-// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), ChooseGroups(),
-// LeaveWhatIsNotCalibrated(), FindFeaturesFor(), PrepareData() and CheckMemoryLimit().
+// Errors as ImportOnnx(), RequirementsOf(), ChooseLayers(), ChooseGroups(), FindFeaturesFor(),
+// PrepareData() and CheckMemoryLimit().
 absl::StatusOr<LoadedJob> LoadJob(const JobSpec& spec, const JobReporter& reporter);
 
 // RESOURCE_EXHAUSTED where `programs` of `graph` for inference, at `batch`, beside `data_bytes` of

@@ -190,6 +190,21 @@ TEST_P(EveryCalibratedMethod, NeuronsThatAreGoneStaySo) {
   }
 }
 
+// A size as asked for, foretold by a dry run, with a teacher to learn from afterwards.
+TEST_P(EveryCalibratedMethod, NeuronsGoToASizeAndLearnFromTheModelGiven) {
+  JobSpec spec = StructuredJob(folder_, MlpGraph(), Structure::kNeurons);
+  spec.method = GetParam().method;
+  spec.target->size = SizeBudgetSpec{SizeBudgetSpec::Amount::kFlops, 0.4, 0};
+  spec.task.distillation = DistillationSpec();
+  ASSERT_OK_AND_ASSIGN(const JobOutcome outcome, Run(spec));
+  const nlohmann::json size = ReportOf(outcome)["size"];
+  EXPECT_LE(size["flops"]["reached"], size["flops"]["requested"]);
+  EXPECT_GE(size["flops"]["reached"].get<double>(), 0.3 * size["flops"]["dense"].get<double>());
+  spec.dry_run = true;
+  ASSERT_OK_AND_ASSIGN(const JobOutcome foretold, Run(spec));
+  EXPECT_EQ(ReportOf(foretold)["size"], size);
+}
+
 std::string NameOf(const testing::TestParamInfo<MethodCase>& info) { return info.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(Methods, EveryStructuredMethod, testing::ValuesIn(MethodsForAll()),

@@ -1,14 +1,9 @@
 #include "worker/prune/calibrated_groups.h"
 
 #include <algorithm>
-#include <memory>
-#include <string>
-#include <utility>
+#include <cstdint>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "common/status_macros.h"
 
 namespace topiary {
 namespace {
@@ -31,42 +26,12 @@ bool AreRowsInOrder(const GroupMatrix& matrix, int64_t count) {
   return true;
 }
 
-// Empty: candidates are blocks of one matrix.
-std::string WhyNoBlocks(const CandidateGroup& group, const std::vector<GroupMatrix>& matrices) {
-  if (group.scaled().size() != 1) {
-    return absl::StrCat(group.scaled().size(), " weights read the candidates, and the method ",
-                        "prunes by what one reads", kRemedy);
-  }
-  if (matrices.empty() || !AreRowsInOrder(matrices[0], group.count())) {
-    return absl::StrCat("'", group.scaled()[0].weight,
-                        "' does not read each candidate as so many inputs in a row, and nothing "
-                        "else",
-                        kRemedy);
-  }
-  return "";
-}
-
-// Empty: every candidate has elements in one.
-std::string WhyUnmeasured(const CandidateGroup& group, const std::vector<GroupMatrix>& matrices) {
+bool HaveElementsInEach(const CandidateGroup& group, const std::vector<GroupMatrix>& matrices) {
   std::vector<bool> measured(group.count(), false);
   for (const GroupMatrix& matrix : matrices) {
     for (const BlockRun& run : matrix.part->runs) measured[run.block] = true;
   }
-  if (std::find(measured.begin(), measured.end(), false) == measured.end()) return "";
-  return absl::StrCat("there are candidates that no Gemm, MatMul or Conv has scores of", kRemedy);
-}
-
-absl::Status CheckMemory(double needed, std::optional<int64_t> memory_bytes) {
-  if (!memory_bytes.has_value() || needed <= static_cast<double>(*memory_bytes)) {
-    return absl::OkStatus();
-  }
-  constexpr double kMebibyte = 1 << 20;
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "target.structure: to say which weights read a candidate takes about %.0f MiB, more than the "
-      "%.0f MiB that the model leaves of what the job may use: prune fewer layers, or take a "
-      "worker "
-      "with more memory (spec.placement.memory_bytes)",
-      needed / kMebibyte, static_cast<double>(*memory_bytes) / kMebibyte));
+  return std::find(measured.begin(), measured.end(), false) == measured.end();
 }
 
 }  // namespace
@@ -83,24 +48,26 @@ std::vector<GroupMatrix> MatricesOf(const CandidateGroup& group,
   return matrices;
 }
 
-absl::Status LeaveWhatIsNotCalibrated(MomentKind kind, absl::Span<const PrunableLayer> layers,
-                                      Structure structure, std::optional<int64_t> memory_bytes,
-                                      std::vector<GroupChoice>* choices) {
-  double needed = 0;
-  for (GroupChoice& choice : *choices) {
-    if (!choice.dense_reason.empty()) continue;
-    const std::vector<GroupMatrix> matrices = MatricesOf(*choice.group, layers);
-    choice.dense_reason = kind == MomentKind::kFull ? WhyNoBlocks(*choice.group, matrices)
-                                                    : WhyUnmeasured(*choice.group, matrices);
-    if (kind != MomentKind::kFull || !choice.dense_reason.empty()) continue;
-    const PrunableLayer& layer = *matrices[0].layer;
-    const BlockShape block = {layer.rows / choice.group->count(), layer.cols};
-    needed += static_cast<double>(BlockPartition::BytesToCreate(layer, block));
-    RETURN_IF_ERROR(CheckMemory(needed, memory_bytes));
-    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(layer, block));
-    choice.reader = std::make_shared<const BlockPartition>(std::move(partition));
+std::string ReasonNotToCalibrate(MomentKind kind, const CandidateGroup& group,
+                                 absl::Span<const PrunableLayer> layers) {
+  const std::vector<GroupMatrix> matrices = MatricesOf(group, layers);
+  if (kind == MomentKind::kDiagonal) {
+    if (HaveElementsInEach(group, matrices)) return "";
+    return absl::StrCat("no matrix, whose inputs could be measured, reads the candidates", kRemedy);
   }
-  return CheckAnyPruned(*choices, structure);
+  if (group.scaled().size() != 1) {
+    return absl::StrCat(group.scaled().size(), " weights read the candidates, and the method ",
+                        "prunes by what one reads", kRemedy);
+  }
+  if (!matrices.empty() && AreRowsInOrder(matrices[0], group.count())) return "";
+  return absl::StrCat("'", group.scaled()[0].weight,
+                      "' does not read each candidate as so many inputs in a row, and nothing else",
+                      kRemedy);
+}
+
+ReaderBlocks ReaderBlocksOf(const CandidateGroup& group, absl::Span<const PrunableLayer> layers) {
+  const PrunableLayer* const layer = MatricesOf(group, layers).at(0).layer;
+  return {layer, {layer->rows / group.count(), layer->cols}};
 }
 
 }  // namespace topiary

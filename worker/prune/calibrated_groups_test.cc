@@ -3,13 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/status_matchers.h"
 #include "worker/model/testing/graph_builder.h"
+#include "worker/prune/group_choice.h"
 
 namespace topiary {
 namespace {
@@ -20,20 +21,20 @@ using testing::IsEmpty;
 
 constexpr int64_t kBatch = GraphBuilder::kBatch;
 
-std::vector<GroupChoice> Choose(const Graph& graph, Structure structure) {
+// What a method that needs moments of that kind can prune.
+absl::StatusOr<std::vector<GroupChoice>> Choose(const Graph& graph, Structure structure,
+                                                MomentKind kind,
+                                                std::vector<LayerTarget> layer_targets = {}) {
   std::set<std::string> trainable;
   for (const Initializer& initializer : graph.initializers) trainable.insert(initializer.name);
   PruningTarget target;
   target.sparsity = 0.5;
   target.structure = structure;
-  return ChooseGroups(graph, trainable, target).value();
-}
-
-// For a method that needs moments of that kind.
-absl::Status Leave(MomentKind kind, const Graph& graph, Structure structure,
-                   std::vector<GroupChoice>* choices) {
-  return LeaveWhatIsNotCalibrated(kind, FindPrunableLayers(graph), structure, std::nullopt,
-                                  choices);
+  target.protect_first = target.protect_last = 0;
+  target.layer_targets = std::move(layer_targets);
+  GroupConditions conditions;
+  conditions.moments = kind;
+  return ChooseGroups(graph, trainable, target, conditions);
 }
 
 void ExpectTheCandidates(const GroupChoice& choice, int64_t inputs_each) {
@@ -67,10 +68,9 @@ Graph Network() {
       .Build();
 }
 
-TEST(LeaveWhatIsNotCalibrated, HiddenUnitsAreTheInputsOfTheLayerAfterThem) {
-  const Graph graph = Network();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kNeurons);
-  ASSERT_OK(Leave(MomentKind::kFull, graph, Structure::kNeurons, &choices));
+TEST(CalibratedGroups, HiddenUnitsAreTheInputsOfTheLayerAfterThem) {
+  ASSERT_OK_AND_ASSIGN(const auto choices,
+                       Choose(Network(), Structure::kNeurons, MomentKind::kFull));
   ASSERT_EQ(choices.size(), 3u);
   ExpectTheCandidates(choices[0], 1);  // By w2, stored [inputs][outputs],
   ExpectTheCandidates(choices[1], 1);  // and w3, [outputs][inputs].
@@ -78,18 +78,20 @@ TEST(LeaveWhatIsNotCalibrated, HiddenUnitsAreTheInputsOfTheLayerAfterThem) {
 }
 
 // Channels of which a convolution of 3 x 3 reads nine inputs each, not in a row.
-TEST(LeaveWhatIsNotCalibrated, CandidatesThatAreNoInputsInARowStay) {
-  const Graph graph = Network();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kChannels);
-  ASSERT_OK(Leave(MomentKind::kFull, graph, Structure::kChannels, &choices));
+TEST(CalibratedGroups, CandidatesThatAreNoInputsInARowStay) {
+  ASSERT_OK_AND_ASSIGN(const auto choices,
+                       Choose(Network(), Structure::kChannels, MomentKind::kFull));
   ASSERT_EQ(choices.size(), 2u);
   EXPECT_EQ(choices[0].reader, nullptr);
   EXPECT_THAT(choices[0].dense_reason, HasSubstr("'c2' does not read each candidate"));
   ExpectTheCandidates(choices[1], 4);  // Flattened: four places of a channel, one after another.
+  EXPECT_THAT(
+      Choose(Network(), Structure::kChannels, MomentKind::kFull, {{"c1", 0.25, 0.75}}).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("layer_targets[0] 'c1'")));
 }
 
 // Half of what "w" reads are other units.
-TEST(LeaveWhatIsNotCalibrated, UnitsThatShareTheirReaderStay) {
+TEST(CalibratedGroups, UnitsThatShareTheirReaderStay) {
   const Graph graph = GraphBuilder()
                           .Input("x", {kBatch, 3})
                           .Weight("w1", Shape({3, 4}))
@@ -101,14 +103,14 @@ TEST(LeaveWhatIsNotCalibrated, UnitsThatShareTheirReaderStay) {
                           .Node("Gemm", {"c", "w"}, {"y"})
                           .Output("y")
                           .Build();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kNeurons);
-  EXPECT_THAT(Leave(MomentKind::kFull, graph, Structure::kNeurons, &choices),
+  EXPECT_THAT(Choose(graph, Structure::kNeurons, MomentKind::kFull).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("no neurons would be pruned"), HasSubstr("'w1': 'w' does"),
                              HasSubstr("by another method"))));
+  EXPECT_OK(Choose(graph, Structure::kNeurons, MomentKind::kDiagonal).status());
 }
 
-TEST(LeaveWhatIsNotCalibrated, UnitsOfSeveralReadersStay) {
+TEST(CalibratedGroups, UnitsOfSeveralReadersStay) {
   const Graph graph = GraphBuilder()
                           .Input("x", {kBatch, 3})
                           .Weight("w1", Shape({3, 4}))
@@ -120,28 +122,18 @@ TEST(LeaveWhatIsNotCalibrated, UnitsOfSeveralReadersStay) {
                           .Output("y")
                           .Output("z")
                           .Build();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kNeurons);
-  EXPECT_THAT(Leave(MomentKind::kFull, graph, Structure::kNeurons, &choices),
+  EXPECT_THAT(Choose(graph, Structure::kNeurons, MomentKind::kFull).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("'w1': 2 weights read the candidates")));
+  EXPECT_OK(Choose(graph, Structure::kNeurons, MomentKind::kDiagonal).status());
 }
 
-TEST(LeaveWhatIsNotCalibrated, BlocksThatDoNotFitTheMemoryAreNotMade) {
-  const Graph graph = Network();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kNeurons);
-  EXPECT_THAT(LeaveWhatIsNotCalibrated(MomentKind::kFull, FindPrunableLayers(graph),
-                                       Structure::kNeurons, 100, &choices),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("target.structure")));
-}
-
-// No blocks are asked for: convolutions and several readers will do, but not rows of a table, which
-// nothing is multiplied with.
-TEST(LeaveWhatIsNotCalibrated, TheDiagonalWillDoForAnyMatrix) {
-  const Graph graph = Network();
-  std::vector<GroupChoice> choices = Choose(graph, Structure::kChannels);
-  ASSERT_OK(Leave(MomentKind::kDiagonal, graph, Structure::kChannels, &choices));
-  EXPECT_THAT(choices[0].dense_reason, IsEmpty());
-  EXPECT_EQ(choices[0].reader, nullptr);
+// Convolutions will do, columns of tables too, but not rows, which nothing is multiplied with.
+TEST(CalibratedGroups, TheDiagonalWillDoForAnyMatrix) {
+  ASSERT_OK_AND_ASSIGN(const auto channels,
+                       Choose(Network(), Structure::kChannels, MomentKind::kDiagonal));
+  EXPECT_THAT(channels[0].dense_reason, IsEmpty());
+  EXPECT_EQ(channels[0].reader, nullptr);
   const Graph lookup = GraphBuilder()
                            .Input("id", {kBatch}, DType::kInt64)
                            .Weight("table", Shape({5, 3}))
@@ -150,12 +142,35 @@ TEST(LeaveWhatIsNotCalibrated, TheDiagonalWillDoForAnyMatrix) {
                            .Node("Gemm", {"row", "w"}, {"y"})
                            .Output("y")
                            .Build();
-  std::vector<GroupChoice> columns = Choose(lookup, Structure::kEmbeddingDimensions);
-  EXPECT_OK(Leave(MomentKind::kDiagonal, lookup, Structure::kEmbeddingDimensions, &columns));
-  std::vector<GroupChoice> rows = Choose(lookup, Structure::kEmbeddingRows);
-  EXPECT_THAT(Leave(MomentKind::kDiagonal, lookup, Structure::kEmbeddingRows, &rows),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("'table': there are candidates that no Gemm")));
+  EXPECT_OK(Choose(lookup, Structure::kEmbeddingDimensions, MomentKind::kDiagonal).status());
+  EXPECT_THAT(
+      Choose(lookup, Structure::kEmbeddingRows, MomentKind::kDiagonal).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'table': no matrix, whose inputs")));
+}
+
+// Of four branches the second ends with a normalization, whose scale no moments are of.
+TEST(CalibratedGroups, ABranchThatEndsWithoutAMatrixStaysAlone) {
+  GraphBuilder builder;
+  builder.Input("x0", {kBatch, 4}).Weight("scale", Shape({4})).Weight("shift", Shape({4}));
+  std::string x = "x0";
+  for (const std::string i : {"1", "2", "3", "4"}) {
+    builder.Weight("w" + i, Shape({4, 4})).Node("Gemm", {x, "w" + i}, {"b" + i});
+    std::string branch = "b" + i;
+    if (i == "2") {
+      builder.Node("LayerNormalization", {branch, "scale", "shift"}, {"n"}, {Int("axis", -1)});
+      branch = "n";
+    }
+    builder.Node("Add", {x, branch}, {"x" + i});
+    x = "x" + i;
+  }
+  const Graph graph =
+      builder.Weight("head", Shape({4, 2})).Node("Gemm", {x, "head"}, {"y"}).Output("y").Build();
+  ASSERT_OK_AND_ASSIGN(const auto choices,
+                       Choose(graph, Structure::kBranches, MomentKind::kDiagonal));
+  ASSERT_EQ(choices.size(), 2u);
+  EXPECT_EQ(choices[0].group->count(), 3);
+  EXPECT_EQ(choices[1].name, "w2");
+  EXPECT_THAT(choices[1].dense_reason, HasSubstr("no matrix"));
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ struct CalibratedLayer {
   std::shared_ptr<const BlockPartition> partition;
   double sparsity = 0;                        // Part of its blocks to be pruned, in [0, 1).
   std::optional<NOfM> n_of_m = std::nullopt;  // As PruningTarget::n_of_m.
+  // The blocks are candidates of a group (group_choice.h): all compete, few as they are.
+  bool is_group = false;
   // The mean over samples of x x^T, x the inputs of matrix `group`: K x K, symmetric; or, for a
   // method that needs no more, of each x_k^2: K numbers.
   std::function<std::vector<double>(int64_t group)> moments;

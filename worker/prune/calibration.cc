@@ -1,6 +1,7 @@
 #include "worker/prune/calibration.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <type_traits>
 #include <variant>
@@ -59,10 +60,11 @@ int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const MeasuredL
   const bool full = MomentsFor(method) == MomentKind::kFull;
   const bool by_column = std::holds_alternative<GroupObsOptions>(method);
   double most = 0;  // Of layers of a million inputs, int64_t would not hold it.
-  for (const auto& [layer, block_rows] : layers) {
+  for (const auto& [layer, block] : layers) {
     const auto rows = static_cast<double>(layer.rows);
     const auto groups = static_cast<double>(layer.groups);
-    const double weights = rows * static_cast<double>(layer.cols);
+    const auto cols = static_cast<double>(layer.cols);
+    const double weights = rows * cols;
     const double numbers = rows * (full ? rows : 1);
     // Sums of all groups; of one the mean, what is made of it, and a product in float32; and the
     // weights in double, with what is taken off them.
@@ -70,11 +72,14 @@ int64_t CalibrationBytes(const MethodOptions& method, absl::Span<const MeasuredL
     // Samples that wait to be multiplied.
     if (full) bytes += (groups + 2) * 4 * rows * static_cast<double>(SamplesAtOnce(layer.rows));
     if (by_column) {
-      // The models and weights of all groups; on each thread what is left of an inverse, and what
-      // the removal of a block takes off it.
+      // The models and weights of all groups; and, on each thread that has a column of blocks, what
+      // is left of an inverse, what the removal of a block takes off it, and the column's weights.
       bytes += 8 * groups * (numbers + weights);
-      const double block = std::min(static_cast<double>(block_rows), rows);
-      bytes += 8 * threads * (numbers + 2 * rows * block + block * block);
+      const double height = std::min(static_cast<double>(block.rows), rows);
+      const double width = std::min(static_cast<double>(block.cols), cols);
+      const double columns = groups * std::ceil(cols / width);
+      bytes += 8 * std::min(static_cast<double>(threads), columns) *
+               (numbers + 2 * rows * height + height * height + (rows + height) * width);
     }
     most = std::max(most, bytes);
   }

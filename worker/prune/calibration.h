@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "worker/engine/input_moments.h"
 #include "worker/model/layers.h"
+#include "worker/prune/block_partition.h"
 #include "worker/prune/calibrated_layer.h"
 #include "worker/prune/method_registry.h"
 #include "worker/prune/support.h"
@@ -27,7 +28,7 @@ absl::StatusOr<Support> PruneLayer(const MethodOptions& method, const Calibrated
 
 struct MeasuredLayer {
   PrunableLayer layer;
-  int64_t block_rows = 1;  // Of the blocks that group_obs removes.
+  BlockShape block;  // What group_obs removes.
 };
 
 // About how many bytes the largest of `layers` takes, beside weights and activations, to be

@@ -1,13 +1,16 @@
 #include "worker/prune/group_choice.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/model/layers.h"
 #include "worker/model/shape_inference.h"
+#include "worker/prune/calibrated_groups.h"
 #include "worker/prune/channel_candidates.h"
 #include "worker/prune/glob.h"
 #include "worker/prune/layer_bounds.h"
@@ -101,10 +104,11 @@ bool IsWhole(Structure structure) {
 
 absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
+    const PruningTarget& target, const GroupConditions& conditions, LayerMatcher* matcher) {
   ASSIGN_OR_RETURN(std::vector<FoundGroup> found,
                    FindChannelCandidates(graph, inferred, trainable, *target.structure,
-                                         memory_bytes, matcher->check()));
+                                         conditions.memory_bytes, matcher->check()));
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
   std::vector<std::vector<WeightAxis>> makers;
   for (const FoundGroup& group : found) makers.push_back(group.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
@@ -120,6 +124,9 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
       if (choice.dense_reason.empty()) {
         choice.dense_reason = ReasonByCount(choice.group->count(), target);
       }
+      if (choice.dense_reason.empty() && conditions.moments.has_value()) {
+        choice.dense_reason = ReasonNotToCalibrate(*conditions.moments, *choice.group, layers);
+      }
     }
     choices.push_back(std::move(choice));
   }
@@ -133,10 +140,11 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
 // One group, and an entry for each that must stay.
 absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
     const Graph& graph, const InferredGraph& inferred, const std::set<std::string>& trainable,
-    const PruningTarget& target, std::optional<int64_t> memory_bytes, LayerMatcher* matcher) {
+    const PruningTarget& target, const GroupConditions& conditions, LayerMatcher* matcher) {
   ASSIGN_OR_RETURN(const std::vector<WholeCandidate> found,
-                   FindWholeCandidates(graph, inferred, trainable, *target.structure, memory_bytes,
-                                       matcher->check()));
+                   FindWholeCandidates(graph, inferred, trainable, *target.structure,
+                                       conditions.memory_bytes, matcher->check()));
+  const std::vector<PrunableLayer> layers = FindPrunableLayers(graph);
   std::vector<std::vector<WeightAxis>> makers;
   for (const WholeCandidate& whole : found) makers.push_back(whole.makers);
   RETURN_IF_ERROR(CheckPatterns(target, makers, matcher));
@@ -153,6 +161,10 @@ absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
       if (i < target.protect_first) reason = "among the first, which target.protect_first keeps";
       if (i >= count - target.protect_last)
         reason = "among the last, which target.protect_last keeps";
+    }
+    if (reason.empty() && conditions.moments.has_value()) {
+      reason =
+          ReasonNotToCalibrate(*conditions.moments, GroupOf(found[i].name, {found[i]}), layers);
     }
     if (reason.empty()) {
       candidates.push_back(found[i]);
@@ -204,8 +216,6 @@ absl::StatusOr<InferredGraph> InferAnyBatch(const Graph& graph) {
   return InferShapes(graph, shapes);
 }
 
-}  // namespace
-
 absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure structure) {
   const bool any_pruned =
       std::any_of(choices.begin(), choices.end(),
@@ -227,10 +237,24 @@ absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure s
       "patterns, or choose another structure"));
 }
 
+// Sets GroupChoice::reader of what is pruned: about as many runs as the group has of the matrix.
+absl::Status CutReaders(const std::vector<PrunableLayer>& layers,
+                        std::vector<GroupChoice>* choices) {
+  for (GroupChoice& choice : *choices) {
+    if (!choice.dense_reason.empty()) continue;
+    const auto [layer, block] = ReaderBlocksOf(*choice.group, layers);
+    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(*layer, block));
+    choice.reader = std::make_shared<const BlockPartition>(std::move(partition));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                                                       const std::set<std::string>& trainable,
                                                       const PruningTarget& target,
-                                                      std::optional<int64_t> memory_bytes,
+                                                      const GroupConditions& conditions,
                                                       const std::function<absl::Status()>& check) {
   CHECK(target.structure.has_value());
   if (target.sparsity.has_value() && !(*target.sparsity > 0 && *target.sparsity < 1)) {
@@ -241,9 +265,12 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
   LayerMatcher matcher(check);
   const auto choose = IsWhole(*target.structure) ? GroupOfWholes : GroupsOfLayers;
   ASSIGN_OR_RETURN(std::vector<GroupChoice> choices,
-                   choose(graph, inferred, trainable, target, memory_bytes, &matcher));
+                   choose(graph, inferred, trainable, target, conditions, &matcher));
   LeaveWhatRoundsToNone(target, &choices);
   RETURN_IF_ERROR(CheckAnyPruned(choices, *target.structure));
+  if (conditions.moments == MomentKind::kFull) {
+    RETURN_IF_ERROR(CutReaders(FindPrunableLayers(graph), &choices));
+  }
   return choices;
 }
 

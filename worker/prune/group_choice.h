@@ -10,13 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/engine/input_moments.h"
 #include "worker/model/graph.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/candidate_group.h"
-#include "worker/prune/structure.h"
 
 namespace topiary {
 
@@ -34,13 +33,18 @@ struct GroupChoice {
   // Bounds of what it may be, in [0, 1].
   double min_sparsity = 0;
   double max_sparsity = 1;
-  // For methods that ask for it (calibrated_groups.h): the candidates as blocks of the matrix that
-  // reads them.
+  // Where GroupConditions::moments is kFull: the candidates as blocks of the matrix that reads
+  // them.
   std::shared_ptr<const BlockPartition> reader = nullptr;
 };
 
-// INVALID_ARGUMENT, saying why of each and what to change, where nothing of `choices` is pruned.
-absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure structure);
+// What candidates must be for, beside the target.
+struct GroupConditions {
+  // What finding them may take. None: no limit.
+  std::optional<int64_t> memory_bytes = std::nullopt;
+  // Of a method that prunes by calibration: what it cannot prune (calibrated_groups.h) stays.
+  std::optional<MomentKind> moments = std::nullopt;
+};
 
 // Finds the candidates of `target.structure` in `graph`, and decides which groups are pruned: those
 // with a maker that `target.include_layers` names, by its weight or node, and none that
@@ -52,11 +56,11 @@ absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure s
 // changes. INVALID_ARGUMENT where a pattern matches no weight that makes channels (one of a layer
 // target: of none that is pruned), the sparsity is out of range, or no group would be pruned: the
 // message says why of each, and what to change. RESOURCE_EXHAUSTED, with figures and a remedy,
-// before the memory is taken, where finding them needs more than `memory_bytes` (none: no limit).
+// before the memory is taken, where finding them needs more than `conditions` allow.
 // Other errors as InferShapes(), and those of `check`, which is asked now and then.
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(
     const Graph& graph, const std::set<std::string>& trainable, const PruningTarget& target,
-    std::optional<int64_t> memory_bytes = std::nullopt,
+    const GroupConditions& conditions = {},
     const std::function<absl::Status()>& check = [] { return absl::OkStatus(); });
 
 }  // namespace topiary

@@ -346,7 +346,9 @@ TEST(ChooseGroups, IsRefusedWhereFindingTakesTooMuchMemory) {
   const auto choose = [](const Graph& model, Structure structure, std::optional<int64_t> limit) {
     std::set<std::string> trainable;
     for (const Initializer& initializer : model.initializers) trainable.insert(initializer.name);
-    return ChooseGroups(model, trainable, Target(structure), limit).status();
+    GroupConditions conditions;
+    conditions.memory_bytes = limit;
+    return ChooseGroups(model, trainable, Target(structure), conditions).status();
   };
   EXPECT_OK(choose(graph, Structure::kNeurons, std::nullopt));
   EXPECT_OK(choose(graph, Structure::kNeurons, int64_t{1} << 30));

@@ -101,7 +101,7 @@ class LayerPruner {
       columns_.push_back({group, index, {}});
     }
     std::vector<ObsColumn> workspaces;
-    for (int i = 0; i < threads_; ++i) {
+    for (int64_t i = 0; i < std::min<int64_t>(threads_, partition_.block_cols()); ++i) {
       workspaces.emplace_back(inputs_, width_, partition_.block().rows);
     }
     const auto remove = [&](int thread, Column& column, const WorkCheck& check) -> absl::Status {
@@ -137,7 +137,7 @@ class LayerPruner {
   };
 
   absl::Status RefitAll() {
-    std::vector<Workspace> workspaces(threads_);
+    std::vector<Workspace> workspaces(std::min<size_t>(threads_, columns_.size()));
     for (Workspace& workspace : workspaces) {
       workspace.h.reserve(inputs_ * inputs_);
       workspace.right.reserve(inputs_ * width_);
@@ -165,14 +165,15 @@ class LayerPruner {
     const absl::Span<double> weights = WeightsOf(column);
     const std::vector<double>& whole = models_[column.group].h;
     h->resize(size * size);
-    right->assign(size * outputs, 0);
+    right->resize(size * outputs);
     for (int64_t i = 0; i < size; ++i) {
+      RETURN_IF_ERROR(check());
       const double* const of_h = &whole[(*kept)[i] * inputs_];
       for (int64_t j = 0; j <= i; ++j) (*h)[i * size + j] = of_h[(*kept)[j]];
-      for (const int64_t k : *gone) {
-        for (int64_t c = 0; c < outputs; ++c) {
-          (*right)[i * outputs + c] += of_h[k] * weights[c * inputs_ + k];
-        }
+      for (int64_t c = 0; c < outputs; ++c) {
+        double sum = 0;
+        for (const int64_t k : *gone) sum += of_h[k] * weights[c * inputs_ + k];
+        (*right)[i * outputs + c] = sum;
       }
     }
     ASSIGN_OR_RETURN(const bool solved, SolveCholesky(size, outputs, check, h, right));

@@ -123,7 +123,8 @@ absl::StatusOr<Support> PruneCalibrated(const SparseGptOptions& options,
   const int64_t inputs = layer.layer().rows;
   // No run or block is cut.
   const int64_t unit = layer.n_of_m.has_value() ? layer.n_of_m->m : partition.block().rows;
-  const int64_t step = std::max<int64_t>(1, options.chunk_inputs / unit) * unit;
+  const int64_t chunk = layer.is_group ? inputs : options.chunk_inputs;
+  const int64_t step = std::max<int64_t>(1, chunk / unit) * unit;
   Support support(partition.block_count(), 0);
   int64_t seen = 0;  // Blocks.
   for (int64_t group = 0; group < layer.layer().groups; ++group) {

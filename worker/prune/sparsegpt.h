@@ -19,7 +19,7 @@ namespace topiary {
 
 struct SparseGptOptions : QuadraticOptions {
   // What is pruned is chosen for so many inputs at a time (rounded down to whole blocks, but one at
-  // least), all outputs together.
+  // least), all outputs together. Candidates of a group are chosen all at once.
   int64_t chunk_inputs = 128;
 };
 

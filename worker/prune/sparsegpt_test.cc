@@ -177,6 +177,22 @@ TEST(SparseGpt, ChoosesTwoOfFourWhenItGetsThere) {
 
 // However the inputs are cut, updates within and after chunks are the same sums: with one chunk
 // the choice is one as well.
+// Two candidates as wide as a chunk: which of them goes is not settled by where they lie.
+TEST(SparseGpt, AllCandidatesOfAGroupCompete) {
+  for (const int weak : {0, 1}) {
+    TestLayer test(16, 4, {8, 4}, 0.5);
+    for (int64_t output = 0; output < 4; ++output) {
+      for (int64_t i = 0; i < 8; ++i) test.weights[output * 16 + weak * 8 + i] *= 1e-3F;
+    }
+    test.layer.is_group = true;
+    SparseGptOptions options;
+    options.chunk_inputs = 8;
+    ASSERT_OK_AND_ASSIGN(const Support support, PruneCalibrated(options, test.layer));
+    EXPECT_EQ(support[weak], 0);
+    EXPECT_EQ(support[1 - weak], 1);
+  }
+}
+
 TEST(SparseGpt, ErrsLessThanWandaAndMagnitudeOnCorrelatedInputs) {
   for (const BlockShape block : {BlockShape{1, 1}, BlockShape{4, 4}}) {
     for (const double sparsity : {0.5, 0.8}) {

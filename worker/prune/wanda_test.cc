@@ -118,5 +118,47 @@ TEST(Wanda, KeepsTwoOfFour) {
   }
 }
 
+// A kernel of 2 x 3 places of 2 groups of 2 channels each, 3 outputs a group: inputs of a group are
+// counted by place, then channel, as moments are; the weight is stored [outputs][channels][2][3].
+TEST(Wanda, ScoresTheCandidatesThatAConvolutionReads) {
+  PrunableLayer layer;
+  layer.weight = "w";
+  layer.kind = LayerKind::kConv;
+  layer.groups = 2;
+  layer.rows = 12;
+  layer.cols = 3;
+  layer.in_extent = 2;
+  layer.group_stride = 36;
+  layer.spatial_stride = 1;
+  layer.in_stride = 6;
+  layer.col_stride = 12;
+  // Channel 1 of the first group and channel 0 of the second: candidates 1 and 0.
+  CandidatePart part;
+  part.weight = "w";
+  part.elements = 72;
+  std::vector<double> expected = {5, 7};  // As they are added to.
+  const auto moment = [](int64_t group, int64_t row) { return 1.0 + 100.0 * group + row; };
+  std::vector<float> weight(72);
+  for (int64_t group = 0; group < 2; ++group) {
+    const int64_t channel = 1 - group;
+    for (int64_t output = 0; output < 3; ++output) {
+      for (int64_t place = 0; place < 6; ++place) {
+        const int64_t at = group * 36 + output * 12 + channel * 6 + place;
+        weight[at] = static_cast<float>(at - 30);
+        part.runs.push_back({at, 1, 1, static_cast<int32_t>(1 - group)});
+        expected[1 - group] += std::pow(at - 30, 2) * moment(group, place * 2 + channel);
+      }
+    }
+  }
+  const auto moments = [&](int64_t group) {
+    std::vector<double> of_group;
+    for (int64_t row = 0; row < 12; ++row) of_group.push_back(moment(group, row));
+    return of_group;
+  };
+  std::vector<double> squares = {5, 7};
+  AddSquaredScores({&part, &layer}, moments, weight, absl::MakeSpan(squares));
+  EXPECT_EQ(squares, expected);
+}
+
 }  // namespace
 }  // namespace topiary
