@@ -15,8 +15,8 @@
 #include "worker/kernels/reference/reference_backend.h"
 #include "worker/model/layers.h"
 #include "worker/model/onnx_import.h"
+#include "worker/pipeline/calibrating_jobs_test_util.h"
 #include "worker/pipeline/loaded_job.h"
-#include "worker/pipeline/running_jobs_test_util.h"
 #include "worker/prune/block_partition.h"
 #include "worker/prune/calibrated_layer.h"
 #include "worker/prune/calibration.h"
@@ -25,43 +25,6 @@ namespace topiary {
 namespace {
 
 using ::testing::HasSubstr;
-
-class CalibratingJobs : public RunningJobs {
- protected:
-  // Without training.
-  JobSpec Job(const Graph& graph, MethodOptions method) {
-    JobSpec spec = SmallJob(folder_, graph);
-    spec.method = std::move(method);
-    spec.task.epochs = 0;
-    return spec;
-  }
-};
-
-// x[example][in] times w[out][in] plus bias, and what Relu leaves of it.
-std::vector<double> LinearAndRelu(const std::vector<double>& x, int64_t inputs, const Graph& graph,
-                                  const std::string& layer) {
-  const Tensor& weight = graph.FindInitializer(layer + ".weight")->value;
-  const Tensor& bias = graph.FindInitializer(layer + ".bias")->value;
-  const int64_t outputs = weight.shape()[0];
-  std::vector<double> y;
-  for (size_t example = 0; example < x.size() / inputs; ++example) {
-    for (int64_t out = 0; out < outputs; ++out) {
-      double sum = bias.data<float>()[out];
-      for (int64_t in = 0; in < inputs; ++in) {
-        sum += x[example * inputs + in] * weight.data<float>()[out * inputs + in];
-      }
-      y.push_back(std::max(0.0, sum));
-    }
-  }
-  return y;
-}
-
-std::vector<double> MeanSquares(const std::vector<double>& x, int64_t inputs) {
-  std::vector<double> squares(inputs, 0);
-  for (size_t i = 0; i < x.size(); ++i) squares[i % inputs] += x[i] * x[i];
-  for (double& square : squares) square /= static_cast<double>(x.size()) / inputs;
-  return squares;
-}
 
 // All examples are drawn, so that their order does not matter: each layer is pruned by what a
 // network computed by hand, pruned up to there, feeds it.
@@ -109,139 +72,6 @@ TEST_F(CalibratingJobs, EachLayerSeesWhatTheLayersPrunedBeforeItLetThrough) {
     ASSERT_OK(left.ReplaceInitializer(choice.layer.weight, weights.Clone()));
     x = LinearAndRelu(x, choice.layer.rows, left, layers[i]);
     unpruned_x = LinearAndRelu(unpruned_x, choice.layer.rows, given, layers[i]);
-  }
-}
-
-// Units of fc1 are ranked by what fc2 reads of them, those of fc2 by head, which sees what is left.
-TEST_F(CalibratingJobs, RankHiddenUnitsByWhatTheLayerAfterThemReads) {
-  JobSpec spec = Job(MlpGraph(), WandaOptions());
-  spec.target->structure = Structure::kNeurons;
-  spec.outputs.block_sparse = false;
-  RecordingObserver observer;
-  const JobReporter reporter(&observer, &clock_);
-  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
-  ReferenceBackend backend;
-  ASSERT_OK_AND_ASSIGN(const Calibration found,
-                       PruneByCalibration(spec, job, &backend, reporter.checker()));
-  ASSERT_EQ(found.supports.size(), 2u);
-  Graph left = job.graph.Clone();
-  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
-  std::vector<double> x(examples.begin(), examples.end());
-  int64_t inputs = 8;
-  const std::vector<std::string> layers = {"fc1", "fc2", "head"};
-  for (size_t i = 0; i + 1 < layers.size(); ++i) {
-    x = LinearAndRelu(x, inputs, left, layers[i]);
-    const std::string reader = layers[i + 1] + ".weight";
-    const Tensor& given = job.graph.FindInitializer(reader)->value;
-    inputs = given.shape()[1];
-    const std::vector<double> squares = MeanSquares(x, inputs);
-    std::vector<std::pair<double, int64_t>> scores;
-    for (int64_t unit = 0; unit < inputs; ++unit) {
-      double score = 0;
-      for (int64_t out = 0; out < given.shape()[0]; ++out) {
-        score += std::pow(given.data<float>()[out * inputs + unit], 2) * squares[unit];
-      }
-      scores.emplace_back(-score, unit);
-    }
-    std::sort(scores.begin(), scores.end());
-    Support expected(inputs, 0);
-    for (int64_t kept = 0; kept < inputs / 4; ++kept) expected[scores[kept].second] = 1;
-    EXPECT_EQ(found.supports[i], expected) << layers[i];
-    const Tensor& weights = found.weights.at(reader);
-    for (int64_t at = 0; at < weights.element_count(); ++at) {
-      EXPECT_EQ(weights.data<float>()[at],
-                expected[at % inputs] != 0 ? given.data<float>()[at] : 0.0F);
-    }
-    ASSERT_OK(left.ReplaceInitializer(reader, weights.Clone()));
-  }
-}
-
-// 12 units that two layers read, and 6 of another that come later in the network but are read
-// first.
-TEST_F(CalibratingJobs, SumScoresOverAllThatReadAUnit) {
-  GraphBuilder b({8});
-  const std::string wide = b.Add("Relu", {b.Linear("wide", "x", 8, 12)});
-  const std::string narrow = b.Add("Relu", {b.Linear("narrow", "x", 8, 6)});
-  std::string v = b.Linear("after_narrow", narrow, 6, 5);
-  v = b.Add("Add", {v, b.Linear("left", wide, 12, 5)});
-  v = b.Add("Add", {v, b.Linear("right", wide, 12, 5)});
-  JobSpec spec = Job(b.Finish(b.Linear("head", v, 5, 3)), WandaOptions());
-  spec.target->structure = Structure::kNeurons;
-  spec.target->include_layers = {"wide.weight", "narrow.weight"};
-  spec.target->sparsity = 0.5;
-  spec.outputs.block_sparse = false;
-  RecordingObserver observer;
-  const JobReporter reporter(&observer, &clock_);
-  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
-  ReferenceBackend backend;
-  ASSERT_OK_AND_ASSIGN(const Calibration found,
-                       PruneByCalibration(spec, job, &backend, reporter.checker()));
-  ASSERT_EQ(found.supports.size(), 2u);
-  ASSERT_EQ(found.supports[0].size(), 12u);
-  ASSERT_EQ(found.supports[1].size(), 6u);
-  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
-  const std::vector<double> x(examples.begin(), examples.end());
-  const std::vector<double> squares = MeanSquares(LinearAndRelu(x, 8, job.graph, "wide"), 12);
-  std::vector<double> scores(12, 0);
-  for (const std::string reader : {"left.weight", "right.weight"}) {
-    const absl::Span<const float> w = job.graph.FindInitializer(reader)->value.span<float>();
-    for (size_t i = 0; i < w.size(); ++i) scores[i % 12] += std::pow(w[i], 2) * squares[i % 12];
-  }
-  std::vector<double> sorted = scores;
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t unit = 0; unit < 12; ++unit) {
-    EXPECT_EQ(found.supports[0][unit], scores[unit] > sorted[5] ? 1 : 0) << unit;
-    for (const std::string reader : {"left.weight", "right.weight"}) {
-      EXPECT_EQ(found.weights.at(reader).data<float>()[unit] == 0, scores[unit] <= sorted[5]);
-    }
-  }
-}
-
-// Of branches that end with Relu(x) W each, all are measured before any goes.
-TEST_F(CalibratingJobs, RankBranchesByWhatTheyEndWith) {
-  GraphBuilder b({8});
-  std::string v = "x";
-  const std::vector<std::string> names = {"b1", "b2", "b3", "b4"};
-  for (const std::string& name : names) {
-    const std::string hidden = b.Add("Relu", {b.Linear(name + ".up", v, 8, 10)});
-    v = b.Add("Add", {v, b.Linear(name + ".down", hidden, 10, 8)});
-  }
-  JobSpec spec = Job(b.Finish(b.Linear("head", v, 8, 3)), WandaOptions());
-  spec.target->structure = Structure::kBranches;
-  spec.target->protect_first = spec.target->protect_last = 0;
-  spec.target->sparsity = 0.5;
-  spec.outputs.block_sparse = false;
-  RecordingObserver observer;
-  const JobReporter reporter(&observer, &clock_);
-  ASSERT_OK_AND_ASSIGN(const LoadedJob job, LoadJob(spec, reporter));
-  ReferenceBackend backend;
-  ASSERT_OK_AND_ASSIGN(const Calibration found,
-                       PruneByCalibration(spec, job, &backend, reporter.checker()));
-  const absl::Span<const float> examples = job.data.train.inputs[0].values.span<float>();
-  std::vector<double> x(examples.begin(), examples.end());
-  std::vector<double> scores;
-  for (const std::string& name : names) {
-    const std::vector<double> hidden = LinearAndRelu(x, 8, job.graph, name + ".up");
-    const std::vector<double> squares = MeanSquares(hidden, 10);
-    const absl::Span<const float> w =
-        job.graph.FindInitializer(name + ".down.weight")->value.span<float>();
-    const absl::Span<const float> bias =
-        job.graph.FindInitializer(name + ".down.bias")->value.span<float>();
-    double score = 0;
-    for (size_t i = 0; i < w.size(); ++i) score += std::pow(w[i], 2) * squares[i % 10];
-    scores.push_back(score);
-    for (size_t i = 0; i < x.size(); ++i) {
-      x[i] += bias[i % 8];
-      for (size_t k = 0; k < 10; ++k) x[i] += w[i % 8 * 10 + k] * hidden[i / 8 * 10 + k];
-    }
-  }
-  ASSERT_EQ(found.supports.size(), 1u);
-  std::vector<double> sorted = scores;
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < names.size(); ++i) {
-    EXPECT_EQ(found.supports[0][i], scores[i] > sorted[1] ? 1 : 0) << names[i];
-    const Tensor& left = found.weights.at(names[i] + ".down.weight");
-    EXPECT_EQ(left.data<float>()[0] == 0, scores[i] <= sorted[1]) << names[i];
   }
 }
 
@@ -378,22 +208,6 @@ TEST_F(CalibratingJobs, CountTheExamplesThatTheyDraw) {
   EXPECT_GT(example, 0);
   EXPECT_EQ(bytes(1), bytes(16));
   EXPECT_EQ(bytes(1000), bytes(96));
-}
-
-TEST_F(CalibratingJobs, CountWhatMeasuringTheReadersOfUnitsTakes) {
-  RecordingObserver observer;
-  const JobReporter reporter(&observer, &clock_);
-  const auto bytes = [&](MethodOptions method) {
-    JobSpec spec = Job(MlpGraph(), std::move(method));
-    spec.target->structure = Structure::kNeurons;
-    spec.outputs.block_sparse = false;
-    return LoadJob(spec, reporter)->memory.calibration;
-  };
-  // fc2, of 32 inputs and 24 outputs, is the largest of the two: its weights in double, twice; with
-  // the moments three times at the least.
-  EXPECT_GT(bytes(WandaOptions()), 2 * 8 * 32 * 24);
-  EXPECT_GT(bytes(SparseGptOptions()), 2 * 8 * 32 * 24 + 3 * 8 * 32 * 32);
-  EXPECT_GT(bytes(GroupObsOptions()), bytes(SparseGptOptions()));
 }
 
 // In blocks as tall as a layer, what a removal takes off the inverse is as large as the inverse.

@@ -135,8 +135,8 @@ std::vector<MeasuredLayer> MeasuredLayersOf(const Graph& graph, const MemoryNeed
   for (const GroupChoice& choice : groups) {
     if (!choice.dense_reason.empty()) continue;
     for (const GroupMatrix& matrix : MatricesOf(*choice.group, layers)) {
-      measured.push_back(
-          {*matrix.layer, choice.reader == nullptr ? 1 : choice.reader->block().rows});
+      measured.push_back({*matrix.layer, {1, 1}});
+      if (choice.reader != nullptr) measured.back().block = choice.reader->block();
     }
   }
   return measured;

@@ -53,7 +53,10 @@ std::string ReasonNotToCalibrate(MomentKind kind, const CandidateGroup& group,
   const std::vector<GroupMatrix> matrices = MatricesOf(group, layers);
   if (kind == MomentKind::kDiagonal) {
     if (HaveElementsInEach(group, matrices)) return "";
-    return absl::StrCat("no matrix, whose inputs could be measured, reads the candidates", kRemedy);
+    return absl::StrCat(
+        "not all of it is read by, or ends with, a matrix whose inputs could be "
+        "measured",
+        kRemedy);
   }
   if (group.scaled().size() != 1) {
     return absl::StrCat(group.scaled().size(), " weights read the candidates, and the method ",

@@ -132,14 +132,18 @@ absl::StatusOr<bool> SolveCholesky(int64_t n, int64_t cols, const WorkCheck& che
                                    std::vector<double>* a, std::vector<double>* x) {
   ASSIGN_OR_RETURN(const bool factored, FactorCholesky(n, nullptr, check, a));
   if (!factored) return false;
-  double* const y = x->data();
-  SolveColumns(n, cols, {a->data(), n}, {y, cols});
-  for (int64_t i = n; i-- > 0;) {
-    double* const row = y + i * cols;
-    for (int64_t j = 0; j < cols; ++j) row[j] /= (*a)[i * n + i];
-    for (int64_t k = 0; k < i; ++k) {
-      const double factor = (*a)[i * n + k];
-      for (int64_t j = 0; j < cols; ++j) y[k * cols + j] -= factor * row[j];
+  for (int64_t begin = 0; begin < cols; begin += kTile) {
+    RETURN_IF_ERROR(Ask(check));
+    const int64_t width = std::min(kTile, cols - begin);
+    double* const y = x->data() + begin;
+    SolveColumns(n, width, {a->data(), n}, {y, cols});
+    for (int64_t i = n; i-- > 0;) {
+      double* const row = y + i * cols;
+      for (int64_t j = 0; j < width; ++j) row[j] /= (*a)[i * n + i];
+      for (int64_t k = 0; k < i; ++k) {
+        const double factor = (*a)[i * n + k];
+        for (int64_t j = 0; j < width; ++j) y[k * cols + j] -= factor * row[j];
+      }
     }
   }
   return true;

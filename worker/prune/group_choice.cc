@@ -179,6 +179,9 @@ absl::StatusOr<std::vector<GroupChoice>> GroupOfWholes(
   group.group = std::make_shared<const CandidateGroup>(GroupOf(name, candidates));
   for (const WholeCandidate& whole : candidates) group.makers.push_back(whole.name);
   group.dense_reason = ReasonByCount(group.group->count(), target);
+  if (group.dense_reason.empty() && conditions.moments.has_value()) {
+    group.dense_reason = ReasonNotToCalibrate(*conditions.moments, *group.group, layers);
+  }
   choices.insert(choices.begin(), std::move(group));
   return choices;
 }

@@ -33,8 +33,8 @@ absl::StatusOr<std::unique_ptr<Method>> NewGroupObs(const GroupObsOptions& optio
 // itself, and the costs of all columns are merged: what results is the greedy choice over the whole
 // layer. The weights that are left are those of least squares, W_F - (H_FF)^-1 H_F: (W - W_F).
 //
-// n^3 / 3 multiplications and additions for each column of blocks of n inputs at most; n^2 numbers
-// per thread. Moments are full; errors as InverseOf().
+// n^3 / 3 multiplications and additions for each column of blocks of n inputs at most, and about
+// n^2 for each of its outputs; n^2 numbers per thread. Moments are full; errors as InverseOf().
 absl::StatusOr<Support> PruneCalibrated(const GroupObsOptions& options,
                                         const CalibratedLayer& layer);
 

@@ -28,9 +28,23 @@ class MatrixPruner {
     ZeroDeadInputs(model, &weights_);
   }
 
-  // Inputs [begin, end), whole rows of blocks, of which `keep` are kept.
-  void PruneChunk(int64_t begin, int64_t end, int64_t keep) {
-    if (!layer_.n_of_m.has_value()) Choose(begin, end, keep);
+  // Of the blocks of inputs [begin, end), whole rows of blocks, `keep` are kept.
+  void Choose(int64_t begin, int64_t end, int64_t keep) {
+    const int64_t across = layer_.partition->block_cols();
+    std::vector<double> sums(RowsOfBlocks(end - begin) * across, 0);
+    for (int64_t output = 0; output < outputs_; ++output) {
+      for (int64_t j = begin; j < end; ++j) {
+        const double over_pivot = weights_[output * inputs_ + j] / upper_[j * inputs_ + j];
+        sums[(j - begin) / block_.rows * across + output / block_.cols] += over_pivot * over_pivot;
+      }
+    }
+    const std::vector<float> scores(sums.begin(), sums.end());
+    const Support kept = SelectTopBlocks(scores, {}, keep);
+    std::copy(kept.begin(), kept.end(), support_->begin() + FirstBlock(begin));
+  }
+
+  // Prunes inputs [begin, end), as chosen; with N:M, chooses as it gets there.
+  void PruneChunk(int64_t begin, int64_t end) {
     errors_.assign(outputs_ * (end - begin), 0);
     const int64_t parts = (outputs_ + kOutputsAtOnce - 1) / kOutputsAtOnce;
     ForEachInParallel(layer_.backend, parts, [&](int64_t part) {
@@ -48,20 +62,6 @@ class MatrixPruner {
 
  private:
   int64_t RowsOfBlocks(int64_t inputs) const { return (inputs + block_.rows - 1) / block_.rows; }
-
-  void Choose(int64_t begin, int64_t end, int64_t keep) {
-    const int64_t across = layer_.partition->block_cols();
-    std::vector<double> sums(RowsOfBlocks(end - begin) * across, 0);
-    for (int64_t output = 0; output < outputs_; ++output) {
-      for (int64_t j = begin; j < end; ++j) {
-        const double over_pivot = weights_[output * inputs_ + j] / upper_[j * inputs_ + j];
-        sums[(j - begin) / block_.rows * across + output / block_.cols] += over_pivot * over_pivot;
-      }
-    }
-    const std::vector<float> scores(sums.begin(), sums.end());
-    const Support kept = SelectTopBlocks(scores, {}, keep);
-    std::copy(kept.begin(), kept.end(), support_->begin() + FirstBlock(begin));
-  }
 
   // N of the run of M that begins with input `begin`.
   void ChooseInRun(int64_t output, int64_t begin) {
@@ -123,14 +123,14 @@ absl::StatusOr<Support> PruneCalibrated(const SparseGptOptions& options,
   const int64_t inputs = layer.layer().rows;
   // No run or block is cut.
   const int64_t unit = layer.n_of_m.has_value() ? layer.n_of_m->m : partition.block().rows;
-  const int64_t chunk = layer.is_group ? inputs : options.chunk_inputs;
-  const int64_t step = std::max<int64_t>(1, chunk / unit) * unit;
+  const int64_t step = std::max<int64_t>(1, options.chunk_inputs / unit) * unit;
   Support support(partition.block_count(), 0);
   int64_t seen = 0;  // Blocks.
   for (int64_t group = 0; group < layer.layer().groups; ++group) {
     const QuadraticModel model = ModelOf(layer, group, options.dampening);
     ASSIGN_OR_RETURN(std::vector<double> upper, UpperFactorOfInverse(layer, model));
     MatrixPruner pruner(layer, group, model, std::move(upper), &support);
+    if (layer.is_group) pruner.Choose(0, inputs, layer.kept_blocks());
     for (int64_t begin = 0; begin < inputs; begin += step) {
       RETURN_IF_ERROR(layer.check());
       const int64_t end = std::min(inputs, begin + step);
@@ -138,7 +138,8 @@ absl::StatusOr<Support> PruneCalibrated(const SparseGptOptions& options,
       const int64_t blocks = rows * partition.block_cols();
       const int64_t keep = (seen + blocks) * layer.kept_blocks() / partition.block_count() -
                            seen * layer.kept_blocks() / partition.block_count();
-      pruner.PruneChunk(begin, end, keep);
+      if (!layer.is_group && !layer.n_of_m.has_value()) pruner.Choose(begin, end, keep);
+      pruner.PruneChunk(begin, end);
       seen += blocks;
     }
     pruner.Finish();

@@ -175,8 +175,6 @@ TEST(SparseGpt, ChoosesTwoOfFourWhenItGetsThere) {
   ExpectNear(test.weights, expected);
 }
 
-// However the inputs are cut, updates within and after chunks are the same sums: with one chunk
-// the choice is one as well.
 // Two candidates as wide as a chunk: which of them goes is not settled by where they lie.
 TEST(SparseGpt, AllCandidatesOfAGroupCompete) {
   for (const int weak : {0, 1}) {
@@ -193,6 +191,8 @@ TEST(SparseGpt, AllCandidatesOfAGroupCompete) {
   }
 }
 
+// However the inputs are cut, updates within and after chunks are the same sums: with one chunk
+// the choice is one as well.
 TEST(SparseGpt, ErrsLessThanWandaAndMagnitudeOnCorrelatedInputs) {
   for (const BlockShape block : {BlockShape{1, 1}, BlockShape{4, 4}}) {
     for (const double sparsity : {0.5, 0.8}) {
