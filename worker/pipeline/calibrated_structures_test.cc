@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_matchers.h"
 #include "worker/kernels/reference/reference_backend.h"
 #include "worker/pipeline/calibrating_jobs_test_util.h"
@@ -114,8 +115,8 @@ TEST_F(CalibratedStructures, RankBranchesByWhatTheyEndWith) {
   std::string v = "x";
   const std::vector<std::string> names = {"b1", "b2", "b3", "b4"};
   for (const std::string& name : names) {
-    const std::string hidden = b.Add("Relu", {b.Linear(name + ".up", v, 8, 10)});
-    v = b.Add("Add", {v, b.Linear(name + ".down", hidden, 10, 8)});
+    const std::string hidden = b.Add("Relu", {b.Linear(absl::StrCat(name, ".up"), v, 8, 10)});
+    v = b.Add("Add", {v, b.Linear(absl::StrCat(name, ".down"), hidden, 10, 8)});
   }
   JobSpec spec = Job(b.Finish(b.Linear("head", v, 8, 3)), WandaOptions(), Structure::kBranches);
   spec.target->protect_first = spec.target->protect_last = 0;
