@@ -154,10 +154,6 @@ void FillFisherAttention(double weight_decay, v1::FisherAttentionMethod* method)
   SET_IF_ABSENT(method, fisher_decay, 0.98);
 }
 
-bool HasStructure(const v1::PruningTarget& target) {
-  return target.structure() != v1::PruningTarget::STRUCTURE_UNSPECIFIED;
-}
-
 void FillFeatureSelection(const v1::Task& task, v1::FeatureSelectionMethod* method) {
   using Method = v1::FeatureSelectionMethod;
   if (method->selector_case() == Method::SELECTOR_NOT_SET) method->mutable_sequential_attention();
@@ -339,6 +335,10 @@ bool Prunes(const v1::CompressionSpec& spec) {
 
 bool TrainsToSelect(const v1::FeatureSelectionMethod& method) {
   return !method.has_random() && !method.has_omp_linear();
+}
+
+bool HasStructure(const v1::PruningTarget& target) {
+  return target.structure() != v1::PruningTarget::STRUCTURE_UNSPECIFIED;
 }
 
 bool PrunesByCalibration(const v1::CompressionSpec& spec) {

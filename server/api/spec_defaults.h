@@ -28,6 +28,9 @@ bool Prunes(const v1::CompressionSpec& spec);
 // Whether the method prunes by calibration examples, before any training.
 bool PrunesByCalibration(const v1::CompressionSpec& spec);
 
+// Whether more than blocks of weights is pruned.
+bool HasStructure(const v1::PruningTarget& target);
+
 // Whether the job has steps of training: of a spec with or without its defaults.
 bool Trains(const v1::CompressionSpec& spec);
 

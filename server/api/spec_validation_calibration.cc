@@ -30,11 +30,11 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
     check.That(structure != Target::EMBEDDING_ROWS, "target.structure",
                "must be another than EMBEDDING_ROWS, which no matrix reads");
   } else {
-    check.That(structure == Target::STRUCTURE_UNSPECIFIED || structure == Target::HEADS ||
-                   structure == Target::NEURONS,
-               "target.structure",
-               "must be HEADS or NEURONS: what is left of the one matrix that reads these makes up "
-               "for those that go; wanda prunes others too");
+    check.That(
+        !HasStructure(spec.target()) || structure == Target::HEADS || structure == Target::NEURONS,
+        "target.structure",
+        "must be HEADS or NEURONS: what is left of the one matrix that reads these makes up "
+        "for those that go; wanda prunes others too");
   }
   if (spec.has_wanda()) {
     FieldChecks wanda(check.PathOf("wanda"), violations);
@@ -42,7 +42,7 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
     wanda.That(!spec.target().has_n_of_m() || spec.wanda().comparison() != v1::WandaMethod::LAYER,
                "comparison",
                "must not be LAYER with target.n_of_m, where weights compete within a run");
-    wanda.That(structure == Target::STRUCTURE_UNSPECIFIED ||
+    wanda.That(!HasStructure(spec.target()) ||
                    spec.wanda().comparison() == v1::WandaMethod::COMPARISON_UNSPECIFIED,
                "comparison", kCompete);
   }
@@ -50,9 +50,8 @@ void ValidateCalibration(const v1::CompressionSpec& spec, absl::string_view path
     FieldChecks sparsegpt(check.PathOf("sparsegpt"), violations);
     ValidateQuadratic(spec.sparsegpt(), &sparsegpt);
     sparsegpt.ZeroOrInRange(spec.sparsegpt().chunk_inputs(), 1, 65536, "chunk_inputs");
-    sparsegpt.That(
-        structure == Target::STRUCTURE_UNSPECIFIED || spec.sparsegpt().chunk_inputs() == 0,
-        "chunk_inputs", kCompete);
+    sparsegpt.That(!HasStructure(spec.target()) || spec.sparsegpt().chunk_inputs() == 0,
+                   "chunk_inputs", kCompete);
   }
   if (spec.has_group_obs()) {
     FieldChecks group_obs(check.PathOf("group_obs"), violations);

@@ -2,7 +2,6 @@
 #include <string>
 
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "server/api/spec_defaults.h"
 #include "server/api/spec_validation.h"
@@ -15,15 +14,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// `patch` merged into the shortest spec.
-v1::CompressionSpec Patched(const char* patch) {
-  v1::CompressionSpec spec = ShortestSpec();
-  v1::CompressionSpec parsed;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(patch, &parsed));
-  spec.MergeFrom(parsed);
-  return spec;
-}
-
+// `patch` as of PatchedSpec().
 struct RefusedCase {
   const char* name;
   const char* patch;
@@ -33,7 +24,7 @@ struct RefusedCase {
 class RefusedCalibration : public testing::TestWithParam<RefusedCase> {};
 
 TEST_P(RefusedCalibration, IsRefusedWithThePath) {
-  EXPECT_THAT(PathsRefused(Patched(GetParam().patch)), Contains(GetParam().path));
+  EXPECT_THAT(PathsRefused(PatchedSpec(GetParam().patch)), Contains(GetParam().path));
 }
 
 const RefusedCase kCases[] = {
@@ -71,7 +62,7 @@ TEST(CalibrationSpec, MayPruneStructures) {
         "wanda {} target { structure: EMBEDDING_DIMENSIONS }",
         "sparsegpt {} target { structure: HEADS }", "sparsegpt {} target { structure: NEURONS }",
         "group_obs {} target { structure: HEADS }", "group_obs {} target { structure: NEURONS }"}) {
-    v1::CompressionSpec spec = Patched(patch);
+    v1::CompressionSpec spec = PatchedSpec(patch);
     EXPECT_THAT(PathsRefused(spec), IsEmpty()) << patch;
     FillDefaults(&spec);
     EXPECT_THAT(PathsRefused(spec), IsEmpty()) << patch << " with defaults";

@@ -200,9 +200,8 @@ void ValidateOutputs(const v1::CompressionSpec& spec, absl::string_view path,
   check.That(!outputs.onnx() || trains, "onnx", "the method makes no model");
   check.That(!(outputs.block_sparse() && !Prunes(spec)), "block_sparse",
              "needs a method that prunes");
-  check.That(!outputs.block_sparse() ||
-                 spec.target().structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED,
-             "block_sparse", "a structure has no blocks: outputs.onnx has the narrower model");
+  check.That(!outputs.block_sparse() || !HasStructure(spec.target()), "block_sparse",
+             "a structure has no blocks: outputs.onnx has the narrower model");
   check.That(!outputs.keep_checkpoint() || trains, "keep_checkpoint",
              "the method writes no checkpoint");
   check.That(!(outputs.train_dense_comparison() && !Prunes(spec)), "train_dense_comparison",

@@ -37,7 +37,7 @@ void ValidatePatterns(const Patterns& patterns, absl::string_view field, FieldCh
 
 // Blocks or a structure, not a part of each.
 void ValidateStructure(const v1::PruningTarget& target, FieldChecks* check) {
-  if (target.structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED) {
+  if (!HasStructure(target)) {
     check->That(target.min_candidates() == 0, "min_candidates",
                 "needs a structure: blocks have min_blocks");
     return;
@@ -265,11 +265,9 @@ void ValidateTarget(const v1::CompressionSpec& spec, absl::string_view path,
       !target.has_n_of_m() || (!spec.has_rigl() && !spec.has_group_obs()), "target.n_of_m",
       "this method does not choose within runs of inputs: give a sparsity, or take magnitude, "
       "sparsegpt, wanda or sequential_attention_pp");
-  check.That(
-      target.structure() == v1::PruningTarget::STRUCTURE_UNSPECIFIED || PrunesStructures(spec),
-      "target.structure",
-      absl::StrCat("the method prunes blocks only: use one of ",
-                   absl::StrJoin(kPruneStructures, ", ")));
+  check.That(!HasStructure(target) || PrunesStructures(spec), "target.structure",
+             absl::StrCat("the method prunes blocks only: use one of ",
+                          absl::StrJoin(kPruneStructures, ", ")));
   if (target.has_accuracy_bound()) {
     ValidateAccuracyBound(spec, check.PathOf("target.accuracy_bound"), violations);
   }

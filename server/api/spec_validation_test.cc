@@ -4,14 +4,12 @@
 #include <vector>
 
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "server/api/spec_validation_test_util.h"
 
 namespace topiary {
 namespace {
 
-using google::protobuf::TextFormat;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
@@ -23,7 +21,7 @@ TEST(SpecValidation, TheShortestUsefulSpecIsAccepted) {
 // ---- One wrong field, named by its path
 // -----------------------------------------------------------
 
-// `patch` is merged into the shortest spec (a digit repeated stands for nothing: digests are real).
+// `patch` as of PatchedSpec().
 struct RefusedCase {
   const char* name;
   const char* patch;
@@ -33,11 +31,7 @@ struct RefusedCase {
 class RefusedSpec : public testing::TestWithParam<RefusedCase> {};
 
 TEST_P(RefusedSpec, IsRefusedWithThePath) {
-  v1::CompressionSpec spec = ShortestSpec();
-  v1::CompressionSpec patch;
-  ASSERT_TRUE(TextFormat::ParseFromString(GetParam().patch, &patch));
-  spec.MergeFrom(patch);
-  EXPECT_THAT(PathsRefused(spec), Contains(GetParam().path));
+  EXPECT_THAT(PathsRefused(PatchedSpec(GetParam().patch)), Contains(GetParam().path));
 }
 
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "server/api/spec_validation.h"
 
@@ -20,6 +21,15 @@ inline v1::CompressionSpec ShortestSpec() {
   file->set_digest(Digest('a'));
   spec.mutable_data()->mutable_train()->mutable_npz()->set_digest(Digest('b'));
   spec.mutable_target()->set_sparsity(0.9);
+  return spec;
+}
+
+// `patch`, in text format, merged into it (a digit repeated stands for nothing: digests are real).
+inline v1::CompressionSpec PatchedSpec(const char* patch) {
+  v1::CompressionSpec spec = ShortestSpec();
+  v1::CompressionSpec parsed;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(patch, &parsed));
+  spec.MergeFrom(parsed);
   return spec;
 }
 

@@ -22,6 +22,7 @@
 #include "worker/model/shape_inference.h"
 #include "worker/pipeline/batch_feed.h"
 #include "worker/pipeline/task.h"
+#include "worker/prune/block_scores.h"
 #include "worker/prune/budget.h"
 #include "worker/prune/calibrated_groups.h"
 #include "worker/prune/calibration.h"
@@ -116,9 +117,11 @@ Tensor ValuesOf(const Parameter& parameter) {
 struct Pruned {
   size_t index = 0;  // Among the method's layers.
   std::optional<double> sparsity;
-  std::shared_ptr<const BlockPartition> partition;  // Null where there are
-  std::vector<GroupMatrix> matrices;                // of
+  // Of the weight, or of the matrix that reads a group; or null, and then there is the
+  std::shared_ptr<const BlockPartition> partition;
+  // group itself, with the matrices by which its candidates are scored.
   const CandidateGroup* group = nullptr;
+  std::vector<GroupMatrix> matrices;
   int first_use = 0;  // Node.
 };
 
@@ -246,10 +249,8 @@ class Calibrator {
                        absl::MakeSpan(squares));
       if (!finite) return NotFinite(matrix.part->weight);
     }
-    std::vector<float> scores;
-    for (const double square : squares) scores.push_back(static_cast<float>(std::sqrt(square)));
     const Support support =
-        SelectTopBlocks(scores, {}, KeptBlocks(SparsityOf(pruned), pruned.group->count()));
+        SelectTopBlocks(Roots(squares), {}, KeptBlocks(SparsityOf(pruned), pruned.group->count()));
     for (const GroupMatrix& matrix : pruned.matrices) {
       const std::string& name = matrix.part->weight;
       ZeroPruned(*matrix.part, support, ValuesAt(name));

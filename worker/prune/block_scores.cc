@@ -12,29 +12,13 @@
 namespace topiary {
 namespace {
 
-std::vector<float> Roots(absl::Span<const double> squares) {
-  std::vector<float> roots;
-  roots.reserve(squares.size());
-  for (const double square : squares) roots.push_back(static_cast<float>(std::sqrt(square)));
-  return roots;
-}
-
-// By element of the weight, the candidate that has it; -1 where none does.
-std::vector<int32_t> OwnersOf(const CandidatePart& part) {
-  std::vector<int32_t> owners(part.elements, -1);
-  for (const BlockRun& run : part.runs) {
-    for (int64_t i = 0; i < run.length; ++i) owners[run.At(i)] = run.block;
-  }
-  return owners;
-}
-
 // As AddSumsOfSquares(), but for the elements that a candidate has in one of `others` too, parts of
 // the same weight.
 void AddSumsOfSquaresBeside(absl::Span<const CandidatePart* const> others,
                             const CandidatePart& part, absl::Span<const float> weight,
                             absl::Span<double> sums) {
   std::vector<std::vector<int32_t>> owners;
-  for (const CandidatePart* other : others) owners.push_back(OwnersOf(*other));
+  for (const CandidatePart* other : others) owners.push_back(CandidateOfEach(*other));
   for (const BlockRun& run : part.runs) {
     for (int64_t i = 0; i < run.length; ++i) {
       const int64_t at = run.At(i);
@@ -68,6 +52,13 @@ std::vector<float> CandidateNorms(const CandidateGroup& group, LayerTensors& ten
 }
 
 }  // namespace
+
+std::vector<float> Roots(absl::Span<const double> squares) {
+  std::vector<float> roots;
+  roots.reserve(squares.size());
+  for (const double square : squares) roots.push_back(static_cast<float>(std::sqrt(square)));
+  return roots;
+}
 
 std::vector<float> BlockNorms(const BlockPartition& partition, absl::Span<const float> values) {
   return Roots(partition.SumsOfSquares(values));

@@ -11,6 +11,9 @@
 
 namespace topiary {
 
+// The root of each sum of squares.
+std::vector<float> Roots(absl::Span<const double> squares);
+
 // The Frobenius norm of each block of `values`, a tensor as `partition`'s layer is stored, summed
 // in double.
 std::vector<float> BlockNorms(const BlockPartition& partition, absl::Span<const float> values);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace topiary {
 namespace {
@@ -68,9 +70,12 @@ std::string ReasonNotToCalibrate(MomentKind kind, const CandidateGroup& group,
                       kRemedy);
 }
 
-ReaderBlocks ReaderBlocksOf(const CandidateGroup& group, absl::Span<const PrunableLayer> layers) {
-  const PrunableLayer* const layer = MatricesOf(group, layers).at(0).layer;
-  return {layer, {layer->rows / group.count(), layer->cols}};
+absl::StatusOr<std::shared_ptr<const BlockPartition>> ReaderBlocks(
+    const CandidateGroup& group, absl::Span<const PrunableLayer> layers) {
+  const PrunableLayer& layer = *MatricesOf(group, layers).at(0).layer;
+  ASSIGN_OR_RETURN(BlockPartition partition,
+                   BlockPartition::Create(layer, {layer.rows / group.count(), layer.cols}));
+  return std::make_shared<const BlockPartition>(std::move(partition));
 }
 
 }  // namespace topiary

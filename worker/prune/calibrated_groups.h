@@ -3,9 +3,11 @@
 #ifndef TOPIARY_WORKER_PRUNE_CALIBRATED_GROUPS_H_
 #define TOPIARY_WORKER_PRUNE_CALIBRATED_GROUPS_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "worker/engine/input_moments.h"
 #include "worker/model/layers.h"
@@ -31,13 +33,11 @@ std::vector<GroupMatrix> MatricesOf(const CandidateGroup& group,
 std::string ReasonNotToCalibrate(MomentKind kind, const CandidateGroup& group,
                                  absl::Span<const PrunableLayer> layers);
 
-// The blocks of a group that a method of kFull can prune: of heads those of the output projection,
-// of hidden units those of the layer after them.
-struct ReaderBlocks {
-  const PrunableLayer* layer = nullptr;
-  BlockShape block;
-};
-ReaderBlocks ReaderBlocksOf(const CandidateGroup& group, absl::Span<const PrunableLayer> layers);
+// The candidates of a group that a method of kFull can prune as blocks of the matrix that reads
+// them: of heads the output projection, of hidden units the layer after them. About as many runs as
+// the group has of it. Errors as BlockPartition::Create().
+absl::StatusOr<std::shared_ptr<const BlockPartition>> ReaderBlocks(
+    const CandidateGroup& group, absl::Span<const PrunableLayer> layers);
 
 }  // namespace topiary
 

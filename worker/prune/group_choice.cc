@@ -127,6 +127,9 @@ absl::StatusOr<std::vector<GroupChoice>> GroupsOfLayers(
       if (choice.dense_reason.empty() && conditions.moments.has_value()) {
         choice.dense_reason = ReasonNotToCalibrate(*conditions.moments, *choice.group, layers);
       }
+      if (choice.dense_reason.empty() && conditions.moments == MomentKind::kFull) {
+        ASSIGN_OR_RETURN(choice.reader, ReaderBlocks(*choice.group, layers));
+      }
     }
     choices.push_back(std::move(choice));
   }
@@ -240,18 +243,6 @@ absl::Status CheckAnyPruned(const std::vector<GroupChoice>& choices, Structure s
       "patterns, or choose another structure"));
 }
 
-// Sets GroupChoice::reader of what is pruned: about as many runs as the group has of the matrix.
-absl::Status CutReaders(const std::vector<PrunableLayer>& layers,
-                        std::vector<GroupChoice>* choices) {
-  for (GroupChoice& choice : *choices) {
-    if (!choice.dense_reason.empty()) continue;
-    const auto [layer, block] = ReaderBlocksOf(*choice.group, layers);
-    ASSIGN_OR_RETURN(BlockPartition partition, BlockPartition::Create(*layer, block));
-    choice.reader = std::make_shared<const BlockPartition>(std::move(partition));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
@@ -271,9 +262,6 @@ absl::StatusOr<std::vector<GroupChoice>> ChooseGroups(const Graph& graph,
                    choose(graph, inferred, trainable, target, conditions, &matcher));
   LeaveWhatRoundsToNone(target, &choices);
   RETURN_IF_ERROR(CheckAnyPruned(choices, *target.structure));
-  if (conditions.moments == MomentKind::kFull) {
-    RETURN_IF_ERROR(CutReaders(FindPrunableLayers(graph), &choices));
-  }
   return choices;
 }
 

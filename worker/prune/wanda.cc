@@ -1,10 +1,10 @@
 #include "worker/prune/wanda.h"
 
-#include <cmath>
 #include <utility>
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/prune/block_scores.h"
 #include "worker/prune/calibrated_method.h"
 
 namespace topiary {
@@ -27,9 +27,7 @@ std::vector<float> Scores(const CalibratedLayer& calibrated) {
       }
     }
   }
-  std::vector<float> scores(sums.size());
-  for (size_t i = 0; i < sums.size(); ++i) scores[i] = static_cast<float>(std::sqrt(sums[i]));
-  return scores;
+  return Roots(sums);
 }
 
 Support Choose(const WandaOptions& options, const CalibratedLayer& layer,
